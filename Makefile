@@ -1,0 +1,71 @@
+# make demo   set up and run the main job: four views of a sentence, a textured mesh, a page to look at
+# make test   set up and run every check: lint, types, import rules, tests
+# make wheel-check   build the wheel and run it from another folder
+# make clean  remove what these made
+#
+# Needs Python 3.11 or newer and pip, nothing else. Everything is installed into .venv; a stamp file there
+# says what has been done, so that a second run starts at once.
+
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH := $(shell grep '^torch==' constraints.txt)
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
+
+SENTENCE ?= a red chair
+OUT ?= out/demo
+
+.PHONY: demo test setup setup-dev lint types imports unit wheel-check clean
+
+demo: setup
+	$(BIN)/viewmask generate --text "$(SENTENCE)" --mesh --out $(OUT)
+	@echo
+	@echo "views  $(OUT)/sheet.png"
+	@echo "mesh   $(OUT)/mesh.glb"
+	@echo "page   $(OUT)/page.html   (open it in any browser, it needs no network)"
+
+test: lint types imports unit
+
+lint: setup-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: setup-dev
+	$(BIN)/mypy
+
+imports: setup-dev
+	$(BIN)/lint-imports
+
+# Two workers with one thread each: torch and numpy would otherwise fight over the cores.
+unit: setup-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+setup: $(VENV)/.package
+setup-dev: $(VENV)/.dev
+
+# The interpreter is looked at here, not above, so that `make clean` works without one.
+$(VENV)/.torch: constraints.txt
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "error: viewmask needs Python 3.11 or newer: install it, or run: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "setting up $(VENV) (once, a few minutes)"
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(PIP) "$(TORCH)"
+	@touch $@
+
+# torch comes first and stays pinned in every later line, so that nothing moves it to another build.
+$(VENV)/.package: $(VENV)/.torch pyproject.toml
+	$(PIP) "$(TORCH)" --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.torch pyproject.toml
+	$(PIP) "$(TORCH)" --editable ".[dev]"
+	@touch $(VENV)/.package $@
+
+# The wheel, alone in an environment that borrows only the other packages of .venv, far from the source tree.
+wheel-check: setup-dev
+	$(BIN)/pytest -n 0 tests/test_wheel.py
+
+clean:
+	rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,106 @@
+"""The table of a result: its row, the trivial rows beside it, and what papers report, marked as quoted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from eval.bench import METRICS, Means, Result
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+# Column heading, digits, and whether more is better.
+COLUMNS = {
+    "psnr": ("PSNR dB", 2, True),
+    "foreground_psnr": ("foreground dB", 2, True),
+    "ssim": ("SSIM", 3, True),
+    "silhouette_iou": ("silhouette IoU", 3, True),
+    "lpips": ("LPIPS", 3, False),
+    "chamfer": ("CD", 4, False),
+    "iou": ("IoU", 3, True),
+}
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """A row that somebody else reports.
+
+    Attributes:
+        method: whose row.
+        figures: as printed there.
+        source: where it stands.
+    """
+
+    method: str
+    figures: Means
+    source: str
+
+
+_PAPER = "ViewMask-1-to-3, arXiv 2512.14099, GSO, as summarised by readers"
+PUBLISHED = [
+    Quoted("Zero-1-to-3", {"psnr": 18.82, "ssim": 0.829, "chamfer": 0.0163, "iou": 0.567}, _PAPER),
+    Quoted("ViVid-1-to-3", {"psnr": 19.80, "ssim": 0.857, "chamfer": 0.0163, "iou": 0.584}, _PAPER),
+    Quoted(
+        "SyncDreamer", {"psnr": 20.1}, "SyncDreamer, arXiv 2309.03453, GSO-30, 16 views with the given one scored too"
+    ),
+    Quoted("ViewMask-1-to-3", {"psnr": 20.61, "ssim": 0.856, "chamfer": 0.0149, "iou": 0.585}, _PAPER),
+]
+CAUTION = (
+    "Quoted rows are not comparable to the digit: their objects, views and protocols differ from ours and from each "
+    "other's, and are not published in full."
+)
+
+
+def table(results: Result | list[Result], published: bool = False) -> Group:
+    """Results of one bench as a rich table, with their trivial rows and notes.
+
+    Args:
+        published: append the quoted rows, marked.
+    """
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    results = [results] if isinstance(results, Result) else results
+    protocol = results[0].protocol
+    grid = Table(title=f"{protocol['objects']}: scored against {protocol['truth']}", title_justify="left")
+    grid.add_column("method")
+    for heading, _, more in COLUMNS.values():
+        grid.add_column(f"{heading} {'↑' if more else '↓'}", justify="right")
+    for name, means, style in rows(results):
+        grid.add_row(name, *(cell(means, metric) for metric in METRICS), style=style)
+    notes = [_sentence(results[0])]
+    if published:
+        grid.add_section()
+        for quoted in PUBLISHED:
+            grid.add_row(f"{quoted.method} (quoted)", *(cell(quoted.figures, m) for m in METRICS), style="italic dim")
+        notes.append(CAUTION)
+    notes += dict.fromkeys(note for result in results for note in result.notes)
+    return Group(grid, *(Text(note, style="dim") for note in notes))
+
+
+def rows(results: list[Result]) -> list[tuple[str, Means, str]]:
+    """Name, means and style of each measured row: trivial ones first, each once."""
+    trivial = {name: means for result in results for name, means in result.beside.items()}
+    own = {result.method for result in results}
+    return [(name, means, "dim") for name, means in trivial.items() if name not in own] + [
+        (result.method, result.means, "bold") for result in results
+    ]
+
+
+def cell(means: Means, metric: str) -> str:
+    """A figure with its digits, or a dash."""
+    value = means.get(metric)
+    return "–" if value is None else f"{value:.{COLUMNS[metric][1]}f}"
+
+
+def _sentence(result: Result) -> str:
+    azimuths = "/".join(f"{azimuth:g}" for azimuth in result.protocol["scored_azimuths"])
+    meshes = result.counts["iou"]
+    return (
+        f"Azimuths {azimuths} from view 0, {result.protocol['size']} x {result.protocol['size']} on "
+        f"{result.protocol['background']}, {len(result.records)} objects"
+        + (f", {meshes} of them with meshes" if meshes else "")
+        + "."
+    )

@@ -1,0 +1,235 @@
+"""Visual hull: the largest shape that all silhouettes allow, as a signed field and as a closed mesh.
+
+Laurentini, "The visual hull concept for silhouette-based image understanding", PAMI 1994. Each view
+gives every point of space a signed distance to its silhouette's cone; the hull is where the least of
+them is positive. A distance, unlike an occupancy, is smooth: the surface lies between grid points.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import fast_simplification
+import numpy as np
+import trimesh
+from manifold3d import Error, Manifold, Mesh
+from numpy.typing import NDArray
+from scipy import ndimage, sparse
+from skimage import measure
+
+from recon.silhouette import FloatImage, signed_distance
+from viewmask.camera import Camera
+from viewmask.errors import ViewmaskError
+
+Volume = NDArray[np.float32]
+Points = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A box of points: `origin` [3] is the first, `pitch` the step, `shape` [3] the number along x, y, z."""
+
+    origin: Points
+    pitch: float
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def around(cls, low: Points, high: Points, resolution: int) -> Grid:
+        """Cells of equal size that cover a box, `resolution` of them along its longest side."""
+        size = np.asarray(high) - low
+        pitch = float(size.max()) / resolution
+        shape = np.maximum(np.ceil(size / pitch - 1e-6).astype(int), 2)
+        return cls((np.asarray(low) + high - (shape - 1) * pitch) / 2, pitch, (shape[0], shape[1], shape[2]))
+
+    def project(self, camera: Camera) -> tuple[FloatImage, FloatImage, FloatImage]:
+        """Pixel x, pixel y and depth of every point, each of the grid's shape."""
+        turn = np.linalg.inv(camera.camera_to_world[:3, :3])
+        start, steps = turn @ (self.origin - camera.position), turn * self.pitch
+        i, j, k = np.ogrid[: self.shape[0], : self.shape[1], : self.shape[2]]
+        x, y, z = (
+            (np.float32(start[row]) + np.float32(steps[row, 0]) * i.astype(np.float32))
+            + np.float32(steps[row, 1]) * j.astype(np.float32)
+            + np.float32(steps[row, 2]) * k.astype(np.float32)
+            for row in range(3)
+        )
+        depth = np.where(z < -1e-6, -z, np.float32(1e-6))
+        return camera.cx + camera.fl_x * x / depth, camera.cy - camera.fl_y * y / depth, depth
+
+
+def carve(
+    cameras: list[Camera], distances: list[FloatImage], resolution: int = 128, tolerant: bool = True
+) -> tuple[Volume, Grid]:
+    """The hull of silhouettes as a signed field (world units, positive inside) on a grid of its own size.
+
+    Args:
+        cameras, distances: two or more views: their cameras and `silhouette.signed_distance`.
+        resolution: grid points along the longest side of the hull's box.
+        tolerant: where views contradict each other, let the majority win (see `field`).
+
+    Raises:
+        ViewmaskError: the silhouettes have no volume in common.
+    """
+    coarse = frame(cameras, 64)
+    # Cones are nowhere nearer than a cell's corner: a coarse cell that is dropped holds nothing.
+    rough = field(coarse, cameras, distances, tolerant)
+    near = np.argwhere(rough > -1.5 * np.sqrt(3) / 2 * coarse.pitch)
+    if not len(near) or not (rough > -coarse.pitch).any():
+        raise ViewmaskError(
+            "the silhouettes have no volume in common: the views contradict each other, or their cameras are wrong"
+        )
+    low = coarse.origin + (near.min(0) - 0.5) * coarse.pitch
+    high = coarse.origin + (near.max(0) + 0.5) * coarse.pitch
+    grid = Grid.around(low, high, resolution)
+    return field(grid, cameras, distances, tolerant), grid
+
+
+def frame(cameras: list[Camera], resolution: int) -> Grid:
+    """A cube that holds what all cameras look at: around the point nearest to their axes."""
+    axes = np.array([-camera.camera_to_world[:3, 2] for camera in cameras])
+    axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+    across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
+    positions = np.array([camera.position for camera in cameras])
+    # Least norm: cameras in one line leave its depth open, and the world's origin is the better guess.
+    centre, *_ = np.linalg.lstsq(across.reshape(-1, 3), np.einsum("nij,nj->ni", across, positions).ravel(), rcond=1e-6)
+    reach = [
+        np.linalg.norm(camera.position - centre)
+        * max(camera.cx, camera.width - camera.cx, camera.cy, camera.height - camera.cy)
+        / min(camera.fl_x, camera.fl_y)
+        for camera in cameras
+    ]
+    half = 1.1 * float(np.median(reach))
+    return Grid.around(centre - half, centre + half, resolution)
+
+
+def field(grid: Grid, cameras: list[Camera], distances: list[FloatImage], tolerant: bool = True) -> Volume:
+    """Signed distance to the hull (world units, positive inside) at the grid's points, float32 [x, y, z].
+
+    Plainly the least over the views. Where that leaves a good part of some silhouette without a
+    shape behind it, the views contradict each other; there, and only there, the next least counts,
+    so that one bad view is outvoted. Consistent silhouettes give exactly the plain hull.
+
+    Args:
+        cameras, distances: per view, its camera and `silhouette.signed_distance`.
+    """
+    each = np.stack([cone(grid, camera, distance) for camera, distance in zip(cameras, distances, strict=True)])
+    hull = each.min(0)
+    if not tolerant or len(cameras) < 3:
+        return hull
+    for outvoted in range(1, (len(cameras) + 1) // 2):
+        missing = [
+            unexplained(grid, hull, camera, distance) for camera, distance in zip(cameras, distances, strict=True)
+        ]
+        if not any(mask.any() for mask in missing):
+            break
+        behind = np.full(grid.shape, -np.inf, np.float32)
+        for camera, mask in zip(cameras, missing, strict=True):
+            if mask.any():
+                shown = signed_distance(np.where(mask, 255, 0).astype(np.uint8))
+                behind = np.maximum(behind, cone(grid, camera, shown))
+        hull = np.maximum(hull, np.minimum(behind, np.partition(each, outvoted, axis=0)[outvoted]))
+    return hull
+
+
+def cone(grid: Grid, camera: Camera, distance: FloatImage) -> Volume:
+    """Signed distance (world units) of the grid's points to one silhouette's cone; behind the camera is outside."""
+    x, y, depth = grid.project(camera)
+    pixels = ndimage.map_coordinates(distance, [y - 0.5, x - 0.5], order=1, mode="nearest", output=np.float32)
+    return np.where(depth > 1e-5, pixels * depth / np.float32((camera.fl_x + camera.fl_y) / 2), np.float32(-1e6))
+
+
+def unexplained(grid: Grid, hull: Volume, camera: Camera, distance: FloatImage) -> NDArray[np.bool_]:
+    """Pixels inside a silhouette that no part of the hull projects to, slivers left out."""
+    points = np.argwhere(hull > -grid.pitch / 2)
+    covered = np.zeros(distance.shape, bool)
+    spread = 1.0
+    if len(points):
+        pixels, depth = camera.project(grid.origin + grid.pitch * points)
+        column, row = np.floor(pixels).astype(int).T
+        shown = (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height) & (depth > 0)
+        covered[row[shown], column[shown]] = True
+        # A grid point stands for its cell.
+        spread = np.ceil(grid.pitch * max(camera.fl_x, camera.fl_y) / max(depth.min(), 1e-6))
+    tolerance = max(camera.width, camera.height) / 128
+    margin = int(np.ceil(spread / 2 + tolerance))
+    missing = (distance > 0) & ~ndimage.binary_dilation(covered, np.ones((3, 3)), iterations=margin)
+    missing = ndimage.binary_opening(missing, iterations=int(np.ceil(tolerance / 2)))
+    return ndimage.binary_dilation(missing, iterations=margin + 2, mask=distance > 0) if missing.any() else missing
+
+
+def surface(hull: Volume, grid: Grid, faces: int = 20_000, smooth: int = 10) -> trimesh.Trimesh:
+    """The field's zero surface as a closed, outward-facing manifold mesh.
+
+    Args:
+        hull, grid: as `carve` gives them.
+        faces: at most about this many triangles.
+        smooth: rounds of Taubin smoothing, which keeps the volume.
+
+    Raises:
+        ViewmaskError: nothing is inside.
+    """
+    # Outside all around, so that the surface closes; never exactly zero, so that no triangle is a point.
+    padded = np.pad(np.clip(hull, -2 * grid.pitch, 2 * grid.pitch), 1, constant_values=-2 * grid.pitch)
+    padded[np.abs(padded) < 1e-3 * grid.pitch] = -1e-3 * grid.pitch
+    padded = without_floaters(padded)
+    if not (padded > 0).any():
+        raise ViewmaskError(
+            "the silhouettes have no volume in common: the views contradict each other, or their cameras are wrong"
+        )
+    vertices, triangles, _, _ = measure.marching_cubes(padded, 0.0, gradient_direction="ascent")
+    vertices = grid.origin + (vertices.astype(np.float64) - 1) * grid.pitch
+    mesh = trimesh.Trimesh(taubin(vertices, triangles, smooth), triangles, process=False)
+    if mesh.volume < 0:
+        mesh.invert()
+    return simplify(mesh, faces)
+
+
+def without_floaters(hull: Volume, share: float = 0.02) -> Volume:
+    """The field with components below `share` of the largest component's volume turned to outside."""
+    labels, count = ndimage.label(hull > 0)
+    if count < 2:
+        return hull
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    small = sizes < share * sizes.max()
+    small[0] = False
+    return np.where(small[labels], -np.abs(hull), hull)
+
+
+def taubin(vertices: Points, faces: NDArray[np.integer], rounds: int, inward: float = 0.5) -> Points:
+    """Smooth without shrinking: a Laplacian step, then a slightly larger one back (Taubin, SIGGRAPH 1995)."""
+    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    rows, columns = np.concatenate([edges, edges[:, ::-1]]).T
+    graph = sparse.csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(len(vertices),) * 2)
+    graph.data[:] = 1
+    mean = sparse.diags(1 / np.maximum(np.asarray(graph.sum(1)).ravel(), 1)) @ graph
+    for step in (inward, -1.04 * inward) * rounds:
+        vertices = vertices + step * (mean @ vertices - vertices)
+    return vertices
+
+
+def simplify(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
+    """At most about `faces` triangles, still a closed manifold."""
+    if len(mesh.faces) <= faces:
+        return mesh
+    # The quadric error alone may tangle a thin part: then cut less, and at last leave it to manifold3d.
+    for aggression in (5, 2):
+        vertices, triangles = fast_simplification.simplify(
+            mesh.vertices.astype(np.float32), mesh.faces.astype(np.int32), target_count=faces, agg=aggression
+        )
+        simple = trimesh.Trimesh(vertices, triangles, process=False)
+        if is_closed(simple):
+            return simple
+    solid = Manifold(Mesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32)))
+    tolerance = float(mesh.scale) * 1e-4
+    while solid.num_tri() > faces and tolerance < 0.01 * mesh.scale:
+        solid = solid.simplify(tolerance)
+        tolerance *= 1.5
+    result = solid.to_mesh()
+    simple = trimesh.Trimesh(result.vert_properties[:, :3].astype(np.float64), result.tri_verts, process=False)
+    return simple if is_closed(simple) else mesh
+
+
+def is_closed(mesh: trimesh.Trimesh) -> bool:
+    """Whether the mesh is an oriented 2-manifold without border (manifold3d's own test) that faces outward."""
+    solid = Manifold(Mesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32)))
+    return bool(solid.status() == Error.NoError and mesh.is_watertight and solid.volume() > 0)

@@ -1,0 +1,148 @@
+"""A textured mesh in world coordinates, and how it becomes a file."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+from PIL import Image
+from trimesh.exchange.gltf import export_glb
+from trimesh.exchange.ply import export_ply
+from trimesh.exchange.stl import export_stl
+
+from viewmask import atomic
+from viewmask.errors import ViewmaskError
+
+SUFFIXES = (".glb", ".obj", ".ply", ".stl")
+
+# glTF's +Y up with its front on +Z, of the world's +Z up with its front on +X: (x, y, z) becomes (y, z, x).
+_WORLD_TO_FILE = [1, 2, 0]
+
+
+@dataclass(eq=False)
+class TexturedMesh:
+    """A closed surface with a picture on it. World axes: +Z up, azimuth 0 on +X.
+
+    Attributes:
+        vertices: float64 [vertices, 3], world units.
+        faces: int [faces, 3], corners counter-clockwise seen from outside.
+        uv: float [corners, 2] in [0, 1], origin at the texture's lower left (OBJ's rule).
+        uv_faces: int [faces, 3] into `uv`; apart from `faces`, so that seams do not open the surface.
+        texture: uint8 RGB [size, size, 3], sRGB, first row on top.
+    """
+
+    vertices: NDArray[np.float64]
+    faces: NDArray[np.int64]
+    uv: NDArray[np.float64]
+    uv_faces: NDArray[np.int64]
+    texture: NDArray[np.uint8]
+
+    def geometry(self) -> trimesh.Trimesh:
+        """The closed surface alone, without seams, in world coordinates."""
+        return trimesh.Trimesh(self.vertices, self.faces, process=False)
+
+    def normals(self) -> NDArray[np.float64]:
+        """Unit normals of the vertices, [vertices, 3], outward."""
+        return np.asarray(self.geometry().vertex_normals)
+
+    def vertex_colours(self) -> NDArray[np.uint8]:
+        """The texture's RGB at every vertex, [vertices, 3]."""
+        size = self.texture.shape[0]
+        column = np.clip((self.uv[:, 0] * size).astype(int), 0, size - 1)
+        row = np.clip(((1 - self.uv[:, 1]) * size).astype(int), 0, size - 1)
+        corner = self.texture[row, column].astype(np.float64)
+        # A vertex on a seam has several places in the texture: their mean.
+        total, count = np.zeros((len(self.vertices), 3)), np.zeros(len(self.vertices))
+        np.add.at(total, self.faces.ravel(), corner[self.uv_faces.ravel()])
+        np.add.at(count, self.faces.ravel(), 1)
+        return np.round(total / np.maximum(count, 1)[:, None]).astype(np.uint8)
+
+    def split(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+        """One vertex a place in the texture, as graphics cards want it.
+
+        Returns:
+            positions [corners, 3], normals [corners, 3] (of the unsplit surface, so that no seam
+            shows), faces [faces, 3] into them and into `uv`.
+        """
+        source = np.zeros(len(self.uv), np.int64)
+        source[self.uv_faces.ravel()] = self.faces.ravel()
+        return self.vertices[source], self.normals()[source], self.uv_faces
+
+    def summary(self) -> dict[str, Any]:
+        """What a user wants to know: watertight, components, faces, vertices, size (world x, y, z), volume, texture."""
+        surface = self.geometry()
+        return {
+            "watertight": bool(surface.is_watertight and surface.is_winding_consistent),
+            "components": int(surface.body_count),
+            "faces": len(self.faces),
+            "vertices": len(self.vertices),
+            "size": [round(float(side), 4) for side in surface.extents],
+            "volume": round(float(surface.volume), 6),
+            "texture": self.texture.shape[0],
+        }
+
+    def save(self, path: str | Path) -> list[Path]:
+        """Write the mesh; the suffix picks the format. All are +Y up with azimuth 0 on +Z, as glTF demands.
+
+        `.glb` and `.obj` (with `.mtl` and `.png` beside it) carry the texture, `.ply` vertex colours,
+        `.stl` the shape alone.
+
+        Returns:
+            All files written, the one asked for first.
+
+        Raises:
+            ViewmaskError: another suffix, or the disk refuses.
+        """
+        path = Path(path)
+        suffix = path.suffix.lower()
+        if suffix not in SUFFIXES:
+            raise ViewmaskError(
+                f"{path.name}: a mesh is written as {', '.join(SUFFIXES)}, not {suffix or 'no suffix'!r}"
+            )
+        if suffix == ".obj":
+            return self._save_obj(path)
+        writer = {".glb": self._glb, ".ply": self._ply, ".stl": self._stl}[suffix]
+        return [atomic.write(path, writer())]
+
+    def _glb(self) -> bytes:
+        positions, normals, faces = self.split()
+        material = trimesh.visual.material.PBRMaterial(
+            name="texture", baseColorTexture=Image.fromarray(self.texture), metallicFactor=0.0, roughnessFactor=1.0
+        )
+        mesh = trimesh.Trimesh(
+            positions[:, _WORLD_TO_FILE],
+            faces,
+            vertex_normals=normals[:, _WORLD_TO_FILE],
+            visual=trimesh.visual.TextureVisuals(uv=self.uv, material=material),
+            process=False,
+        )
+        return export_glb(trimesh.Scene([mesh]), include_normals=True)
+
+    def _ply(self) -> bytes:
+        mesh = trimesh.Trimesh(
+            self.vertices[:, _WORLD_TO_FILE], self.faces, vertex_colors=self.vertex_colours(), process=False
+        )
+        return export_ply(mesh, vertex_normal=True)
+
+    def _stl(self) -> bytes:
+        return export_stl(trimesh.Trimesh(self.vertices[:, _WORLD_TO_FILE], self.faces, process=False))
+
+    def _save_obj(self, path: Path) -> list[Path]:
+        picture, material = path.with_suffix(".png"), path.with_suffix(".mtl")
+        lines = [f"mtllib {material.name}", "usemtl texture"]
+        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in self.vertices[:, _WORLD_TO_FILE]]
+        lines += [f"vt {u:.6f} {v:.6f}" for u, v in self.uv]
+        lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in self.normals()[:, _WORLD_TO_FILE]]
+        for (a, b, c), (p, q, r) in zip(self.faces + 1, self.uv_faces + 1, strict=True):
+            lines.append(f"f {a}/{p}/{a} {b}/{q}/{b} {c}/{r}/{c}")
+        encoded = io.BytesIO()
+        Image.fromarray(self.texture).save(encoded, "PNG")
+        # The file that names the others comes last.
+        atomic.write(picture, encoded.getvalue())
+        atomic.write(material, f"newmtl texture\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {picture.name}\n")
+        return [atomic.write(path, "\n".join(lines) + "\n"), material, picture]

@@ -1,0 +1,61 @@
+"""Silhouettes of a view set: alpha where there is one, else keyed from a plain background."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from viewmask.errors import ViewmaskError
+from viewmask.silhouette import key_background
+from viewmask.viewset import ViewSet
+
+FloatImage = NDArray[np.float32]
+
+
+def cut_out(views: ViewSet) -> ViewSet:
+    """The views that show something, each with an alpha channel that is its silhouette.
+
+    A picture that is opaque everywhere is no cut-out: its background is keyed if it is plain.
+
+    Raises:
+        ViewmaskError: fewer than two views, no view shows anything, or a background is not plain.
+    """
+    if len(views) < 2:
+        raise ViewmaskError(f"{len(views)} view is too few to reconstruct from: give at least 2, better 4 or more")
+    images, cameras = [], []
+    for index, (image, camera) in enumerate(zip(views.images, views.cameras, strict=True)):
+        alpha: NDArray[np.uint8] | None = image[..., 3]
+        if (image[..., 3] >= 250).all():
+            alpha = key_background(image)
+            if alpha is None:
+                raise ViewmaskError(
+                    f"view {index} has neither transparency nor a plain background: "
+                    "cut the object out (RGBA, background alpha 0), or show it before one plain colour"
+                )
+        if alpha is not None and (alpha > 127).any():
+            images.append(np.dstack([image[..., :3], alpha]))
+            cameras.append(camera)
+    if not images:
+        raise ViewmaskError("every view is empty: there is no object to reconstruct")
+    if len(images) < 2:
+        raise ViewmaskError("only one view shows an object: give at least 2 views that do, better 4 or more")
+    return ViewSet(images, cameras, dict(views.extra))
+
+
+def signed_distance(alpha: NDArray[np.uint8]) -> FloatImage:
+    """Distance to the silhouette's edge in pixels, positive inside, float32 [height, width].
+
+    The edge is where bilinear alpha crosses one half, found on a grid three times finer, so that
+    it lies between pixels where alpha says so. Beyond the picture its border goes on.
+    """
+    height, width = alpha.shape
+    scale = 3
+    fine = ndimage.zoom(alpha.astype(np.float32) / 255, scale, order=1, mode="nearest", grid_mode=True)
+    inside = fine > 0.5
+    if inside.all() or not inside.any():
+        return np.full((height, width), np.inf if inside.all() else -np.inf, np.float32)
+    distance = ndimage.distance_transform_edt(inside) - ndimage.distance_transform_edt(~inside)
+    distance = (distance - np.sign(distance) / 2) / scale
+    # The middle one of each three samples sits on the pixel's centre.
+    return ndimage.gaussian_filter(distance, 0.5 * scale)[1::scale, 1::scale].astype(np.float32)

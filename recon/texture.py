@@ -1,0 +1,111 @@
+"""Baking: the colours that the views saw, put on the surface.
+
+Every texel is a point of the surface with a normal. Each view that sees it gives its colour, weighted by
+how squarely it looks (a power of the cosine); what no view sees takes after the nearest surface seen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import trimesh
+from embreex.rtcore_scene import EmbreeScene
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from recon.atlas import Atlas, Floats, scene
+from recon.silhouette import FloatImage
+from viewmask.camera import Camera
+from viewmask.viewset import Picture, ViewSet
+
+_SHARPNESS = 4.0  # power of the cosine: higher picks one view, lower blends
+_RIM = 2.0  # pixels inside the silhouette where colours are still mixed with the background
+_GRAZING = 0.1  # cosine below which a view tells nothing
+
+
+def bake(
+    surface: trimesh.Trimesh, atlas: Atlas, views: ViewSet, distances: list[FloatImage], size: int
+) -> NDArray[np.uint8]:
+    """The texture, uint8 RGB [size, size, 3], from cut-out views and their `silhouette.signed_distance`.
+
+    Colours are blended where several views see a place, weighted by cos^4 of the viewing angle and by
+    the distance to the silhouette's edge.
+    """
+    shape = scene(surface.vertices, surface.faces)
+    colours = np.zeros((len(atlas.points), 3), np.float32)
+    total = np.zeros(len(atlas.points), np.float32)
+    for image, camera, inside in zip(views.images, views.cameras, distances, strict=True):
+        weight = _weight(shape, atlas, camera, inside)
+        shown = np.flatnonzero(weight)
+        pixels, _ = camera.project(atlas.points[shown].astype(np.float64))
+        painted = spread(image, inside)
+        for channel in range(3):
+            colours[shown, channel] += weight[shown] * _sample(painted[..., channel], pixels)
+        total += weight
+    seen = total > 0
+    colours[seen] /= total[seen, None]
+    colours[~seen] = _nearest(atlas.points, colours, seen)
+    return _padded(colours, atlas, size)
+
+
+def spread(image: Picture, inside: FloatImage) -> FloatImage:
+    """RGB of a cut-out view, the colours well inside the silhouette carried over its rim and beyond.
+
+    At the rim, pixels mix with the background that the view was cut from; white fringes come from there.
+    """
+    core = (inside > _RIM) & (image[..., 3] > 250)
+    if core.sum() < 0.3 * (inside > 0).sum():  # a thin object is all rim
+        core = (inside > 0.5) & (image[..., 3] > 200)
+    if not core.any():
+        core = image[..., 3] == image[..., 3].max()
+    nearest = ndimage.distance_transform_edt(~core, return_distances=False, return_indices=True)
+    return image[..., :3][tuple(nearest)].astype(np.float32)
+
+
+def _weight(shape: EmbreeScene, atlas: Atlas, camera: Camera, inside: FloatImage) -> Floats:
+    """How much one view knows of every texel; 0 where it sees nothing of it."""
+    towards = camera.position.astype(np.float32) - atlas.points
+    distance = np.linalg.norm(towards, axis=1, keepdims=True)
+    towards /= distance
+    cosine = (towards * atlas.normals).sum(1)
+    weight = np.zeros(len(cosine), np.float32)
+    facing = np.flatnonzero(cosine > _GRAZING)
+    # Rays start a little off the surface, so that it does not hide itself.
+    starts = atlas.points[facing] + np.float32(2e-3) * (atlas.normals[facing] + towards[facing])
+    facing = facing[shape.run(starts, towards[facing]) < 0]
+    pixels, depth = camera.project(atlas.points[facing].astype(np.float64))
+    shown = (depth > 0) & (pixels > 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
+    facing, pixels = facing[shown], pixels[shown]
+    rim = np.clip((_sample(inside, pixels) + 1) / (_RIM + 2), 0.02, 1)
+    weight[facing] = (cosine[facing] - _GRAZING) ** _SHARPNESS * rim + 1e-6
+    return weight
+
+
+def _sample(picture: FloatImage, pixels: NDArray[np.floating]) -> Floats:
+    where = [pixels[:, 1] - 0.5, pixels[:, 0] - 0.5]
+    return np.asarray(ndimage.map_coordinates(picture, where, order=1, mode="nearest", output=np.float32))
+
+
+def _nearest(points: Floats, colours: Floats, seen: NDArray[np.bool_]) -> Floats:
+    """Colours for the texels not seen: the mean of the nearest seen ones, weighted by distance."""
+    if seen.all():
+        return colours[~seen]
+    if not seen.any():
+        return np.full((int((~seen).sum()), 3), 128, np.float32)
+    known = np.flatnonzero(seen)
+    known = known[:: max(1, len(known) // 40_000)]
+    distance, index = cKDTree(points[known]).query(points[~seen], k=min(8, len(known)))
+    distance, index = distance.reshape(len(distance), -1), index.reshape(len(index), -1)
+    weight = 1 / (distance + 0.5 * distance.mean(1, keepdims=True) + 1e-4) ** 2
+    mean = (colours[known[index]] * weight[..., None]).sum(1) / weight.sum(1, keepdims=True)
+    return mean.astype(np.float32)
+
+
+def _padded(colours: Floats, atlas: Atlas, size: int) -> NDArray[np.uint8]:
+    """The texture with every texel between charts set to the nearest chart's colour, so that no seam shows."""
+    texture = np.zeros((size, size, 3), np.uint8)
+    texture[atlas.rows, atlas.columns] = np.clip(np.round(colours), 0, 255).astype(np.uint8)
+    empty = np.ones((size, size), bool)
+    empty[atlas.rows, atlas.columns] = False
+    nearest = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
+    return texture[tuple(nearest)]

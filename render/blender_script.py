@@ -1,0 +1,161 @@
+"""A stand-alone program, run by `render.blender` as a child process: draws jobs with BlenderProc on the `bpy` wheel.
+
+BlenderProc is GPL: nothing of viewmask is imported here, this file is never imported, and jobs and pictures pass as
+files. It reads folder names from standard input, one a line; each folder holds `job.json` and `surface.npz` and gets
+`rgb_0000.png` ...; then it answers with one line: "ok", or "failed" and the reason.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+# BlenderProc wants to be started by its own launcher, which downloads Blender; this says that it has been.
+os.environ["OUTSIDE_OF_THE_INTERNAL_BLENDER_PYTHON_ENVIRONMENT_BUT_IN_RUN_SCRIPT"] = "1"
+
+# Blender chats on standard output: keep that for answers, send the chat to standard error.
+answers = os.fdopen(os.dup(1), "w", buffering=1)
+os.dup2(2, 1)
+
+import bpy  # noqa: E402  (bpy before blenderproc)
+import numpy as np  # noqa: E402
+from blenderproc.python.camera import CameraUtility  # noqa: E402
+from blenderproc.python.renderer import RendererUtility  # noqa: E402
+from blenderproc.python.utility.GlobalStorage import GlobalStorage  # noqa: E402
+from blenderproc.python.utility.Initializer import _Initializer, clean_up  # noqa: E402
+from blenderproc.python.utility.SetupUtility import SetupUtility  # noqa: E402
+
+
+def start(temporary: str) -> None:
+    """What `blenderproc.init()` does, less what fails on the pip wheel (its language files are absent)."""
+    SetupUtility.setup_utility_paths(temporary)
+    clean_up(clean_up_camera=True)
+    bpy.context.scene.render.engine = "CYCLES"
+    _Initializer.set_default_parameters()
+    GlobalStorage.add("bproc_init_complete", True)
+    RendererUtility.set_render_devices(use_only_cpu=True)
+    RendererUtility.set_cpu_threads(int(os.environ.get("OMP_NUM_THREADS", "0")))
+    RendererUtility.set_denoiser(None)
+    RendererUtility.set_noise_threshold(0)
+
+
+def draw(folder: Path) -> None:
+    """Render one job into its folder."""
+    job = json.loads((folder / "job.json").read_text())
+    GlobalStorage.set("output", [])  # BlenderProc refuses a second folder otherwise
+    clean_up(clean_up_camera=True)
+    for image in list(bpy.data.images):
+        bpy.data.images.remove(image)
+    with np.load(folder / "surface.npz") as arrays:
+        place_surface({name: arrays[name] for name in arrays.files}, job)
+    place_lights(job)
+    scene = bpy.context.scene
+    scene.cycles.pixel_filter_type = "BOX"
+    scene.cycles.filter_width = 1.0
+    scene.cycles.seed = job["seed"] % 2**31
+    RendererUtility.set_max_amount_of_samples(job["samples"])
+    view_transform = "Filmic" if job["light"] == "uniform" else "Standard"
+    RendererUtility.set_output_format("PNG", 8, enable_transparency=True, view_transform=view_transform)
+    intrinsics = np.array(job["intrinsics"], dtype=float)
+    intrinsics[:2, 2] -= 0.5  # BlenderProc counts pixel centres as whole numbers
+    CameraUtility.set_intrinsics_from_K_matrix(intrinsics, job["width"], job["height"], clip_start=0.01, clip_end=100)
+    for pose in job["poses"]:
+        CameraUtility.add_camera_pose(np.array(pose))
+    RendererUtility.render(output_dir=str(folder), return_data=False)
+
+
+def place_surface(arrays: dict, job: dict) -> None:
+    """Build the mesh as it is: the same triangles and corners, linear colours, one material a texture."""
+    faces = arrays["faces"]
+    mesh = bpy.data.meshes.new("surface")
+    mesh.vertices.add(len(arrays["vertices"]))
+    mesh.vertices.foreach_set("co", arrays["vertices"].ravel())
+    mesh.loops.add(faces.size)
+    mesh.loops.foreach_set("vertex_index", faces.ravel())
+    mesh.polygons.add(len(faces))
+    mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
+    mesh.polygons.foreach_set("material_index", (arrays["texture"] + 1).astype(np.int32))
+    mesh.uv_layers.new(name="uv").data.foreach_set("uv", arrays["uv"].ravel())
+    colours = np.concatenate([arrays["colours"], np.ones_like(arrays["colours"][..., :1])], axis=-1)
+    mesh.color_attributes.new("colour", "FLOAT_COLOR", "CORNER").data.foreach_set("color", colours.ravel())
+    mesh.update(calc_edges=True)
+    if job["light"] != "none":
+        mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), dtype=bool))
+        mesh.normals_split_custom_set(arrays["normals"].reshape(-1, 3).tolist())
+    mesh.materials.append(material("plain", None, job))
+    for index in range(job["textures"]):
+        texels = arrays[f"texture{index}"]
+        image = bpy.data.images.new(f"texture{index}", texels.shape[1], texels.shape[0], float_buffer=True)
+        image.colorspace_settings.name = "Linear Rec.709"
+        rgba = np.concatenate([texels, np.ones_like(texels[..., :1])], axis=-1)[::-1]
+        image.pixels.foreach_set(np.ascontiguousarray(rgba, dtype=np.float32).ravel())
+        image.update()
+        mesh.materials.append(material(f"texture{index}", image, job))
+    bpy.context.collection.objects.link(bpy.data.objects.new("surface", mesh))
+
+
+def material(name: str, image: bpy.types.Image | None, job: dict) -> bpy.types.Material:
+    """Corner colour times texture, glowing by itself when unlit, else matt."""
+    result = bpy.data.materials.new(name)
+    result.use_nodes = True
+    nodes, links = result.node_tree.nodes, result.node_tree.links
+    nodes.clear()
+    colour = nodes.new("ShaderNodeVertexColor")
+    colour.layer_name = "colour"
+    socket = colour.outputs["Color"]
+    if image is not None:
+        texture = nodes.new("ShaderNodeTexImage")
+        texture.image, texture.interpolation, texture.extension = image, "Linear", "REPEAT"
+        product = nodes.new("ShaderNodeVectorMath")
+        product.operation = "MULTIPLY"
+        links.new(socket, product.inputs[0])
+        links.new(texture.outputs["Color"], product.inputs[1])
+        socket = product.outputs["Vector"]
+    shader = nodes.new("ShaderNodeEmission" if job["light"] == "none" else "ShaderNodeBsdfDiffuse")
+    links.new(socket, shader.inputs["Color"])
+    if job["light"] == "none":
+        shader.inputs["Strength"].default_value = job["strength"]
+    links.new(shader.outputs[0], nodes.new("ShaderNodeOutputMaterial").inputs["Surface"])
+    return result
+
+
+def place_lights(job: dict) -> None:
+    """A sky of even grey, then lamps; levels are what a white surface gives back."""
+    RendererUtility.set_world_background([1, 1, 1], job["sky"])
+    for lamp in job["lamps"]:
+        light = bpy.data.lights.new("lamp", lamp["kind"])
+        light.energy = lamp["energy"]
+        light.use_shadow = lamp["shadow"]
+        if lamp["kind"] == "SUN":
+            light.angle = lamp["angle"]
+        else:
+            light.shadow_soft_size = lamp["radius"]
+        stand = bpy.data.objects.new("lamp", light)
+        bpy.context.collection.objects.link(stand)
+        if lamp["kind"] == "SUN":
+            pose = np.eye(4)
+            pose[:3, :3] = CameraUtility.rotation_from_forward_vec(-np.array(lamp["towards"]))
+            stand.matrix_world = pose.tolist()
+        else:
+            stand.location = lamp["position"]
+
+
+def main() -> None:
+    """Answer jobs until standard input ends."""
+    start(sys.argv[1])
+    answers.write("ready\n")
+    for line in sys.stdin:
+        try:
+            draw(Path(line.rstrip("\n")))
+            answers.write("ok\n")
+        except Exception as error:
+            answers.write("failed " + " ".join(f"{type(error).__name__}: {error}".split()) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    finally:
+        sys.stderr.flush()
+        answers.flush()
+        os._exit(0)  # bpy ends in a segmentation fault otherwise

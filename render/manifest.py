@@ -1,0 +1,64 @@
+"""A manifest: JSON Lines, one record an object, appended and synced, so that a killed run resumes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from viewmask.errors import ViewmaskError
+
+
+class Manifest:
+    """The records of a run, in memory and on disk.
+
+    Attributes:
+        records: the last record of every object, by id.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open (or begin) the manifest at `path`; a last line cut short by a kill is dropped.
+
+        Raises:
+            ViewmaskError: the file cannot be read or written.
+        """
+        self.path = path
+        self.records: dict[str, dict[str, Any]] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+            self._file.seek(0)
+            whole = 0
+            for line in self._file:
+                try:
+                    record = json.loads(line)
+                    self.records[record["id"]] = record
+                except (ValueError, KeyError, TypeError):
+                    break
+                if not line.endswith(b"\n"):
+                    break
+                whole += len(line)
+            self._file.truncate(whole)
+        except OSError as error:
+            raise ViewmaskError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record (it needs an `id`) and sync it to disk."""
+        self.records[record["id"]] = record
+        try:
+            self._file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise ViewmaskError(f"cannot write {self.path}: {error.strerror or error}") from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Manifest:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

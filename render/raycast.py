@@ -1,0 +1,242 @@
+"""Off-screen rendering by ray casting on the CPU (Embree): no display, no GPU, the same bytes every time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+from numpy.typing import NDArray
+
+from render import light as lights
+from render.light import LAMP_LEVEL, LIGHTS, STRENGTH, Light, Studio, filmic, lamp_position
+from render.surface import Floats, Surface, interpolate, to_srgb
+from viewmask.camera import Camera
+from viewmask.errors import ViewmaskError
+
+__all__ = ["LIGHTS", "Light", "render"]
+
+TILE = 3  # pixels of a tile cast rays in different directions; averaging over a tile joins them
+AMBIENT_RAYS = 8
+SHADOW_RAYS = 4
+OFFSET = 2e-4  # secondary rays start this far off the surface
+
+
+def render(
+    surface: Surface,
+    cameras: list[Camera],
+    light: Light = "none",
+    samples: int = 2,
+    seed: int = 0,
+    strength: float | None = None,
+    lamp: float | None = None,
+) -> list[NDArray[np.uint8]]:
+    """Render a surface from every camera.
+
+    Args:
+        light: "none" gives the base colour. "uniform" is the light of SyncDreamer's renderings: a uniform grey
+            world with ambient occlusion, and the lamp of Blender's start scene, seen through "Filmic".
+            "studio" is a soft key light, a fill and ambient light, placed by `seed`.
+        samples: `samples` x `samples` rays a pixel.
+        strength: of all lights, linear: 1, 0.5 and 1 unless given.
+        lamp: azimuth in degrees of the lamp ("uniform", 13.9 unless given) or of the key light ("studio").
+
+    Returns:
+        uint8 RGBA pictures [height, width, 4], straight alpha: colour is the mean over the rays that hit (in
+        linear light, then sRGB), alpha their share, and colour is 0 where alpha is 0.
+
+    Raises:
+        ViewmaskError: an unknown light, or not a positive number of samples.
+    """
+    lights.check(light)
+    if samples < 1:
+        raise ViewmaskError(f"samples must be at least 1, not {samples}")
+    scene = EmbreeScene()
+    TriangleMesh(scene, surface.vertices, surface.faces)
+    level = STRENGTH[light] if strength is None else strength
+    return [_picture(scene, surface, camera, light, samples, seed, level, lamp) for camera in cameras]
+
+
+def _picture(
+    scene: EmbreeScene,
+    surface: Surface,
+    camera: Camera,
+    light: Light,
+    samples: int,
+    seed: int,
+    strength: float,
+    lamp: float | None,
+) -> NDArray[np.uint8]:
+    picture = np.zeros((camera.height, camera.width, 4), dtype=np.uint8)
+    left, top, right, bottom = _bounds(surface, camera)
+    if left >= right or top >= bottom:
+        return picture
+    window = replace(
+        camera, width=right - left, height=bottom - top, cx=camera.cx - left, cy=camera.cy - top
+    )  # only where the object can be
+    origins, directions = (part.reshape(-1, 3).astype(np.float32) for part in window.rays(samples))
+    hits = scene.run(origins, directions, output=1)
+    ray = np.flatnonzero(hits["primID"] >= 0)
+    if not len(ray):
+        return picture
+    face, u, v = hits["primID"][ray], hits["u"][ray], hits["v"][ray]
+
+    columns = window.width * samples
+    pixel = ray // columns // samples * window.width + ray % columns // samples
+    colour = surface.albedo(face, u, v)
+    if light != "none":
+        # Light varies slowly: it is found once a pixel, at its first hit, for each side that the surface turns there.
+        sides = np.abs(surface.face_normals).argmax(axis=1) * 2 + (surface.face_normals.sum(axis=1) > 0)
+        _, first, back = np.unique(pixel * 6 + sides[face], return_index=True, return_inverse=True)
+        lit = pixel[first]
+        at = _points(surface, face[first], u[first], v[first], directions[ray[first]])
+        grid = (window.height, window.width)
+        sky = _passed_on(_openness(scene, at, lit, grid)[back][:, None], colour)
+        if light == "uniform":
+            colour = colour * (sky + _lamp(scene, at, lamp)[back][:, None])
+        else:
+            studio = Studio.of_seed(seed, lamp)
+            direct = _studio(scene, at, lit, grid, studio)[back][:, None]
+            colour = colour * (studio.ambient_level * sky + direct)
+    colour *= np.float32(strength)
+
+    count = window.width * window.height
+    hit = np.bincount(pixel, minlength=count)
+    total = np.stack([np.bincount(pixel, colour[:, channel], count) for channel in range(3)], axis=-1)
+    mean = (total / np.maximum(hit, 1)[:, None]).astype(np.float64)
+    result = np.empty((count, 4), dtype=np.uint8)
+    result[:, :3] = filmic(mean) if light == "uniform" else to_srgb(mean)
+    result[:, 3] = np.round(hit * (255 / samples**2))
+    result[hit == 0] = 0
+    picture[top:bottom, left:right] = result.reshape(window.height, window.width, 4)
+    return picture
+
+
+def _bounds(surface: Surface, camera: Camera) -> tuple[int, int, int, int]:
+    """The part of the picture that the surface's box covers: left, top, right, bottom in pixels."""
+    low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
+    corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+    pixels, depth = camera.project(corners.astype(np.float64))
+    if depth.min() <= 1e-6:  # the camera stands inside or beside the box
+        return 0, 0, camera.width, camera.height
+    left, top = np.floor(pixels.min(axis=0) - 1).astype(int)
+    right, bottom = np.ceil(pixels.max(axis=0) + 1).astype(int)
+    return max(left, 0), max(top, 0), min(right, camera.width), min(bottom, camera.height)
+
+
+# -- light ----------------------------------------------------------------------------------------
+
+
+def _points(
+    surface: Surface, face: NDArray[np.int32], u: Floats, v: Floats, directions: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Where secondary rays start, and the geometric and shading normals there, turned to the viewer; [n, 3] each."""
+    flat = surface.face_normals[face]
+    flat = flat * -np.sign((flat * directions).sum(-1, keepdims=True))
+    smooth = interpolate(surface.corner_normals, face, u, v)
+    smooth /= np.maximum(np.linalg.norm(smooth, axis=-1, keepdims=True), 1e-9)
+    smooth = np.where((smooth * flat).sum(-1, keepdims=True) < 0, -smooth, smooth)
+    corners = surface.vertices[surface.faces[face]]
+    place = corners[:, 0] * (1 - u - v)[:, None] + corners[:, 1] * u[:, None] + corners[:, 2] * v[:, None]
+    return place + OFFSET * flat, flat, smooth
+
+
+def _openness(
+    scene: EmbreeScene, at: tuple[Floats, Floats, Floats], pixel: NDArray[np.int64], grid: tuple[int, int]
+) -> Floats:
+    """Share of the sky that each point sees, cosine-weighted, [n] (ambient occlusion's complement)."""
+    place, flat, _ = at
+    tangent, bitangent = _frame(flat)
+    tile = _tile(pixel, grid)
+    unseen = np.zeros(len(place), dtype=np.float32)
+    for turn in range(AMBIENT_RAYS):
+        x, y = _disc(turn * TILE**2 + tile, AMBIENT_RAYS * TILE**2)
+        z = np.sqrt(np.maximum(0, 1 - x * x - y * y))
+        rays = x[:, None] * tangent + y[:, None] * bitangent + z[:, None] * flat
+        unseen += _blocked(scene, place, rays)
+    unseen /= np.float32(AMBIENT_RAYS)
+    return 1 - _joined(unseen, flat, pixel, grid)
+
+
+def _passed_on(open_share: Floats, albedo: Floats) -> Floats:
+    """Openness once the light between surfaces is counted: a fit by Jimenez et al. 2016 (GTAO, equation 17)."""
+    a = 2.0404 * albedo - 0.3324
+    b = -4.7951 * albedo + 0.6417
+    c = 2.7552 * albedo + 0.6903
+    return np.maximum(open_share, ((open_share * a + b) * open_share + c) * open_share)
+
+
+def _lamp(scene: EmbreeScene, at: tuple[Floats, Floats, Floats], azimuth: float | None) -> Floats:
+    """Light of the lamp that falls on each point, in units of the sky's, [n]."""
+    place, flat, smooth = at
+    rays = lamp_position(azimuth) - place
+    squared = (rays**2).sum(-1)
+    rays /= np.sqrt(squared)[:, None]
+    facing = np.maximum(0, (smooth * rays).sum(-1)) * ((flat * rays).sum(-1) > 0)
+    return (LAMP_LEVEL * facing / squared * (1 - _blocked(scene, place, rays))).astype(np.float32)
+
+
+def _studio(
+    scene: EmbreeScene,
+    at: tuple[Floats, Floats, Floats],
+    pixel: NDArray[np.int64],
+    grid: tuple[int, int],
+    studio: Studio,
+) -> Floats:
+    """Light of the key, with its soft shadow, and of the fill on each point, [n]."""
+    place, flat, smooth = at
+    tangent, bitangent = _frame(studio.key[None])
+    tile = _tile(pixel, grid)
+    shadow = np.zeros(len(place), dtype=np.float32)
+    for turn in range(SHADOW_RAYS):
+        x, y = _disc(turn * TILE**2 + tile, SHADOW_RAYS * TILE**2)
+        rays = studio.key + studio.softness * (x[:, None] * tangent + y[:, None] * bitangent)
+        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        shadow += _blocked(scene, place, rays.astype(np.float32))
+    shadow /= np.float32(SHADOW_RAYS)
+    shadow = _joined(shadow, flat, pixel, grid)
+    light = studio.key_level * np.maximum(0, smooth @ studio.key) * (1 - shadow)
+    light += studio.fill_level * np.maximum(0, smooth @ studio.fill)
+    return light
+
+
+def _blocked(scene: EmbreeScene, place: Floats, rays: Floats) -> Floats:
+    """1 where a ray meets the surface again, else 0."""
+    return (scene.run(place, np.ascontiguousarray(rays), query="OCCLUDED") >= 0).astype(np.float32)
+
+
+def _frame(normal: Floats) -> tuple[Floats, Floats]:
+    """Two unit vectors perpendicular to each normal [n, 3] and to each other."""
+    other = np.where(np.abs(normal[:, :1]) < 0.7, np.array([[1, 0, 0]]), np.array([[0, 1, 0]])).astype(np.float32)
+    tangent = np.cross(other, normal)
+    tangent /= np.maximum(np.linalg.norm(tangent, axis=-1, keepdims=True), 1e-9)
+    return tangent, np.cross(normal, tangent)
+
+
+def _disc(index: NDArray[np.int64], count: int) -> tuple[Floats, Floats]:
+    """Points of a sunflower spiral on the unit disc: the `index`-th of `count`, evenly spread."""
+    radius = np.sqrt((index + 0.5) / count)
+    angle = index * np.pi * (3 - np.sqrt(5))
+    return (radius * np.cos(angle)).astype(np.float32), (radius * np.sin(angle)).astype(np.float32)
+
+
+def _tile(pixel: NDArray[np.int64], grid: tuple[int, int]) -> NDArray[np.int64]:
+    """Place of each pixel within its tile, 0 .. TILE^2 - 1."""
+    return pixel // grid[1] % TILE * TILE + pixel % grid[1] % TILE
+
+
+def _joined(values: Floats, normal: Floats, pixel: NDArray[np.int64], grid: tuple[int, int]) -> Floats:
+    """Mean over each pixel's 3 x 3 neighbours that face alike, so that a tile's rays count together."""
+    height, width = grid
+    planes = np.zeros((height + 2, width + 2, 4), dtype=np.float32)
+    row, column = pixel // width + 1, pixel % width + 1
+    planes[row, column, 0] = values
+    planes[row, column, 1:] = normal
+    total, weight = values.copy(), np.ones_like(values)
+    for down, along in ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1)):
+        near = planes[row + down, column + along]
+        alike = ((near[:, 1:] * normal).sum(-1) > 0.8).astype(np.float32)
+        total += alike * near[:, 0]
+        weight += alike
+    return total / weight

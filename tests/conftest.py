@@ -1,0 +1,5 @@
+"""What all tests share: where the optional data stands."""
+
+from pathlib import Path
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from recon import hull
+from recon.silhouette import signed_distance
+from tests.conftest import SHARED
+from tests.recon.conftest import bar, views_of
+from viewmask.camera import Camera, orbit
+from viewmask.errors import ViewmaskError
+from viewmask.viewset import ViewSet, read_picture
+
+
+def plain_hull(grid, cameras, distances):
+    """The hull as a sentence says it: a point is as deep inside as the view that shows it least so."""
+    field = np.empty(grid.shape)
+    for index in np.ndindex(*grid.shape):
+        point = grid.origin + grid.pitch * np.array(index)
+        field[index] = min(depth_in_cone(point, *view) for view in zip(cameras, distances, strict=True))
+    return field
+
+
+def depth_in_cone(point, camera, distance):
+    (x, y), depth = camera.project(point)
+    height, width = distance.shape
+    x, y = np.clip(x - 0.5, 0, width - 1), np.clip(y - 0.5, 0, height - 1)
+    left, top = min(int(x), width - 2), min(int(y), height - 2)
+    fx, fy = x - left, y - top
+    patch = distance[top : top + 2, left : left + 2]
+    value = np.array([1 - fy, fy]) @ patch @ np.array([1 - fx, fx])
+    return value * depth / camera.fl_x
+
+
+def distances_of(views: ViewSet):
+    return [signed_distance(image[..., 3]) for image in views.images]
+
+
+@pytest.mark.parametrize("shape", ["ball_views", "bar_views"])
+def test_fast_hull_equals_the_plain_one(shape, request):
+    views = request.getfixturevalue(shape)
+    grid = hull.Grid.around(np.array([-0.5, -0.45, -0.4]), np.array([0.5, 0.5, 0.45]), 14)
+    fast = hull.field(grid, views.cameras, distances_of(views))
+    plain = plain_hull(grid, views.cameras, distances_of(views))
+    assert (plain > 0).any()
+    np.testing.assert_allclose(fast, plain, atol=2e-4)
+
+
+def test_hull_is_what_alpha_allows(bar_views):
+    """Points are inside where every view's alpha says so, but for the edge pixels themselves."""
+    grid = hull.Grid.around(np.full(3, -0.5), np.full(3, 0.5), 40)
+    field = hull.field(grid, bar_views.cameras, distances_of(bar_views))
+    points = grid.origin + grid.pitch * np.indices(grid.shape).reshape(3, -1).T
+    inside = np.ones(len(points), bool)
+    for image, camera in zip(bar_views.images, bar_views.cameras, strict=True):
+        column, row = np.floor(camera.project(points)[0]).astype(int).T
+        shown = (column >= 0) & (row >= 0) & (column < 64) & (row < 64)
+        inside &= shown & (image[row.clip(0, 63), column.clip(0, 63), 3] > 127)
+    pixel = 1.5 / bar_views.cameras[0].fl_x
+    clear = np.abs(field.ravel()) > 0.75 * pixel
+    assert clear.mean() > 0.8
+    np.testing.assert_array_equal(field.ravel()[clear] > 0, inside[clear])
+
+
+def test_consistent_silhouettes_are_not_repaired(bar_views):
+    distances = distances_of(bar_views)
+    tolerant, _ = hull.carve(bar_views.cameras, distances, 48)
+    strict, _ = hull.carve(bar_views.cameras, distances, 48, tolerant=False)
+    np.testing.assert_array_equal(tolerant, strict)
+
+
+@pytest.mark.parametrize("bad", [0, 2, 5])
+def test_one_bad_view_is_outvoted(bar_views, bad):
+    """A view that lost half of the object does not take it from the others."""
+    views = views_of(bar, views=6)
+    true, grid = hull.carve(views.cameras, distances_of(views), 48)
+    images = [image.copy() for image in views.images]
+    rows = np.flatnonzero(images[bad][..., 3].any(1))
+    images[bad][: int(rows.mean())] = 0
+    damaged = distances_of(ViewSet(images, views.cameras))
+    strict = hull.field(grid, views.cameras, damaged, tolerant=False) > 0
+    tolerant = hull.field(grid, views.cameras, damaged) > 0
+    true = true > 0
+    assert strict.sum() < 0.75 * true.sum()
+    assert (tolerant & true).sum() > 0.9 * true.sum()
+    assert tolerant.sum() < 1.25 * true.sum()
+
+
+def test_surface_is_closed_faces_outward_and_has_the_hulls_volume(ball_views):
+    field, grid = hull.carve(ball_views.cameras, distances_of(ball_views), 64)
+    mesh = hull.surface(field, grid, faces=4000)
+    assert hull.is_closed(mesh)
+    assert len(mesh.faces) <= 4000
+    assert mesh.body_count == 1
+    # Sub-voxel: the sum of voxels is off by far less than the surface has voxels.
+    assert mesh.volume == pytest.approx((field > 0).sum() * grid.pitch**3, rel=0.02)
+    outward = ((mesh.triangles_center - mesh.center_mass) * mesh.face_normals).sum(1)
+    assert (outward > 0).mean() > 0.99
+
+
+def test_surface_is_finer_than_its_voxels():
+    grid = hull.Grid.around(np.full(3, -0.5), np.full(3, 0.5), 48)
+    points = grid.origin + grid.pitch * np.moveaxis(np.indices(grid.shape), 0, -1)
+    field = (0.4 - np.linalg.norm(points, axis=-1)).astype(np.float32)
+    mesh = hull.surface(field, grid, faces=10**6)
+    off = np.abs(np.linalg.norm(mesh.vertices, axis=1) - 0.4)
+    assert off.max() < 0.2 * grid.pitch
+
+
+def test_smoothing_does_not_shrink():
+    sphere = trimesh.creation.icosphere(4)
+    smooth = trimesh.Trimesh(hull.taubin(sphere.vertices, sphere.faces, 10), sphere.faces, process=False)
+    assert smooth.volume == pytest.approx(sphere.volume, rel=5e-3)
+    noise = np.random.default_rng(0).normal(0, 0.01, sphere.vertices.shape)
+    calmed = hull.taubin(sphere.vertices + noise, sphere.faces, 10)
+    assert np.linalg.norm(calmed, axis=1).std() < 0.5 * np.linalg.norm(sphere.vertices + noise, axis=1).std()
+
+
+def test_floaters_go_and_parts_stay():
+    grid = hull.Grid(np.zeros(3), 1.0, (40, 20, 20))
+    points = np.moveaxis(np.indices(grid.shape), 0, -1)
+    large = 7 - np.linalg.norm(points - [9, 9, 9], axis=-1)
+    part = 3 - np.linalg.norm(points - [22, 9, 9], axis=-1)
+    crumb = 1.2 - np.linalg.norm(points - [32, 9, 9], axis=-1)
+    mesh = hull.surface(np.maximum(np.maximum(large, part), crumb).astype(np.float32), grid)
+    assert mesh.body_count == 2
+    assert mesh.bounds[1, 0] < 27
+
+
+def test_shape_that_fills_its_grid_is_closed():
+    grid = hull.Grid(np.zeros(3), 0.1, (8, 9, 10))
+    mesh = hull.surface(np.ones(grid.shape, np.float32), grid)
+    assert hull.is_closed(mesh)
+    np.testing.assert_allclose(mesh.extents, [0.8, 0.9, 1.0], atol=0.05)
+
+
+@pytest.mark.parametrize("faces", [200, 1000, 3000])
+def test_simplified_torus_stays_a_closed_torus(faces):
+    torus = trimesh.creation.torus(1.0, 0.3, 96, 48)
+    simple = hull.simplify(torus, faces)
+    assert len(simple.faces) <= 1.1 * faces
+    assert hull.is_closed(simple)
+    assert simple.euler_number == 0
+
+
+def test_views_that_have_nothing_in_common():
+    """Left half in one view, right half in the one across: no point is in both."""
+    images = []
+    for _ in range(2):
+        image = np.zeros((64, 64, 4), np.uint8)
+        image[20:44, 4:16] = 255
+        images.append(image)
+    cameras = [Camera.on_sphere(azimuth, 0, size=64) for azimuth in (0, 180)]
+    with pytest.raises(ViewmaskError, match="no volume in common"):
+        hull.carve(cameras, distances_of(ViewSet(images, cameras)))
+
+
+def test_world_may_be_large_and_elsewhere(bar_views):
+    """A scene of another size and place gives the same shape there."""
+    moved = []
+    for camera in bar_views.cameras:
+        pose = camera.camera_to_world.copy()
+        pose[:3, 3] = 20 * pose[:3, 3] + [100, -50, 7]
+        moved.append(Camera(camera.width, camera.height, camera.fl_x, camera.fl_y, camera.cx, camera.cy, pose))
+    distances = distances_of(bar_views)
+    near = hull.surface(*hull.carve(bar_views.cameras, distances, 32))
+    far = hull.surface(*hull.carve(moved, distances, 32))
+    np.testing.assert_allclose(far.bounds, 20 * near.bounds + np.array([100, -50, 7]), atol=0.05)
+    assert far.volume == pytest.approx(20**3 * near.volume, rel=0.01)
+
+
+@pytest.mark.skipif(not (SHARED / "gso").exists(), reason="needs ../shared/data/gso")
+def test_real_object_reproduces_its_silhouettes():
+    cameras = orbit(16)[::4]
+    images = [read_picture(SHARED / f"gso/lion/views/{i:03d}{'.png' if i == 0 else '.webp'}") for i in (0, 4, 8, 12)]
+    mesh = hull.surface(*hull.carve(cameras, distances_of(ViewSet(images, cameras))))
+    assert hull.is_closed(mesh)
+    for image, camera in zip(images, cameras, strict=True):
+        origins, directions = camera.rays()
+        hit = mesh.ray.intersects_any(origins.reshape(-1, 3), directions.reshape(-1, 3)).reshape(256, 256)
+        true = image[..., 3] > 127
+        assert (hit & true).sum() / (hit | true).sum() > 0.97

@@ -1,0 +1,262 @@
+"""Surfaces: colours in one space, textures the right way up, every format the same way round, broken files refused."""
+
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from render.raycast import render
+from render.surface import Surface, bilinear, to_linear, to_srgb
+from viewmask.camera import Camera, orbit
+from viewmask.errors import ViewmaskError
+
+
+def front(surface, size=32, light="none"):
+    """The view from azimuth 0, level with the object."""
+    return render(surface, [Camera.on_sphere(0, 0, size=size)], light)[0]
+
+
+def middle(picture):
+    height, width = picture.shape[:2]
+    return picture[height // 2, width // 2 + 2].tolist()
+
+
+# -- colour ---------------------------------------------------------------------------------------
+
+
+def test_srgb_survives_the_way_to_linear_light_and_back():
+    codes = np.arange(256)
+    assert (to_srgb(to_linear(codes)) == codes).all()
+
+
+@pytest.mark.parametrize(("code", "linear"), [(0, 0.0), (10, 0.003035), (128, 0.215861), (188, 0.502886), (255, 1.0)])
+def test_linear_light_has_the_standard_s_golden_values(code, linear):
+    assert to_linear([code])[0] == pytest.approx(linear, abs=1e-6)
+
+
+def test_a_material_s_factor_is_linear(make_glb):
+    assert middle(front(Surface.load(make_glb(factor=(0.5, 0.25, 1.0))))) == pytest.approx([188, 137, 255, 255], abs=1)
+
+
+def test_a_factor_of_one_255th_is_nearly_black(make_glb):
+    assert max(middle(front(Surface.load(make_glb(factor=(1 / 255, 0, 0)))))[:3]) == 13
+
+
+def test_vertex_colours_of_gltf_are_linear(make_glb):
+    glb = make_glb(colours=[(0.5, 0.25, 1.0, 1.0)] * 4)
+    assert middle(front(Surface.load(glb))) == pytest.approx([188, 137, 255, 255], abs=1)
+
+
+def test_vertex_colours_multiply_the_material_s(make_glb):
+    glb = make_glb(colours=[(0.5, 1.0, 1.0, 1.0)] * 4, factor=(1.0, 0.5, 1.0))
+    assert middle(front(Surface.load(glb))) == pytest.approx([188, 188, 255, 255], abs=1)
+
+
+def test_vertex_colours_of_ply_are_srgb():
+    square = trimesh.Trimesh([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]], [[0, 1, 2], [0, 2, 3]])
+    square.visual.vertex_colors = [[100, 150, 200, 255]] * 4
+    surface = Surface.load(square.export(file_type="ply"), file_type="ply")
+    assert middle(front(surface)) == [100, 150, 200, 255]
+
+
+def test_vertex_colours_are_blended_between_corners(make_glb):
+    glb = make_glb(colours=[(0, 0, 0, 1), (1, 1, 1, 1), (1, 1, 1, 1), (0, 0, 0, 1)])
+    row = front(Surface.load(glb), size=64)[32]
+    inside = to_linear(row[row[:, 3] == 255][:, 0])
+    assert (np.diff(inside) > 0).all()
+    assert inside[len(inside) // 2] == pytest.approx(0.5, abs=0.03)
+
+
+def test_an_mtl_s_kd_is_srgb(tmp_path):
+    (tmp_path / "a.mtl").write_text("newmtl m\nKd 0.5 0.25 1\n")
+    corners = "v -1 -1 0\nv 1 -1 0\nv 1 1 0\nv -1 1 0\n"
+    (tmp_path / "a.obj").write_text(f"mtllib a.mtl\n{corners}usemtl m\nf 1 2 3\nf 1 3 4\n")
+    assert middle(front(Surface.load(tmp_path / "a.obj"))) == pytest.approx([128, 64, 255, 255], abs=1)
+
+
+def test_nothing_said_is_white_and_never_transparent():
+    ball = trimesh.creation.icosphere(2)
+    picture = front(Surface.load(ball.export(file_type="stl"), file_type="stl"))
+    assert middle(picture)[3] == 255
+    assert (picture[picture[..., 3] == 255][:, :3] == 255).all()
+
+
+# -- texture --------------------------------------------------------------------------------------
+
+PATCHES = [[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 0]]]
+QUARTERS = np.repeat(np.repeat(np.array(PATCHES, np.uint8), 8, 0), 8, 1)
+
+
+def quarters(picture):
+    height, width = picture.shape[:2]
+    rows, columns = (int(height * 0.4), int(height * 0.6)), (int(width * 0.4), int(width * 0.6))
+    return [[picture[row, column, :3].tolist() for column in columns] for row in rows]
+
+
+def test_a_texture_stands_upright_and_is_not_mirrored_seen_from_the_front(make_glb, square_uv):
+    assert quarters(front(Surface.load(make_glb(uv=square_uv, picture=QUARTERS)))) == PATCHES
+
+
+def test_a_texture_wraps_around(make_glb, square_uv):
+    turned = quarters(front(Surface.load(make_glb(uv=square_uv + np.array([-3.5, 2]), picture=QUARTERS))))
+    assert turned == [row[::-1] for row in PATCHES]
+
+
+def test_an_obj_s_texture_stands_upright(tmp_path):
+    Image.fromarray(QUARTERS).save(tmp_path / "a.png")
+    (tmp_path / "a.mtl").write_text("newmtl m\nKd 0.5 0.5 0.5\nmap_Kd a.png\n")
+    corners = "v -1 -1 0\nv 1 -1 0\nv 1 1 0\nv -1 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"
+    (tmp_path / "a.obj").write_text(f"mtllib a.mtl\n{corners}usemtl m\nf 1/1 2/2 3/3\nf 1/1 3/3 4/4\n")
+    assert quarters(front(Surface.load(tmp_path / "a.obj"))) == PATCHES
+
+
+def test_a_factor_tints_a_texture_in_linear_light(make_glb, square_uv):
+    grey = np.full((4, 4, 3), 188, np.uint8)  # 0.5 in linear light
+    picture = front(Surface.load(make_glb(uv=square_uv, picture=grey, factor=(0.5, 1, 1))))
+    assert middle(picture) == pytest.approx([137, 188, 188, 255], abs=1)
+
+
+def test_bilinear_look_up_meets_texel_centres_and_their_middles():
+    texture = np.zeros((2, 2, 3), np.float32)
+    texture[0, 1] = 1  # upper right
+    places = np.array([[0.75, 0.75], [0.25, 0.75], [0.5, 0.75], [0.5, 0.5], [1.0, 0.75], [-0.25, 1.75]], np.float32)
+    assert bilinear(texture, places)[:, 0] == pytest.approx([1, 0, 0.5, 0.25, 0.5, 1])
+
+
+# -- place ----------------------------------------------------------------------------------------
+
+
+def block(extents=(2.0, 4.0, 1.0), at=(3.0, -2.0, 5.0)):
+    box = trimesh.creation.box(extents)
+    box.apply_translation(at)
+    return box
+
+
+def test_the_longest_side_becomes_1_and_the_centre_the_origin():
+    surface = Surface.load(block().export(file_type="glb"))
+    assert np.ptp(surface.vertices, axis=0) == pytest.approx([0.25, 0.5, 1.0])  # file z, x, y
+    assert surface.vertices.min(0) + surface.vertices.max(0) == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["glb", "obj", "ply", "stl"])
+def test_every_format_lies_alike(kind):
+    data = block().export(file_type=kind)
+    data = data if isinstance(data, bytes) else data.encode()
+    assert np.ptp(Surface.load(data, file_type=kind).vertices, axis=0) == pytest.approx([0.25, 0.5, 1.0])
+    assert np.ptp(Surface.load(data, up="z", file_type=kind).vertices, axis=0) == pytest.approx([0.5, 1.0, 0.25])
+
+
+def test_the_file_s_front_faces_azimuth_0_and_its_up_is_up(make_glb):
+    nose = Surface.load(make_glb([(0, 0, 0), (0, 0, 3), (0, 1, 0)], [(0, 1, 2)]))
+    assert nose.vertices[1] - nose.vertices[0] == pytest.approx([1, 0, 0])
+    assert nose.vertices[2] - nose.vertices[0] == pytest.approx([0, 0, 1 / 3])
+
+
+def test_a_node_s_transform_is_applied(make_glb):
+    glb = make_glb(node={"scale": [1, 3, 1], "translation": [5, 5, 5]})
+    assert np.ptp(Surface.load(glb).vertices, axis=0) == pytest.approx([0, 1 / 3, 1])
+
+
+def test_a_given_transform_is_taken_as_it_is():
+    matrix = np.diag([2.0, 2.0, 2.0, 1.0])
+    surface = Surface.load(block((1, 1, 1), (0.5, 0, 0)).export(file_type="glb"), transform=matrix)
+    assert surface.vertices.min(0) == pytest.approx([0, -1, -1])
+    assert surface.file_to_world == pytest.approx(matrix)
+
+
+def test_file_to_world_says_what_was_done():
+    box = block()
+    surface = Surface.load(box.export(file_type="glb"))
+    placed = trimesh.transform_points(box.vertices, surface.file_to_world)
+    assert sorted(map(tuple, placed.round(4))) == sorted(map(tuple, surface.vertices.astype(float).round(4)))
+
+
+def test_normals_stay_upright_when_the_surface_is_stretched():
+    ball = trimesh.creation.icosphere(3)
+    scene = trimesh.Scene(trimesh.Trimesh(ball.vertices, ball.faces, vertex_normals=ball.vertices, process=False))
+    surface = Surface.of_scene(scene).transformed(np.diag([1.0, 1.0, 4.0, 1.0]))
+    gradient = surface.vertices[surface.faces] / np.array([1, 1, 16])  # of the ellipsoid x^2 + y^2 + z^2 / 16
+    expected = gradient / np.linalg.norm(gradient, axis=-1, keepdims=True)
+    assert surface.file_normals == pytest.approx(expected, abs=1e-5)
+
+
+def test_normals_are_smooth_on_a_ball_and_sharp_on_a_box():
+    ball = Surface.of_scene(trimesh.Scene(trimesh.creation.icosphere(3)))
+    outwards = ball.vertices[ball.faces] / np.linalg.norm(ball.vertices[ball.faces], axis=-1, keepdims=True)
+    assert (ball.corner_normals * outwards).sum(-1).min() > 0.999
+    box = Surface.of_scene(trimesh.Scene(trimesh.creation.box()))
+    assert box.corner_normals == pytest.approx(np.repeat(box.face_normals[:, None], 3, axis=1), abs=1e-6)
+
+
+# -- broken files ---------------------------------------------------------------------------------
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(ViewmaskError, match=r"no mesh file at .*gone\.glb"):
+        Surface.load(tmp_path / "gone.glb")
+
+
+@pytest.mark.parametrize(
+    ("positions", "reason"),
+    [
+        ([(0, 0, 0), (1, 0, float("nan")), (0, 1, 0)], "not finite"),
+        ([(0, 0, 0), (1, 0, float("inf")), (0, 1, 0)], "not finite"),
+        ([(2, 2, 2)] * 3, "no extent"),
+    ],
+)
+def test_a_mesh_that_nothing_can_be_seen_of_is_refused(make_glb, positions, reason):
+    with pytest.raises(ViewmaskError, match=reason):
+        Surface.load(make_glb(positions, [(0, 1, 2)]))
+
+
+@pytest.mark.parametrize("data", [b"", b"glTF", b"no mesh at all", b"glTF\2\0\0\0\xff\xff\xff\xff" + b"\0" * 40])
+@pytest.mark.parametrize("kind", ["glb", "ply", "obj", "stl"])
+def test_rubbish_is_refused_in_one_line(data, kind):
+    with pytest.raises(ViewmaskError) as caught:
+        Surface.load(data, file_type=kind)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_glb_is_refused(make_glb):
+    with pytest.raises(ViewmaskError):
+        Surface.load(make_glb()[:-60])
+
+
+def test_a_format_that_nothing_reads_is_refused(tmp_path):
+    (tmp_path / "a.blend").write_bytes(b"BLENDER")
+    with pytest.raises(ViewmaskError, match="cannot read"):
+        Surface.load(tmp_path / "a.blend")
+
+
+coordinate = st.one_of(
+    st.floats(-2, 2), st.sampled_from([0.0, float("nan"), float("inf"), 1e-30, 1e30, -1e300, 1e-320])
+)
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.tuples(coordinate, coordinate, coordinate), min_size=0, max_size=8),
+    st.lists(st.tuples(*[st.integers(-1, 9)] * 3), min_size=0, max_size=8),
+)
+def test_any_soup_of_triangles_is_either_drawn_or_refused(vertices, faces):
+    mesh = trimesh.Trimesh(process=False)
+    mesh.vertices = np.array(vertices, np.float64).reshape(-1, 3)
+    mesh._data["faces"] = np.array(faces, np.int64).reshape(-1, 3)
+    scene = trimesh.Scene()
+    scene.geometry["soup"] = mesh
+    scene.graph.update(frame_to="soup", frame_from=scene.graph.base_frame, matrix=np.eye(4), geometry="soup")
+    try:
+        surface = Surface.of_scene(scene)
+    except ViewmaskError:
+        return
+    for light in ("none", "uniform", "studio"):
+        for picture in render(surface, orbit(2, size=12), light, samples=1):
+            assert (picture[picture[..., 3] == 0] == 0).all()
+
+
+def test_a_written_and_read_file_is_the_same_picture(make_glb, square_uv, tmp_path):
+    data = make_glb(uv=square_uv, picture=QUARTERS)
+    (tmp_path / "a.glb").write_bytes(data)
+    assert (front(Surface.load(tmp_path / "a.glb")) == front(Surface.load(data))).all()

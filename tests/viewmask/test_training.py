@@ -1,0 +1,125 @@
+"""The training loop on a toy task: exact resume, average, learning rate, and the real tasks for a few steps."""
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from viewmask import checkpoint, training
+from viewmask.errors import ViewmaskError
+from viewmask.muon import Muon, orthogonal
+from viewmask.training import Schedule
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    width: int = 6
+
+
+class Toy(torch.nn.Module):
+    def __init__(self, config=ToyConfig()):
+        super().__init__()
+        self.blocks = torch.nn.ModuleList([torch.nn.Linear(config.width, config.width)])
+        self.head = torch.nn.Linear(config.width, 1)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.blocks[0](x)))
+
+
+class Task:
+    config = ToyConfig()
+    companion = None
+
+    def __init__(self, start=None):
+        torch.manual_seed(0)
+        self.model = Toy()
+        if start:
+            self.model.load_state_dict(checkpoint.load(start, Toy, ToyConfig)[0].state_dict())
+
+    def loss(self, step, random, batch):
+        x = torch.from_numpy(random.normal(size=(batch, 6)).astype(np.float32))
+        noise = 0.01 * torch.randn(batch, 1)
+        return (self.model(x) - x.sum(dim=1, keepdim=True) + noise).square().mean(), {}
+
+
+SCHEDULE = Schedule(steps=12, batch=8, rate=1e-2, muon=1e-2, warmup=3)
+
+
+def weights(path):
+    return (path / "weights" / checkpoint.MODEL).read_bytes()
+
+
+def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
+    training.run(Task(), tmp_path / "whole", SCHEDULE, {})
+
+    class CutError(Exception):
+        pass
+
+    def cut(step, steps, figures):
+        if step == 7:
+            raise CutError
+
+    with pytest.raises(CutError):
+        training.run(Task(), tmp_path / "cut", SCHEDULE, {}, save_every=0, progress=cut)
+    last = tmp_path / "cut" / training.LAST
+    training.run(Task(last), tmp_path / "cut", SCHEDULE, {}, resume=True)
+    assert weights(tmp_path / "whole") == weights(tmp_path / "cut")
+
+
+def test_training_lowers_the_loss_and_logs_it(tmp_path):
+    training.run(Task(), tmp_path, replace(SCHEDULE, steps=150), {"made": "here"})
+    records = [json.loads(line) for line in (tmp_path / training.LOG).read_text().splitlines()]
+    assert [record["step"] for record in records] == [50, 100, 150]
+    assert records[-1]["loss"] < 0.7 * records[0]["loss"]
+    assert (tmp_path / training.CURVE).stat().st_size > 500
+    about = json.loads((tmp_path / "weights" / checkpoint.CONFIG).read_text())["about"]
+    assert about["made"] == "here"
+    assert about["steps"] == 150
+
+
+def test_a_run_is_not_overwritten(tmp_path):
+    training.run(Task(), tmp_path, SCHEDULE, {})
+    with pytest.raises(ViewmaskError, match="--resume"):
+        training.run(Task(), tmp_path, SCHEDULE, {})
+
+
+def test_the_time_limit_ends_a_run(tmp_path):
+    training.run(Task(), tmp_path, replace(SCHEDULE, steps=10**9), {}, time_limit=0.2)
+    assert json.loads((tmp_path / training.LAST / checkpoint.TRAINER).read_text())["step"] < 10**6
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    task = Task()
+    task.loss = lambda step, random, batch: (task.model(torch.full((1, 6), torch.nan)).sum(), {})
+    with pytest.raises(ViewmaskError, match="nan"):
+        training.run(task, tmp_path, SCHEDULE, {})
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    rates = [training.rate(step / 100, step, 10) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1, abs=0.01)
+    assert max(rates) == rates[9]
+    assert rates[-1] == pytest.approx(0.01)
+
+
+def test_newton_schulz_makes_matrices_nearly_orthogonal():
+    for shape in ((20, 30), (30, 20)):
+        singular = torch.linalg.svdvals(orthogonal(torch.randn(shape, generator=torch.Generator().manual_seed(0))))
+        assert singular.min() > 0.6
+        assert singular.max() < 1.3
+
+
+def test_muon_agrees_with_pytorch_s():
+    # PyTorch's computes in bfloat16: equal up to its rounding.
+    start, gradients = torch.randn(16, 8), [torch.randn(16, 8) for _ in range(3)]
+    mine, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    first = Muon([mine], lr=0.01, weight_decay=0.1)
+    second = torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for gradient in gradients:
+        mine.grad, theirs.grad = gradient.clone(), gradient.clone()
+        first.step()
+        second.step()
+    moved = (theirs - start).norm()
+    assert (mine - theirs).norm() < 0.05 * moved

@@ -1,0 +1,91 @@
+"""View sets: what is written is read back, other spellings are understood, bad folders are refused."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from viewmask.camera import orbit
+from viewmask.errors import ViewmaskError
+from viewmask.viewset import TRANSFORMS, ViewSet, composite, resize
+
+
+@pytest.fixture
+def views():
+    random = np.random.default_rng(0)
+    images = [random.integers(0, 256, (16, 16, 4), dtype=np.uint8) for _ in range(3)]
+    return ViewSet(images, orbit(3, size=16), {"captions": ["a thing", "it"], "mine": {"kept": 1}})
+
+
+def test_round_trip(views, tmp_path):
+    back = ViewSet.load(views.save(tmp_path / "set"))
+    for mine, theirs in zip(views.images, back.images, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    for mine, theirs in zip(views.cameras, back.cameras, strict=True):
+        np.testing.assert_allclose(mine.camera_to_world, theirs.camera_to_world)
+        assert mine.fl_x == theirs.fl_x
+    assert back.caption == "a thing"
+    assert back.extra["mine"] == {"kept": 1}
+
+
+def test_foreign_folder_is_left_alone(views, tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "thesis.txt").write_text("years of work")
+    with pytest.raises(ViewmaskError, match="--force"):
+        views.save(tmp_path / "set")
+    assert (tmp_path / "set" / "thesis.txt").read_text() == "years of work"
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_nerf_synthetic_spelling(views, tmp_path):
+    Image.fromarray(views.images[0][..., :3]).resize((20, 20)).save(tmp_path / "r_0.png")
+    frame = {"file_path": "./r_0", "transform_matrix": views.cameras[0].camera_to_world.tolist()}
+    (tmp_path / TRANSFORMS).write_text(json.dumps({"camera_angle_x": 0.7, "frames": [frame]}))
+    back = ViewSet.load(tmp_path)
+    assert back.images[0].shape == (20, 20, 4)
+    assert back.cameras[0].fl_x == pytest.approx(10 / np.tan(0.35))
+
+
+def test_pictures_of_another_size_than_stated_scale_their_intrinsics(views, tmp_path):
+    folder = views.save(tmp_path / "set")
+    Image.open(folder / "001.png").resize((32, 32)).save(folder / "001.png")
+    assert ViewSet.load(folder).cameras[1].fl_x == pytest.approx(2 * views.cameras[1].fl_x)
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (None, "missing"),
+        ("{", "cannot read"),
+        ("[]", "no frames"),
+        ('{"frames": []}', "no frames"),
+        ('{"frames": [{}]}', "incomplete"),
+        ('{"frames": [{"file_path": "gone.png", "transform_matrix": []}]}', "no picture"),
+    ],
+)
+def test_bad_folders_are_refused(tmp_path, content, word):
+    if content is not None:
+        (tmp_path / TRANSFORMS).write_text(content)
+    with pytest.raises(ViewmaskError, match=word):
+        ViewSet.load(tmp_path)
+
+
+def test_truncated_picture_is_refused(views, tmp_path):
+    folder = views.save(tmp_path / "set")
+    (folder / "000.png").write_bytes((folder / "000.png").read_bytes()[:200])
+    with pytest.raises(ViewmaskError, match="cannot read the picture"):
+        ViewSet.load(folder)
+
+
+def test_resizing_leaves_no_fringe():
+    image = np.zeros((8, 8, 4), dtype=np.uint8)
+    image[:, 3:] = (200, 100, 50, 255)  # what is transparent is black underneath
+    small = resize(image, 4)
+    seen = small[small[..., 3] > 0]
+    np.testing.assert_array_equal(seen[:, :3], np.broadcast_to([200, 100, 50], seen[:, :3].shape))
+
+
+def test_composite_is_the_straight_alpha_blend():
+    image = np.array([[[255, 0, 0, 51]]], dtype=np.uint8)
+    np.testing.assert_allclose(composite(image), [[[1, 0.8, 0.8]]], atol=1e-6)

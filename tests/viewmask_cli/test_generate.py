@@ -1,0 +1,196 @@
+"""`viewmask generate`, with a model that is quick: it paints a disc."""
+
+import hashlib
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import viewmask.generator
+from viewmask import atomic
+from viewmask.camera import orbit
+from viewmask.errors import ViewmaskError
+from viewmask.viewset import ViewSet
+from viewmask_cli import output
+from viewmask_cli.generate import generate
+from viewmask_cli.reconstruct import write_mesh
+
+SIZE = 48
+
+
+class Painter:
+    """Stands in for the generator; remembers how it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict] = []
+
+    def from_text(self, caption, views, progress, **options) -> ViewSet:
+        self.asked.append({"caption": caption, "views": views} | options)
+        y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2 + 0.5
+        image = np.zeros((SIZE, SIZE, 4), np.uint8)
+        image[np.hypot(x, y) < 14] = (200, options["seed"], 40, 255)
+        progress(options["steps"], options["steps"])
+        return ViewSet([image] * views, orbit(views, size=SIZE), {"caption": caption})
+
+    def from_image(self, picture, **options) -> ViewSet:
+        views = self.from_text(**options)
+        self.asked[-1]["picture"] = picture
+        return views
+
+
+@pytest.fixture
+def painter(monkeypatch) -> Painter:
+    made = Painter()
+    monkeypatch.setattr(viewmask.generator.Generator, "load", lambda weights=None: made)
+    monkeypatch.setattr("viewmask_cli.generate.write_mesh", partial(write_mesh, faces=200, texture=64))
+    return made
+
+
+def contents(folder: str) -> dict[str, str]:
+    files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def photo(name: str, background: int = 255) -> Path:
+    picture = np.full((60, 80, 3), background, np.uint8)
+    picture[20:40, 30:50] = (30, 60, 200)
+    Image.fromarray(picture).save(name)
+    return Path(name)
+
+
+def test_a_sentence_gives_a_folder_named_after_it(shell, painter):
+    done = shell("generate", "--text", "A red chair!")
+    assert (done.code, done.out) == (0, "wrote a-red-chair/ a-red-chair/sheet.png\n")
+    assert sorted(contents("a-red-chair")) == [
+        "000.png", "001.png", "002.png", "003.png", "sheet.png", "transforms.json",
+    ]  # fmt: skip
+    assert ViewSet.load("a-red-chair").caption == "A red chair!"
+    with Image.open("a-red-chair/sheet.png") as sheet:
+        assert sheet.size == (4 * SIZE, SIZE)
+
+
+def test_options_reach_the_model(shell, painter):
+    shell(
+        *("generate", "--text", "a cup", "--views", 8, "--steps", 5, "--schedule", "linear", "--temperature", 0.5),
+        *("--guidance", 2, "--seed", 7),
+    )
+    options = {"steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "seed": 7}
+    assert painter.asked == [{"caption": "a cup", "views": 8} | options]
+
+
+def test_a_picture_is_cut_out_first(shell, painter):
+    done = shell("generate", "--image", photo("My Photo.png"), "--text", "a box")
+    assert done.out == "wrote my-photo/ my-photo/sheet.png\n"
+    (asked,) = painter.asked
+    assert asked["caption"] == "a box"
+    assert asked["picture"].shape == (256, 256, 4)
+    assert 0.2 < (asked["picture"][..., 3] > 127).mean() < 0.8
+
+
+def test_mesh_adds_a_mesh_and_a_page(shell, painter):
+    done = shell("generate", "--text", "a ball", "--mesh", "--out", "ball")
+    assert done.out == "wrote ball/ ball/sheet.png ball/mesh.glb ball/page.html\n"
+    assert {"mesh.glb", "page.html"} <= set(contents("ball"))
+
+
+def test_samples_have_a_folder_and_a_seed_each_and_stale_ones_go(shell, painter):
+    assert shell("generate", "--text", "a cup", "--samples", 3, "--seed", 5, "--out", "cups").code == 0
+    done = shell("generate", "--text", "a cup", "--samples", 2, "--seed", 5, "--out", "cups", "--json")
+    record = json.loads(done.out)
+    assert [(sample["folder"], sample["seed"]) for sample in record["samples"]] == [("cups/000", 5), ("cups/001", 6)]
+    assert sorted(path.name for path in Path("cups").iterdir()) == ["000", "001"]
+    assert contents("cups/000")["000.png"] != contents("cups/001")["000.png"]
+
+
+def test_the_same_seed_gives_the_same_files(shell, painter):
+    shell("generate", "--text", "a cup", "--out", "a", "--mesh")
+    shell("generate", "--text", "a cup", "--out", "b", "--mesh")
+    assert contents("a") == contents("b")
+
+
+def test_a_second_run_replaces_the_first(shell, painter):
+    shell("generate", "--text", "a cup", "--mesh")
+    assert shell("generate", "--text", "a cup", "--views", 2).code == 0
+    assert sorted(contents("a-cup")) == ["000.png", "001.png", "sheet.png", "transforms.json"]
+
+
+def test_a_program_can_call_it(painter, tmp_path):
+    files = generate(text="a cup", out=tmp_path / "cup", views=2)
+    assert [file.name for file in files] == ["000.png", "001.png", "transforms.json", "sheet.png"]
+    with pytest.raises(ViewmaskError, match="there is no schedule"):
+        generate(text="a cup", schedule="sigmoid")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "say what to show"),
+        (["--text", "  "], "the sentence is empty"),
+        (["--image", "nowhere.png"], "no picture at nowhere.png"),
+        (["--image", "notes.txt"], "cannot read the picture notes.txt"),
+        (["--image", "."], "cannot read the picture"),
+        (["--image", "busy.png"], "no transparency and no plain background"),
+        (["--text", "x", "--out", "papers"], "papers holds thesis.tex"),
+        (["--text", "x", "--out", "notes.txt"], "notes.txt is a file"),
+        (["--text", "x", "--out", ".", "--force"], "--force would remove"),
+        (["--text", "x", "--out", "notes.txt/inside"], "cannot write notes.txt/inside"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_changes_nothing(shell, painter, words, says):
+    Path("notes.txt").write_text("mine")
+    Path("papers").mkdir()
+    Path("papers/thesis.tex").write_text("mine")
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save("busy.png")
+    before = contents(".")
+    assert says in shell("generate", *words).error
+    assert contents(".") == before
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({}, "no checkpoint at weights/tokenizer: config.json is missing"),
+        ({"tokenizer/config.json": "{"}, "config.json is damaged or truncated"),
+        ({"tokenizer/config.json": '{"kind": "Rocket"}'}, "holds a Rocket, not a Tokenizer"),
+    ],
+)
+def test_wrong_weights_are_one_line(shell, files, says):
+    for name, text in files.items():
+        atomic.write(Path("weights") / name, text)
+    assert says in shell("generate", "--text", "a cup", "--weights", "weights").error
+    assert not Path("a-cup").exists()
+
+
+def test_a_full_disk_leaves_the_earlier_views_as_they_were(shell, painter, monkeypatch):
+    shell("generate", "--text", "a cup", "--mesh")
+    before = contents(".")
+
+    def full(path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(atomic, "_sync", full)
+    assert "No space left on device" in shell("generate", "--text", "a cup", "--seed", 1).error
+    assert contents(".") == before
+
+
+def test_views_of_which_no_mesh_can_be_made_are_kept_and_named(shell, painter, monkeypatch):
+    empty = ViewSet([np.zeros((SIZE, SIZE, 4), np.uint8)] * 4, orbit(4, size=SIZE))
+    monkeypatch.setattr(painter, "from_text", lambda *_, **__: empty)
+    error = shell("generate", "--text", "a cup", "--mesh").error
+    assert error.startswith("no mesh: ")
+    assert error.endswith("(the views are in a-cup)")
+    assert len(ViewSet.load("a-cup")) == 4
+    assert str(output.last_views()) == "a-cup"
+
+
+def test_ctrl_c_leaves_nothing(shell, painter, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(painter, "from_text", interrupted)
+    assert shell("generate", "--text", "a cup").code == 130
+    assert contents(".") == {}

@@ -1,0 +1,88 @@
+"""`viewmask reconstruct`."""
+
+import json
+
+import pytest
+
+from viewmask import atomic
+from viewmask_cli.render import render
+
+QUICK = ("--faces", 200, "--texture", 64)
+
+
+@pytest.fixture
+def views(capsys):
+    """The demo chair, rendered, as what was written last."""
+    render(views=4, size=32)
+    capsys.readouterr()
+
+
+def test_it_takes_the_views_written_last_and_says_which(shell, views):
+    done = shell("reconstruct", *QUICK)
+    assert (done.code, done.out) == (0, "wrote views/chair/mesh.glb\n")
+    assert "taking the views written last: views/chair" in done.err
+
+
+def test_a_second_run_overwrites_its_own_files_only(shell, views, tmp_path):
+    chosen = ("reconstruct", "views/chair", *QUICK, "--out", "chair.glb")
+    assert shell(*chosen).code == 0
+    assert shell(*chosen).code == 0
+    mesh = tmp_path / "here" / "chair.glb"
+    mesh.write_bytes(b"mine")
+    assert "chair.glb exists and was not made by viewmask" in shell(*chosen).error
+    assert mesh.read_bytes() == b"mine"
+    assert shell(*chosen, "--force").code == 0
+    assert mesh.read_bytes() != b"mine"
+
+
+def test_the_files_beside_an_obj_are_guarded_too(shell, views, tmp_path):
+    texture = tmp_path / "here" / "chair.png"
+    texture.write_bytes(b"mine")
+    assert "chair.png exists" in shell("reconstruct", *QUICK, "--out", "chair.obj").error
+    assert texture.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("suffix", ["glb", "obj", "ply", "stl"])
+def test_the_suffix_picks_the_format_and_json_names_every_file(shell, views, tmp_path, suffix):
+    import trimesh
+
+    done = shell("reconstruct", *QUICK, "--out", f"chair.{suffix}", "--json")
+    files = json.loads(done.out)["files"]
+    assert files[0] == f"chair.{suffix}"
+    assert sorted(files) == sorted(path.name for path in (tmp_path / "here").glob("chair.*"))
+    assert 0 < len(trimesh.load(files[0], force="mesh").faces) <= 220
+
+
+def test_a_page_can_be_had(shell, views, tmp_path):
+    done = shell("reconstruct", *QUICK, "--out", "a.glb", "--page", "a.html")
+    assert done.out == "wrote a.glb a.html\n"
+    assert "<html" in (tmp_path / "here" / "a.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "no views were written yet"),
+        (["nowhere"], "no view set in nowhere"),
+        (["capture"], "cannot read the picture"),
+        (["capture", "--out", "a.step"], "the suffix picks the format"),
+        (["capture", "--out", "mesh"], "the suffix picks the format"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(shell, tmp_path, words, says):
+    folder = tmp_path / "here" / "capture"
+    folder.mkdir()
+    (folder / "000.png").write_bytes(b"\x89PNG cut short")
+    pose = [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1.5], [0, 0, 0, 1]]
+    frame = {"file_path": "000.png", "transform_matrix": pose}
+    (folder / "transforms.json").write_text(json.dumps({"frames": [frame]}))
+    assert says in shell("reconstruct", *words).error
+
+
+def test_a_full_disk_leaves_nothing_half_written(shell, views, tmp_path, monkeypatch):
+    def full(path):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr(atomic, "_sync", full)
+    assert "No space left" in shell("reconstruct", "views/chair", *QUICK, "--out", "chair.glb").error
+    assert not list((tmp_path / "here").glob("*chair*.glb"))

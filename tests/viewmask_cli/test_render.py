@@ -1,0 +1,81 @@
+"""`viewmask render`."""
+
+import json
+
+import pytest
+
+from viewmask.camera import DISTANCE, ELEVATION, FIELD_OF_VIEW, SIZE
+from viewmask.viewset import ViewSet
+from viewmask_cli import output
+from viewmask_cli.render import Engine, Light, render
+
+SMALL = ("--size", 24, "--views", 3)
+
+
+def test_without_a_mesh_a_demo_object_is_rendered(shell):
+    done = shell("render", *SMALL)
+    assert (done.code, done.out) == (0, "wrote views/chair/\n")
+    views = ViewSet.load("views/chair")
+    assert [image.shape for image in views.images] == [(24, 24, 4)] * 3
+    assert [camera.azimuth for camera in views.cameras] == pytest.approx([0, 120, 240])
+    assert str(output.last_views()) == "views/chair"
+
+
+def test_json_holds_the_manifest_and_nothing_else(shell):
+    done = shell("render", *SMALL, "--out", "a", "--json")
+    record = json.loads(done.out)
+    assert [(item["id"], item["status"]) for item in record["objects"]] == [("chair", "ok")]
+
+
+def test_a_program_can_call_it_with_the_defaults_of_the_camera(tmp_path):
+    defaults = dict(zip(render.__code__.co_varnames, render.__defaults__ or (), strict=False))
+    cameras = [defaults[name] for name in ("elevation", "distance", "fov", "size")]
+    assert cameras == [ELEVATION, DISTANCE, FIELD_OF_VIEW, SIZE]
+    (record,) = render(out=tmp_path / "views", views=1, size=16)
+    assert record["status"] == "ok"
+
+
+def test_the_choices_are_those_of_the_room():
+    from typing import get_args
+
+    from render.light import LIGHTS
+    from render.orbit import Engine as Engines
+
+    assert get_args(Engine) == get_args(Engines)
+    assert get_args(Light) == LIGHTS
+
+
+def test_a_broken_mesh_is_left_out_and_named(shell, tmp_path):
+    from render import demo
+
+    demo.write(tmp_path / "meshes", ["mug"])
+    (tmp_path / "meshes" / "broken.glb").write_bytes(b"not a mesh")
+    (tmp_path / "meshes" / "index.jsonl").unlink()
+    done = shell("render", tmp_path / "meshes", *SMALL)
+    assert (done.code, done.out) == (0, "wrote views/mug/\n")
+    assert "left out broken: " in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nothing.glb"], "no mesh file at nothing.glb"),
+        (["broken.glb"], "nothing was rendered: broken: "),
+        (["empty"], "no mesh in the folder empty"),
+        (["--distance", "-1"], "distance must be positive"),
+        (["--fov", "0"], "field of view"),
+        (["--out", "file"], "file is a file"),
+        (["--out", "empty/../papers"], "did not make"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(shell, tmp_path, words, says):
+    here = tmp_path / "here"
+    (here / "broken.glb").write_bytes(b"not a mesh")
+    (here / "empty").mkdir()
+    (here / "file").write_text("mine")
+    (here / "papers").mkdir()
+    (here / "papers" / "thesis.tex").write_text("mine")
+    assert says in shell("render", *words, *SMALL).error
+    assert (here / "papers" / "thesis.tex").read_text() == "mine"
+    assert not list(here.glob("**/*.png"))

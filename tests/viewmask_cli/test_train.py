@@ -1,0 +1,94 @@
+"""`viewmask tokenize` and `viewmask train`, on two tiny objects and for two steps."""
+
+import json
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from viewmask.errors import ViewmaskError
+from viewmask_cli import train as command
+from viewmask_cli.render import render
+
+
+def test_the_choices_are_those_of_the_room():
+    from viewmask.stages import STAGES, TOKENIZERS
+
+    assert get_args(command.Stage) == STAGES
+    assert get_args(command.Preset) == tuple(TOKENIZERS)
+
+
+@pytest.mark.parametrize(
+    ("words", "seconds"), [("90", 90), ("90s", 90), ("45m", 2700), ("1.5h", 5400), ("2d", 172800), (" 6h ", 21600)]
+)
+def test_durations(words, seconds):
+    assert command.seconds(words) == seconds
+
+
+@pytest.mark.parametrize("words", ["", "0", "-5", "five", "5w", "1h30m", "nan", "1e9"])
+def test_what_is_no_duration_is_said(words):
+    with pytest.raises(ViewmaskError, match="is no duration: write"):
+        command.seconds(words)
+
+
+def test_the_tokenizer_is_trained_and_reads_views(shell, capsys):
+    render(views=4, size=32)
+    capsys.readouterr()
+    done = shell("train", "tokenizer", "--data", "views", "--steps", 2, "--json")
+    weights = json.loads(done.out)["weights"]
+    assert weights == "runs/tokenizer/weights"
+    done = shell("tokenize", "views", "--tokenizer", weights, "--json")
+    record = json.loads(done.out)
+    assert (record["file"], record["objects"]) == ("tokens.parquet", 1)
+    assert Path("tokens.parquet").stat().st_size > 0
+    assert "holds a run already" in shell("train", "tokenizer", "--data", "views", "--steps", 2).error
+    assert shell("train", "tokenizer", "--data", "views", "--steps", 3, "--resume").code == 0
+
+
+def test_an_interrupted_run_says_how_to_go_on(shell, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("viewmask.stages.train", interrupted)
+    done = shell("train", "tokenizer", "--data", "views", "--out", "run")
+    assert done.code == 130
+    assert "to go on from the last checkpoint: the same command with --resume" in done.err
+
+
+def test_a_time_limit_counts_towards_the_time_left(shell, monkeypatch):
+    seen = []
+
+    def two_steps(stage, data, out, preset, limit, steps, resume, init, tokenizer, show):
+        show(10, 1000, {"loss": 1.0, "share": 0.5})
+        show(11, 1000, {"loss": 1.0, "share": 0.0})
+        return out
+
+    @contextmanager
+    def recorded(label):
+        yield lambda done, total, **figures: seen.append((done, total, figures))
+
+    monkeypatch.setattr("viewmask.stages.train", two_steps)
+    monkeypatch.setattr(command, "progress", recorded)
+    shell("train", "tokenizer", "--data", "views", "--time-limit", "5m")
+    assert seen == [(10, 20, {"loss": 1.0}), (11, 1000, {"loss": 1.0})]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["train", "tokenizer"], "name what to train on: --data views"),
+        (["train", "i2mv"], "name what to train on: --data tokens.parquet"),
+        (["train", "tokenizer", "--data", "nowhere"], "no view sets in nowhere"),
+        (["train", "tokenizer", "--data", "papers", "--out", "papers"], "papers exists and holds no run"),
+        (["train", "tokenizer", "--data", "papers", "--time-limit", "soon"], "'soon' is no duration"),
+        (["train", "tokenizer", "--data", "papers", "--time-limit", "-3"], "'-3' is no duration"),
+        (["tokenize", "nowhere"], "no view sets in nowhere"),
+        (["tokenize", "papers", "--out", "papers/thesis.tex"], "was not made by viewmask"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(shell, words, says):
+    Path("papers").mkdir()
+    Path("papers/thesis.tex").write_text("mine")
+    assert says in shell(*words).error
+    assert [path.name for path in Path("papers").iterdir()] == ["thesis.tex"]

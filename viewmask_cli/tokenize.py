@@ -1,0 +1,47 @@
+"""`viewmask tokenize`: every view to discrete tokens, captions kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from viewmask_cli import output
+from viewmask_cli.progress import progress
+
+
+def tokenize(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="View sets, or folders of them as render writes.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")] = Path("tokens.parquet"),
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Checkpoint of the tokenizer.", show_default="the shipped one")
+    ] = None,
+    augment: Annotated[
+        int, typer.Option(min=0, max=100, help="Mirrored and recoloured variants of each training object.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the variants.")] = 0,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite a file that viewmask did not make.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> Path:
+    """Turn every view into discrete tokens, one row an object, captions kept.
+
+    Example: `viewmask tokenize views --out tokens.parquet`
+    """
+    output.check_file(out, force)
+
+    from viewmask import checkpoint, pictures
+    from viewmask.generator import TOKENIZER, WEIGHTS
+    from viewmask.tokenizer import Tokenizer, TokenizerConfig
+    from viewmask.tokens import tokenize as write_tokens
+
+    objects = len(pictures.find(folders))
+    model = checkpoint.load(tokenizer or WEIGHTS / TOKENIZER, Tokenizer, TokenizerConfig)[0]
+    with progress("tokenizing", "objects") as report:
+        write_tokens(folders, out, model, augment, seed, report)
+    output.remember([out])
+    record = {"file": str(out), "objects": objects, "tokenizer": checkpoint.fingerprint(model.encoder)}
+    output.say(as_json, record, [out])
+    return out

@@ -1,0 +1,87 @@
+"""`viewmask train`: the tokenizer and the paper's three stages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from viewmask.errors import ViewmaskError
+from viewmask_cli import output
+from viewmask_cli.progress import note, progress
+
+Stage = Literal["tokenizer", "align", "i2mv", "t2mv"]
+Preset = Literal["nano", "small"]
+
+
+def train(
+    stage: Annotated[Stage, typer.Argument(help="tokenizer learns from views, the others from tokens.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data", "-d", help="Folder of views, or tokens.parquet; may be given again.", show_default=False
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder.", show_default="runs/STAGE")] = None,
+    preset: Annotated[Preset, typer.Option(help="nano suits two CPU cores, small a GPU.")] = "nano",
+    time_limit: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop after 90 (seconds), 45m or 6h.", show_default="none")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many steps.", show_default="the preset's")
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="Weights to start from: the stage before.", show_default="none")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Checkpoint that made the tokens.", show_default="the shipped one")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> Path:
+    """Train the tokenizer, or one of the paper's three stages on its tokens.
+
+    The run folder holds checkpoint/ (resumable), log.jsonl, loss.png and, at the end, weights/.
+
+    Example: `viewmask train i2mv --data tokens.parquet --out runs/i2mv --time-limit 6h`
+    """
+    out = out or Path("runs") / stage
+    limit = seconds(time_limit) if time_limit is not None else None
+    if not data:
+        wanted = "--data views (folders of posed views)" if stage == "tokenizer" else "--data tokens.parquet"
+        raise ViewmaskError(f"name what to train on: {wanted}")
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "checkpoint").is_dir())):
+        raise ViewmaskError(f"{out} exists and holds no run: choose another --out")
+
+    from viewmask.stages import train as train_stage
+
+    with progress(f"training {stage}") as report:
+
+        def show(step: int, steps: int, figures: dict[str, float]) -> None:
+            # A time limit may end the run first: the share done says at which step.
+            share = figures.pop("share", 0.0)
+            report(step, min(steps, round(step / share)) if share > 0 else steps, **figures)
+
+        try:
+            weights = train_stage(stage, data, out, preset, limit, steps, resume, init, tokenizer, show)
+        except KeyboardInterrupt:
+            note("to go on from the last checkpoint: the same command with --resume")
+            raise
+    files = [file for file in (out / "log.jsonl", out / "loss.png") if file.exists()]
+    output.say(as_json, {"weights": str(weights), "files": [str(file) for file in files]}, [weights, *files])
+    return weights
+
+
+def seconds(duration: str) -> float:
+    """`90`, `90s`, `45m`, `1.5h` or `2d` in seconds.
+
+    Raises:
+        ViewmaskError: not a positive duration.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", duration.strip())
+    value = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else 0.0
+    if value <= 0:
+        raise ViewmaskError(f"{duration!r} is no duration: write 90 (seconds), 45m or 6h")
+    return value
