@@ -69,7 +69,7 @@ class Denoising:
 
     def _weights(self, rows: np.ndarray) -> np.ndarray:
         """Chance of each row: a source counts as the root of its objects, so that small ones are heard."""
-        objects = np.array([hash(name) for name in self.tokens.ids])[rows]
+        objects = np.array(self.tokens.ids)[rows]
         sources = self.tokens.sources[rows]
         weights = np.zeros(len(rows))
         for source in np.unique(sources):

@@ -99,17 +99,19 @@ def _touching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _soft_edge(
     colour: NDArray[np.float32], background: NDArray[np.float32], kept: NDArray[np.bool_]
 ) -> NDArray[np.uint8]:
-    """Alpha in the band of one pixel around the edge: where the colour lies between both sides."""
+    """Alpha in a narrow band along the edge: where the colour lies between both sides."""
     from scipy import ndimage
 
-    core = ndimage.binary_erosion(kept, iterations=2, border_value=1)
+    # Compression smears colour over two pixels; small pictures have none to spare.
+    depth = 2 if min(kept.shape) >= 96 else 1
+    core = ndimage.binary_erosion(kept, iterations=depth + 1, border_value=1)
     if not core.any():
         return np.where(kept, 255, 0).astype(np.uint8)
-    band = ndimage.binary_dilation(kept) & ~ndimage.binary_erosion(kept, border_value=1)
-    nearest = ndimage.distance_transform_edt(~core, return_distances=False, return_indices=True)
+    band = ndimage.binary_dilation(kept) & ~ndimage.binary_erosion(kept, iterations=depth, border_value=1)
+    away, nearest = ndimage.distance_transform_edt(~core, return_indices=True)
     contrast = colour[tuple(nearest)] - background
     share = ((colour - background) * contrast).sum(-1) / np.maximum((contrast**2).sum(-1), 1)
-    # Without contrast the share is noise: the hard edge is the better guess.
-    clear = (contrast**2).sum(-1) > (2 * _FLOOR) ** 2
+    # Without contrast, or far from any core, the share is noise: the hard edge is the better guess.
+    clear = ((contrast**2).sum(-1) > (2 * _FLOOR) ** 2) & (away <= 2 * depth + 2)
     alpha = np.where(band & clear, np.clip(share, 0, 1), kept)
     return np.round(255 * alpha).astype(np.uint8)

@@ -196,7 +196,7 @@ def test_what_is_in_the_open_is_brighter_than_what_is_in_a_fold():
                     house.file_normals)  # fmt: skip
     (picture,) = render(white, [Camera.on_sphere(0, 20, size=64)], "uniform", lamp=180)
     seen = picture[picture[..., 3] == 255][:, 0].astype(int)
-    assert seen.max() - seen.min() > 30
+    assert seen.max() - seen.min() > 12  # Filmic is flat in the lights
     (flat,) = render(white, [Camera.on_sphere(0, 20, size=64)])
     assert (flat[flat[..., 3] > 0][:, :3] == 255).all()
 

@@ -1,0 +1,84 @@
+"""Rays a second and objects an hour of the engines, side by side in one run, and the share of each step.
+
+    python bench/engines.py [--meshes DIR-OR-INDEX] [--objects 10] [--views 8] [--size 128]
+
+Without --meshes the package's demo objects are rendered. `trimesh` is what a program without render/ would write:
+the same rays through `mesh.ray` (Embree too, where installed), colours by `mesh.visual`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import trimesh
+
+from render import blender, demo, raycast
+from render.source import find
+from render.surface import Surface
+from viewmask.camera import Camera, orbit
+from viewmask.viewset import ViewSet
+
+
+def main() -> None:
+    """Print a row an engine, with its ratio to raycast unlit."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--meshes", type=Path)
+    parser.add_argument("--objects", type=int, default=8)
+    parser.add_argument("--views", type=int, default=8)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--samples", type=int, default=2)
+    options = parser.parse_args()
+    cameras = orbit(options.views, size=options.size)
+    with tempfile.TemporaryDirectory() as scratch:
+        sources = find(options.meshes or demo.write(scratch))
+        sources = sources[:: max(1, len(sources) // options.objects)][: options.objects]
+        begun = time.perf_counter()
+        surfaces = [Surface.load(source.read(), file_type=source.file_type) for source in sources]
+        loading = (time.perf_counter() - begun) / len(surfaces)
+
+        def timed(draw) -> float:  # type: ignore[no-untyped-def]
+            draw(surfaces[0])  # warm
+            begun = time.perf_counter()
+            for surface in surfaces:
+                draw(surface)
+            return (time.perf_counter() - begun) / len(surfaces)
+
+        rows = {
+            f"raycast {light}": timed(lambda s, light=light: raycast.render(s, cameras, light, options.samples))
+            for light in raycast.LIGHTS
+        }
+        rows["trimesh none"] = timed(lambda s: [_by_trimesh(s, camera, options.samples) for camera in cameras])
+        if blender.available():
+            rows["blender none"] = timed(lambda s: blender.render(s, cameras, "none", options.samples))
+            rows["blender uniform"] = timed(lambda s: blender.render(s, cameras, "uniform", options.samples))
+        pictures = ViewSet(raycast.render(surfaces[0], cameras), cameras)
+        saving = timed(lambda s: pictures.save(Path(scratch) / "saved", force=True))
+    rays = options.views * (options.size * options.samples) ** 2
+    print(
+        f"{len(surfaces)} objects x {options.views} views of {options.size} x {options.size}, {options.samples**2} rays"
+    )
+    print(f"loading {loading * 1e3:.0f} ms and saving {saving * 1e3:.0f} ms an object")
+    print(f"{'engine':16} {'ms/object':>10} {'Mrays/s':>8} {'objects/h':>10} {'time by raycast none':>21}")
+    for name, seconds in rows.items():
+        hourly = 3600 / (seconds + loading + saving)
+        ratio = seconds / rows["raycast none"]
+        print(f"{name:16} {seconds * 1e3:10.0f} {rays / seconds / 1e6:8.2f} {hourly:10.0f} {ratio:21.1f}")
+
+
+def _by_trimesh(surface: Surface, camera: Camera, samples: int) -> np.ndarray:
+    mesh = trimesh.Trimesh(surface.vertices, surface.faces, process=False)
+    origins, directions = (part.reshape(-1, 3) for part in camera.rays(samples))
+    places, ray, face = mesh.ray.intersects_location(origins, directions, multiple_hits=False)
+    weights = trimesh.triangles.points_to_barycentric(mesh.triangles[face], places).astype(np.float32)
+    colour = np.zeros((len(origins), 4))
+    colour[ray, :3] = surface.albedo(face.astype(np.int32), weights[:, 1], weights[:, 2])
+    colour[ray, 3] = 1
+    return colour.reshape(camera.height, samples, camera.width, samples, 4).mean(axis=(1, 3))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""The public way in, on small random weights of the true architecture; and the shipped weights."""
+
+import numpy as np
+import pytest
+import torch
+
+from viewmask import Generator, ViewmaskError, checkpoint, text
+from viewmask.generator import TOKENIZER, TRANSFORMER, WEIGHTS
+from viewmask.tokenizer import Tokenizer, TokenizerConfig
+from viewmask.transformer import Transformer, TransformerConfig
+
+
+def random_weights(path, about=None):
+    torch.manual_seed(0)
+    config = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
+    tokenizer = Tokenizer(config)
+    checkpoint.save(path / TOKENIZER, tokenizer, config, {}, half=True)
+    shape = TransformerConfig(width=64, layers=1, heads=2, hidden=64, words=text.size(), grid=2)
+    model = Transformer(shape)
+    model.empty_head.bias.data.fill_(-1)
+    record = {"tokenizer": checkpoint.fingerprint(tokenizer.encoder)} | (about or {})
+    checkpoint.save(path / TRANSFORMER, model, shape, record, half=True)
+    return path
+
+
+@pytest.fixture
+def generator(tmp_path):
+    return Generator.load(random_weights(tmp_path))
+
+
+@pytest.fixture
+def picture():
+    picture = np.zeros((256, 256, 4), dtype=np.uint8)
+    picture[140:240, 140:240] = (200, 30, 30, 255)
+    return picture
+
+
+@pytest.mark.parametrize("views", [1, 2, 4, 8])
+def test_views_around_a_picture(generator, picture, views):
+    made = generator.from_image(picture, views=views, steps=3)
+    assert [image.shape for image in made.images] == [(256, 256, 4)] * views
+    np.testing.assert_allclose([camera.azimuth for camera in made.cameras], np.arange(views) * 360 / views)
+    assert all(camera.elevation == pytest.approx(30) for camera in made.cameras)
+    np.testing.assert_array_equal(made.images[0], picture)  # the reference stays as it was
+
+
+def test_views_of_a_sentence_depend_on_seed_alone(generator):
+    first, second, other = (generator.from_text("a red chair", steps=2, seed=seed) for seed in (1, 1, 2))
+    assert first.caption == "a red chair"
+    for mine, theirs in zip(first.images, second.images, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert any((mine != theirs).any() for mine, theirs in zip(first.images, other.images, strict=True))
+
+
+def test_progress_is_told(generator, picture):
+    calls = []
+    generator.from_image(picture, steps=3, progress=lambda *step: calls.append(step))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_captions_and_round_trips(generator, picture):
+    assert isinstance(generator.caption(picture), str)
+    (back,) = generator.round_trip([picture])
+    assert back.shape == (256, 256, 4)
+    assert (back[:100, :100] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"views": 0}, "at least one view"),
+        ({"views": 99}, "at most"),
+        ({"steps": 0}, "step"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"guidance": -1.0}, "guidance"),
+        ({"schedule": "sudden"}, "schedule"),
+    ],
+)
+def test_bad_options(generator, options, word):
+    with pytest.raises(ViewmaskError, match=word):
+        generator.from_text("a cup", **options)
+
+
+def test_bad_pictures_and_texts(generator, picture):
+    with pytest.raises(ViewmaskError, match="square RGBA"):
+        generator.from_image(picture[:100])
+    with pytest.raises(ViewmaskError, match="too long"):
+        generator.from_text("a chair " * 100)
+
+
+def test_parts_that_do_not_belong_together(tmp_path):
+    with pytest.raises(ViewmaskError, match="reads the tokenizer feed"):
+        Generator.load(random_weights(tmp_path, {"tokenizer": "feed"}))
+    with pytest.raises(ViewmaskError, match="no checkpoint"):
+        Generator.load(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(not (WEIGHTS / TRANSFORMER).exists(), reason="this tree ships no weights")
+def test_the_shipped_weights_make_something_that_is_not_empty():
+    views = Generator.load().from_text("a red chair", steps=4)
+    covered = [float((image[..., 3] > 127).mean()) for image in views.images]
+    assert all(0.01 < share < 0.9 for share in covered)
