@@ -11,7 +11,10 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -40,33 +43,35 @@ def main() -> None:
         surfaces = [Surface.load(source.read(), file_type=source.file_type) for source in sources]
         loading = (time.perf_counter() - begun) / len(surfaces)
 
-        def timed(draw) -> float:  # type: ignore[no-untyped-def]
+        def timed(draw: Callable[[Surface], Any]) -> float:
             draw(surfaces[0])  # warm
             begun = time.perf_counter()
             for surface in surfaces:
                 draw(surface)
             return (time.perf_counter() - begun) / len(surfaces)
 
-        rows = {
-            f"raycast {light}": timed(lambda s, light=light: raycast.render(s, cameras, light, options.samples))
+        first = ViewSet(raycast.render(surfaces[0], cameras), cameras)
+        saving = timed(lambda s: first.save(Path(scratch) / "saved", force=True))
+        engines: dict[str, Callable[[Surface], Any]] = {
+            f"raycast {light}": partial(raycast.render, cameras=cameras, light=light, samples=options.samples)
             for light in raycast.LIGHTS
         }
-        rows["trimesh none"] = timed(lambda s: [_by_trimesh(s, camera, options.samples) for camera in cameras])
+        engines["trimesh none"] = lambda s: [_by_trimesh(s, camera, options.samples) for camera in cameras]
         if blender.available():
-            rows["blender none"] = timed(lambda s: blender.render(s, cameras, "none", options.samples))
-            rows["blender uniform"] = timed(lambda s: blender.render(s, cameras, "uniform", options.samples))
-        pictures = ViewSet(raycast.render(surfaces[0], cameras), cameras)
-        saving = timed(lambda s: pictures.save(Path(scratch) / "saved", force=True))
-    rays = options.views * (options.size * options.samples) ** 2
-    print(
-        f"{len(surfaces)} objects x {options.views} views of {options.size} x {options.size}, {options.samples**2} rays"
-    )
-    print(f"loading {loading * 1e3:.0f} ms and saving {saving * 1e3:.0f} ms an object")
-    print(f"{'engine':16} {'ms/object':>10} {'Mrays/s':>8} {'objects/h':>10} {'time by raycast none':>21}")
-    for name, seconds in rows.items():
-        hourly = 3600 / (seconds + loading + saving)
-        ratio = seconds / rows["raycast none"]
-        print(f"{name:16} {seconds * 1e3:10.0f} {rays / seconds / 1e6:8.2f} {hourly:10.0f} {ratio:21.1f}")
+            engines["blender none"] = lambda s: blender.render(s, cameras, "none", options.samples)
+            engines["blender uniform"] = lambda s: blender.render(s, cameras, "uniform", options.samples)
+        shape = f"{options.views} views of {options.size} x {options.size}"
+        print(f"{len(surfaces)} objects x {shape}, {options.samples**2} rays a pixel")
+        print(f"loading {loading * 1e3:.0f} ms and saving {saving * 1e3:.0f} ms an object")
+        print(f"{'engine':16} {'ms/object':>10} {'Mrays/s':>8} {'objects/h':>10} {'time by raycast none':>21}")
+        rays = options.views * (options.size * options.samples) ** 2
+        least = None
+        for name, draw in engines.items():
+            seconds = timed(draw)
+            least = least or seconds
+            hourly = 3600 / (seconds + loading + saving)
+            row = f"{name:16} {seconds * 1e3:10.0f} {rays / seconds / 1e6:8.2f} {hourly:10.0f} {seconds / least:21.1f}"
+            print(row, flush=True)
 
 
 def _by_trimesh(surface: Surface, camera: Camera, samples: int) -> np.ndarray:

@@ -22,8 +22,7 @@ Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
 _AXES = np.concatenate([np.eye(3), -np.eye(3)])
-# The two axes that lie across each of them, so that no chart is mirrored.
-_ACROSS = np.array([[1, 2], [2, 0], [0, 1], [2, 1], [0, 2], [1, 0]])
+_ACROSS = np.array([[1, 2], [2, 0], [0, 1]] * 2)  # the two axes that lie across each of them
 _GUTTER = 4  # texels between charts
 _SMALLEST = 40  # faces; a smaller chart joins a neighbour if it can
 
@@ -95,11 +94,8 @@ def _unfolded(surface: trimesh.Trimesh, axis: Indices, chart: Indices) -> tuple[
     uv, uv_faces = _flat(surface, (axis, chart))
     depth = np.zeros(len(uv))
     depth[uv_faces.ravel()] = (surface.triangles * _AXES[axis][:, None]).sum(-1).ravel()
-    # All charts side by side, as high as they are: what a ray upwards meets lies over its start.
+    # Charts as high as they are: what a ray upwards meets lies over its start.
     relief = np.column_stack([uv, depth]) / surface.scale
-    beside = np.zeros(len(uv))
-    beside[uv_faces.ravel()] = np.repeat(chart, 3)
-    relief[:, 0] += 2 * beside
     starts = relief[uv_faces].mean(1) + np.array([0, 0, 1e-3])
     upwards = np.broadcast_to(np.array([0, 0, 1], np.float32), starts.shape).copy()
     hidden = scene(relief, uv_faces).run(starts.astype(np.float32), upwards) >= 0
@@ -110,12 +106,17 @@ def _unfolded(surface: trimesh.Trimesh, axis: Indices, chart: Indices) -> tuple[
 
 
 def _flat(surface: trimesh.Trimesh, charts: tuple[Indices, Indices]) -> tuple[NDArray[np.float64], Indices]:
-    """Places [corners, 2] in the plane across each chart's axis, in world units, and faces [faces, 3] into them."""
+    """Places [corners, 2] in the plane across each chart's axis, in world units, and faces [faces, 3] into them.
+
+    Charts lie apart: xatlas takes corners in one place for one corner.
+    """
     axis, chart = charts
     corner = surface.faces.astype(np.int64) + chart[:, None] * len(surface.vertices)
     _, first, uv_faces = np.unique(corner.ravel(), return_index=True, return_inverse=True)
-    points = surface.vertices[surface.faces.ravel()[first]]
-    return np.take_along_axis(points, _ACROSS[axis[first // 3]], axis=1), uv_faces.reshape(-1, 3)
+    points = surface.vertices[surface.faces.ravel()[first]] - surface.vertices.mean(0)
+    row, column = np.divmod(chart[first // 3], 1 + int(np.sqrt(chart.max())))
+    apart = 2 * surface.scale * np.column_stack([column, row])
+    return np.take_along_axis(points, _ACROSS[axis[first // 3]], axis=1) + apart, uv_faces.reshape(-1, 3)
 
 
 def _texels(surface: trimesh.Trimesh, uv: NDArray[np.float64], uv_faces: Indices, size: int) -> Atlas:

@@ -15,13 +15,13 @@ Inside = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 
 
 def ball(points: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return np.linalg.norm(points, axis=-1) < 0.4
+    return np.asarray(np.linalg.norm(points, axis=-1) < 0.4)
 
 
 def bar(points: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Flat, long, off centre: no symmetry hides a wrong axis."""
     low, high = np.array([-0.15, -0.4, -0.3]), np.array([0.1, 0.3, 0.05])
-    return ((points > low) & (points < high)).all(-1)
+    return np.asarray(((points > low) & (points < high)).all(-1))
 
 
 def picture(inside: Inside, camera: Camera, samples: int = 2) -> NDArray[np.uint8]:

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from PIL import Image
+
+from recon.mesh import TexturedMesh
+from viewmask.errors import ViewmaskError
+
+# From the file's axes (+Y up, front +Z) to the world's (+Z up, front +X): the project's load rule.
+FILE_TO_WORLD = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])
+
+
+@pytest.fixture
+def mesh():
+    """A box of three different sides whose faces towards +X are red, the rest blue, each a chart."""
+    box = trimesh.creation.box([0.2, 0.5, 1.0])
+    texture = np.zeros((8, 8, 3), np.uint8)
+    texture[:, :4], texture[:, 4:] = [200, 0, 0], [0, 0, 200]
+    front = box.face_normals[:, 0] > 0.5
+    uv = np.array([[0.1, 0.1], [0.3, 0.1], [0.1, 0.9], [0.7, 0.1], [0.9, 0.1], [0.7, 0.9]])
+    uv_faces = np.where(front[:, None], [0, 1, 2], [3, 4, 5])
+    # Corners of charts are not shared between vertices: one place a corner.
+    return TexturedMesh(box.vertices, box.faces, uv[uv_faces].reshape(-1, 2), np.arange(36).reshape(-1, 3), texture)
+
+
+def test_glb_comes_back_as_it_was(mesh, tmp_path):
+    (path,) = mesh.save(tmp_path / "box.glb")
+    (part,) = trimesh.load_scene(path, process=False).geometry.values()
+    world = part.vertices @ FILE_TO_WORLD.T
+    np.testing.assert_allclose(world, mesh.split()[0], atol=1e-6)
+    np.testing.assert_allclose(part.vertex_normals @ FILE_TO_WORLD.T, mesh.split()[1], atol=1e-5)
+    np.testing.assert_allclose(part.visual.uv, mesh.uv, atol=1e-6)
+    np.testing.assert_array_equal(np.asarray(part.visual.material.baseColorTexture)[..., :3], mesh.texture)
+    assert part.visual.material.metallicFactor == 0
+
+
+def test_glb_is_up_along_y_with_its_front_on_z(mesh, tmp_path):
+    (path,) = mesh.save(tmp_path / "box.glb")
+    (part,) = trimesh.load_scene(path, process=False).geometry.values()
+    np.testing.assert_allclose(part.extents, [0.5, 1.0, 0.2], atol=1e-6)
+    red = part.visual.uv[:, 0] < 0.5
+    assert (part.vertices[red, 2] > 0.09).all()
+
+
+def test_obj_names_files_that_are_there(mesh, tmp_path):
+    files = mesh.save(tmp_path / "my box.obj")
+    assert [file.name for file in files] == ["my box.obj", "my box.mtl", "my box.png"]
+    assert all(file.exists() for file in files)
+    loaded = trimesh.load(files[0], process=False, force="mesh")
+    assert loaded.visual.material.image is not None
+    np.testing.assert_array_equal(np.asarray(Image.open(files[2])), mesh.texture)
+    np.testing.assert_allclose(loaded.extents, [0.5, 1.0, 0.2], atol=1e-6)
+    assert loaded.volume == pytest.approx(0.1, rel=1e-5)
+    red = loaded.visual.uv[:, 0] < 0.5
+    assert (loaded.vertices[red, 2] > 0.09).all()
+
+
+def test_ply_is_closed_and_coloured(mesh, tmp_path):
+    (path,) = mesh.save(tmp_path / "box.ply")
+    loaded = trimesh.load(path, process=False)
+    assert loaded.is_watertight
+    np.testing.assert_allclose(loaded.extents, [0.5, 1.0, 0.2], atol=1e-6)
+    colours = loaded.visual.vertex_colors
+    assert (colours[loaded.vertices[:, 2] > 0, 0] > 0).all()
+    assert (colours[loaded.vertices[:, 2] < 0, :3] == [0, 0, 200]).all()
+
+
+def test_stl_holds_the_shape(mesh, tmp_path):
+    (path,) = mesh.save(tmp_path / "box.STL")
+    loaded = trimesh.load(path)
+    assert loaded.is_watertight
+    assert loaded.volume == pytest.approx(0.1, rel=1e-5)
+
+
+def test_unknown_suffix_writes_nothing(mesh, tmp_path):
+    for name in ("box.fbx", "box"):
+        with pytest.raises(ViewmaskError, match=r"\.glb, \.obj, \.ply, \.stl"):
+            mesh.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
+def test_same_mesh_gives_the_same_bytes(mesh, tmp_path, suffix):
+    first = [file.read_bytes() for file in mesh.save(tmp_path / f"box{suffix}")]
+    assert [file.read_bytes() for file in mesh.save(tmp_path / f"box{suffix}")] == first
+
+
+def test_folder_that_is_a_file(mesh, tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(ViewmaskError, match="cannot write"):
+        mesh.save(tmp_path / "taken" / "box.glb")
+
+
+def test_summary(mesh):
+    assert mesh.summary() == {
+        "watertight": True, "components": 1, "faces": 12, "vertices": 8,
+        "size": [0.2, 0.5, 1.0], "volume": 0.1, "texture": 8,
+    }  # fmt: skip
+    mesh.faces = mesh.faces[1:]
+    mesh.uv_faces = mesh.uv_faces[1:]
+    assert not mesh.summary()["watertight"]
+
+
+def _validator() -> Path | None:
+    """Where Khronos' gltf-validator is installed (npm), if it is: beside the checkout or globally."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        return None
+    found = subprocess.run(["npm", "root", "-g"], capture_output=True, text=True, check=False).stdout.strip()
+    for folder in (Path(found), Path(__file__).parents[2] / "node_modules"):
+        if (folder / "gltf-validator").is_dir():
+            return folder / "gltf-validator"
+    return None
+
+
+@pytest.mark.skipif(_validator() is None, reason="needs node and npm's gltf-validator")
+def test_glb_passes_khronos_validator(mesh, tmp_path):
+    (path,) = mesh.save(tmp_path / "box.glb")
+    script = (
+        "const [, validator, file] = process.argv;"
+        "require(validator).validateBytes(new Uint8Array(require('fs').readFileSync(file)))"
+        ".then(report => console.log(JSON.stringify(report)))"
+    )
+    report = json.loads(subprocess.check_output(["node", "-e", script, str(_validator()), str(path)]))
+    assert report["issues"]["numErrors"] == 0, report["issues"]
+    assert report["issues"]["numWarnings"] == 0, report["issues"]
+    assert report["info"]["totalTriangleCount"] == 12

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recon.silhouette import cut_out, signed_distance
+from viewmask.camera import orbit
+from viewmask.errors import ViewmaskError
+from viewmask.viewset import ViewSet
+
+
+def opaque(views, background):
+    """The same pictures pasted on one colour, alpha gone."""
+    images = []
+    for image in views.images:
+        alpha = image[..., 3:] / 255
+        flat = np.round(image[..., :3] * alpha + np.array(background) * (1 - alpha)).astype(np.uint8)
+        images.append(np.dstack([flat, np.full(flat.shape[:2], 255, np.uint8)]))
+    return ViewSet(images, views.cameras)
+
+
+def test_alpha_is_taken_as_it_is(bar_views):
+    for before, after in zip(bar_views.images, cut_out(bar_views).images, strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_plain_background_is_keyed(bar_views):
+    keyed = cut_out(opaque(bar_views, (250, 250, 250)))
+    for before, after in zip(bar_views.images, keyed.images, strict=True):
+        wrong = (before[..., 3] > 127) != (after[..., 3] > 127)
+        assert wrong.sum() < 0.08 * (before[..., 3] > 127).sum()
+
+
+def test_noisy_background_is_refused(bar_views):
+    views = opaque(bar_views, (250, 250, 250))
+    noise = np.random.default_rng(0).integers(0, 255, views.images[2][..., :3].shape, dtype=np.uint8)
+    views.images[2][..., :3] = noise
+    with pytest.raises(ViewmaskError, match="view 2 has neither transparency nor a plain background"):
+        cut_out(views)
+
+
+def test_empty_views_are_left_out_but_two_must_stay(bar_views):
+    empty = np.zeros_like(bar_views.images[0])
+    kept = cut_out(ViewSet([bar_views.images[0], empty, *bar_views.images[2:]], bar_views.cameras))
+    assert [camera.azimuth for camera in kept.cameras] == pytest.approx([0, 180, 270])
+    with pytest.raises(ViewmaskError, match="every view is empty"):
+        cut_out(ViewSet([empty] * 4, bar_views.cameras))
+    with pytest.raises(ViewmaskError, match="only one view"):
+        cut_out(ViewSet([bar_views.images[0], empty, empty, empty], bar_views.cameras))
+
+
+def test_one_view_is_too_few(bar_views):
+    with pytest.raises(ViewmaskError, match="too few"):
+        cut_out(ViewSet(bar_views.images[:1], bar_views.cameras[:1]))
+
+
+def test_distance_lies_between_pixels():
+    """A disc of any radius: the distance is the disc's own, to a fraction of a pixel."""
+    y, x = np.mgrid[0:64, 0:64] + 0.5
+    for radius in (10.0, 10.3, 10.6):
+        true = radius - np.hypot(x - 32.4, y - 31.8)
+        alpha = np.round(255 * np.clip(true + 0.5, 0, 1)).astype(np.uint8)
+        near = np.abs(true) < 5
+        assert np.abs(signed_distance(alpha) - true)[near].max() < 0.35
+        assert np.abs((signed_distance(alpha) - true)[near].mean()) < 0.08
+
+
+def test_distance_goes_on_beyond_the_border():
+    """A silhouette cut by the picture's edge is not closed there."""
+    alpha = np.zeros((32, 32), np.uint8)
+    alpha[:, :16] = 255
+    distance = signed_distance(alpha)
+    assert distance[16, 0] > 14
+    assert (signed_distance(np.full((8, 8), 255, np.uint8)) == np.inf).all()
+    assert (signed_distance(np.zeros((8, 8), np.uint8)) == -np.inf).all()
+
+
+def test_poses_that_are_no_numbers():
+    pose = orbit(1)[0].camera_to_world.copy()
+    pose[0, 0] = np.nan
+    camera = orbit(1)[0]
+    with pytest.raises(ViewmaskError, match="finite"):
+        type(camera)(8, 8, 8.0, 8.0, 4.0, 4.0, pose)
