@@ -9,7 +9,7 @@ import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask_cli import output
-from viewmask_cli.progress import note, progress
+from viewmask_cli.progress import progress, working
 from viewmask_cli.reconstruct import write_mesh
 
 Schedule = Literal["cosine", "linear", "quadratic"]
@@ -61,10 +61,10 @@ def generate(
 
         reference = cut_out(read_picture(image))
 
-    from viewmask.generator import Generator
+    with working("loading the model"):
+        from viewmask.generator import Generator
 
-    note("loading the model")
-    model = Generator.load(weights)
+        model = Generator.load(weights)
     written: list[Path] = []
     results = []
     for sample in range(samples):

@@ -25,6 +25,22 @@ def progress(label: str, unit: str = "steps") -> Iterator[Report]:
         yield report
 
 
+@contextmanager
+def working(label: str) -> Iterator[None]:
+    """For work of a few seconds in one piece: a clock that runs on a terminal, one line in a log file."""
+    if not sys.stderr.isatty():
+        note(label)
+        yield
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = [rich.SpinnerColumn(), rich.TextColumn(label), rich.TimeElapsedColumn()]
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bar.add_task(label, total=None)
+        yield
+
+
 def note(message: str) -> None:
     """One line on standard error that says what is going on."""
     print(message, file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask_cli import output
-from viewmask_cli.progress import note
+from viewmask_cli.progress import note, working
 
 if TYPE_CHECKING:
     from viewmask.viewset import ViewSet
@@ -58,14 +58,12 @@ def write_mesh(
     views: ViewSet, path: Path, page: Path | None = None, faces: int = 20_000, texture: int = 1024
 ) -> list[Path]:
     """Reconstruct, save the mesh and its page, and return the files written."""
-    from recon import reconstruct as mesh_from_views
-
-    note("reconstructing the mesh")
-    mesh = mesh_from_views(views, faces=faces, texture=texture)
-    files = [Path(file) for file in mesh.save(path)]
-    if page is not None:
+    with working("reconstructing the mesh"):
+        from recon import reconstruct as mesh_from_views
         from recon.page import write_page
 
-        write_page(mesh, views, page)
-        files.append(page)
+        mesh = mesh_from_views(views, faces=faces, texture=texture)
+        files = [Path(file) for file in mesh.save(path)]
+        if page is not None:
+            files.append(write_page(mesh, views, page))
     return files

@@ -50,6 +50,16 @@ def test_a_terminal_gets_a_bar(monkeypatch, capsys):
     assert "painting" in capsys.readouterr().err
 
 
+def test_work_in_one_piece_has_a_line_in_a_log_and_a_clock_on_a_terminal(monkeypatch, capsys):
+    with progress.working("carving"):
+        assert capsys.readouterr().err == "carving\n"
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.working("carving"):
+        pass
+    assert "carving 0:00:00" in capsys.readouterr().err
+
+
 def test_an_error_inside_passes_through():
     with pytest.raises(ZeroDivisionError), progress.progress("x") as report:
         report(1 // 0, 1)
