@@ -57,7 +57,9 @@ def test_work_in_one_piece_has_a_line_in_a_log_and_a_clock_on_a_terminal(monkeyp
     monkeypatch.setenv("TERM", "xterm")
     with progress.working("carving"):
         pass
-    assert "carving 0:00:00" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "carving" in shown
+    assert "0:00:00" in shown
 
 
 def test_an_error_inside_passes_through():
