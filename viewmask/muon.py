@@ -1,7 +1,7 @@
 """Muon: momentum whose matrices are orthogonalised by Newton-Schulz steps (Keller Jordan, 2024).
 
-PyTorch ships one, but it always computes in bfloat16, which a CPU without such instructions does
-fifty times slower than float32; this one takes the precision that the device is good at.
+PyTorch ships one, but it always computes in bfloat16, which a CPU without such instructions has to
+emulate at great cost; this one takes the precision that the device is good at.
 """
 
 from __future__ import annotations
