@@ -25,7 +25,7 @@ from viewmask.camera import Camera
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import read_picture
 
-INSTALL = "pip install 'viewmask-1-to-3[blender]'"
+INSTALL = "in viewmask's source tree: pip install torch==2.13.0 '.[blender]'"
 RAYS = {"none": 4, "uniform": 32, "studio": 32}  # Cycles samples for each of `samples` x `samples`: light is noisy
 
 

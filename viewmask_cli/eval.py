@@ -57,7 +57,7 @@ def evaluate(
 ) -> Any:  # eval.bench.Result: typer looks every name up, and that one would load numpy
     """Score views and meshes: PSNR, foreground PSNR, SSIM, silhouette IoU, LPIPS, Chamfer distance, volume IoU.
 
-    Example: `viewmask eval --bench gso --data data/gso --json gso.json`
+    Example: viewmask eval --bench gso --data data/gso --json gso.json
     """
     printed = json_file is not None and str(json_file) == "-"
     if json_file is not None and not printed:

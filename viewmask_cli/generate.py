@@ -43,7 +43,7 @@ def generate(
 
     Writes 000.png ..., transforms.json and sheet.png; with --mesh also mesh.glb and page.html.
 
-    Example: `viewmask generate --text "a red chair" --mesh --out chair`
+    Example: viewmask generate --text "a red chair" --mesh --out chair
     """
     if text is None and image is None:
         raise ViewmaskError('say what to show: --text "a red chair" or --image photo.png')

@@ -27,10 +27,10 @@ app = typer.Typer(
     name="viewmask",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A sentence or a picture in, four consistent views and a textured mesh out.\n\n"
-    'Start with: `viewmask generate --text "a red chair" --mesh`',
+    'Start with: viewmask generate --text "a red chair" --mesh',
 )
 
 

@@ -33,7 +33,7 @@ def reconstruct(
 ) -> list[Path]:
     """Turn a folder of four or more posed views into a closed, textured mesh.
 
-    Example: `viewmask reconstruct chair --out chair.glb`
+    Example: viewmask reconstruct chair --out chair.glb
     """
     if folder is None:
         folder = output.last_views()

@@ -44,7 +44,7 @@ def render(
 ) -> list[dict[str, Any]]:
     """Render orbit views of meshes, one folder of posed views an object.
 
-    Example: `viewmask render lamp.glb shoe.obj --out views --light studio`
+    Example: viewmask render lamp.glb shoe.obj --out views --light studio
     """
     if out.is_file():
         raise ViewmaskError(f"{out} is a file: --out names a folder here")

@@ -28,7 +28,7 @@ def tokenize(
 ) -> Path:
     """Turn every view into discrete tokens, one row an object, captions kept.
 
-    Example: `viewmask tokenize views --out tokens.parquet`
+    Example: viewmask tokenize views --out tokens.parquet
     """
     output.check_file(out, force)
 

@@ -45,7 +45,7 @@ def train(
 
     The run folder holds checkpoint/ (resumable), log.jsonl, loss.png and, at the end, weights/.
 
-    Example: `viewmask train i2mv --data tokens.parquet --out runs/i2mv --time-limit 6h`
+    Example: viewmask train i2mv --data tokens.parquet --out runs/i2mv --time-limit 6h
     """
     out = out or Path("runs") / stage
     limit = seconds(time_limit) if time_limit is not None else None

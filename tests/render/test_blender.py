@@ -29,7 +29,7 @@ def colour_psnr(a, b):
 def test_without_it_one_line_says_how_to_get_it(monkeypatch, tmp_path):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bpy" else find_spec(name))
-    with pytest.raises(ViewmaskError, match=r"pip install 'viewmask-1-to-3\[blender\]'"):
+    with pytest.raises(ViewmaskError, match=r"source tree: pip install torch==2.13.0 '\.\[blender\]'"):
         render_orbits(write(tmp_path, ["car"]), tmp_path / "out", engine="blender")
     assert not (tmp_path / "out").exists()
 

@@ -166,7 +166,7 @@ def test_wrong_weights_are_one_line(shell, files, says):
 
 
 def test_a_full_disk_leaves_the_earlier_views_as_they_were(shell, painter, monkeypatch):
-    shell("generate", "--text", "a cup", "--mesh")
+    shell("generate", "--text", "a cup")
     before = contents(".")
 
     def full(path):
