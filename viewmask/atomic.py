@@ -6,6 +6,7 @@ A file or folder is made under a temporary name beside its target, synced, and r
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -57,21 +58,22 @@ def write_with(path: str | Path, writer: Callable[[Path], Any]) -> Path:
 
 
 @contextmanager
-def folder(path: str | Path, marker: str, force: bool = False) -> Iterator[Path]:
+def folder(path: str | Path, ours: str, force: bool = False) -> Iterator[Path]:
     """Fill a temporary folder that becomes `path` when the block ends without an error.
 
     Args:
         path: final folder name.
-        marker: a file that a folder made by us holds (`transforms.json`, `config.json`). A folder
-            that has it, or that is empty, may be replaced; any other is left alone.
+        ours: pattern of the names that such a folder holds. A folder with nothing else in it may be
+            replaced; one with any other name is somebody's, and is left alone.
         force: replace whatever stands there.
 
     Raises:
         ViewmaskError: `path` holds something that we did not make, or the disk refuses.
     """
     path = Path(path)
-    if path.exists() and not force and not replaceable(path, marker):
-        raise ViewmaskError(f"{path} exists and was not made by viewmask: choose another --out, or pass --force")
+    stranger = "" if force else strange(path, ours)
+    if stranger:
+        raise ViewmaskError(f"{stranger} was not made by viewmask: move it away, or choose another --out")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}-", dir=path.parent))
@@ -90,9 +92,12 @@ def folder(path: str | Path, marker: str, force: bool = False) -> Iterator[Path]
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def replaceable(path: Path, marker: str) -> bool:
-    """Whether `path` is a folder that is empty or holds `marker`."""
-    return path.is_dir() and ((path / marker).exists() or not any(path.iterdir()))
+def strange(path: Path, ours: str) -> str:
+    """What stands at `path` that is not ours to replace: the file itself, or the first such name in the folder."""
+    if not path.is_dir():
+        return str(path) if path.exists() else ""
+    names = (child.name for child in sorted(path.iterdir()))
+    return next((str(path / name) for name in names if not re.fullmatch(ours, name)), "")
 
 
 def _replace_folder(temporary: Path, path: Path) -> None:

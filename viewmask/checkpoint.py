@@ -45,7 +45,7 @@ def save(
         training: optimizer tensors and the trainer's record, for exact resume.
     """
     tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
-    with atomic.folder(path, marker=CONFIG) as folder:
+    with atomic.folder(path, ours=r"(config|trainer)\.json|(model|optimizer)\.safetensors") as folder:
         (folder / MODEL).write_bytes(save_tensors(tensors))
         if training is not None:
             optimizer, record = training

@@ -21,6 +21,7 @@ from viewmask.errors import ViewmaskError
 Picture = NDArray[np.uint8]
 
 TRANSFORMS = "transforms.json"
+NAMES = r"transforms\.json|\d+\.png"
 
 
 @dataclass
@@ -65,7 +66,7 @@ class ViewSet:
             ViewmaskError: `path` holds something else, or the disk refuses.
         """
         path = Path(path)
-        with atomic.folder(path, marker=TRANSFORMS, force=force) as temporary:
+        with atomic.folder(path, ours=NAMES, force=force) as temporary:
             frames = []
             for index, (image, camera) in enumerate(zip(self.images, self.cameras, strict=True)):
                 name = f"{index:03d}.png"

@@ -32,10 +32,20 @@ def test_round_trip(views, tmp_path):
 def test_foreign_folder_is_left_alone(views, tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "thesis.txt").write_text("years of work")
-    with pytest.raises(ViewmaskError, match="--force"):
+    with pytest.raises(ViewmaskError, match=r"thesis.*was not made by viewmask"):
         views.save(tmp_path / "set")
     assert (tmp_path / "set" / "thesis.txt").read_text() == "years of work"
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_what_somebody_put_beside_the_views_is_not_lost(views, tmp_path):
+    folder = views.save(tmp_path / "set")
+    views.save(folder)  # its own work is replaced
+    (folder / "mesh.glb").write_text("mine")
+    with pytest.raises(ViewmaskError, match=r"mesh.*was not made by viewmask"):
+        views.save(folder)
+    assert (folder / "mesh.glb").read_text() == "mine"
+    assert len(ViewSet.load(folder)) == 3
 
 
 def test_nerf_synthetic_spelling(views, tmp_path):
