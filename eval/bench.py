@@ -6,7 +6,8 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from eval import image_metrics, mesh_metrics
 from eval.benches import Bench, Light, Subject, open_bench
 from eval.methods import TRIVIAL, Method, Sampling, open_method
+from eval.protocols import Protocol, open_protocol
 from viewmask import atomic
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import ViewSet, resize
@@ -27,6 +29,7 @@ METRICS = (*image_metrics.NAMES, *mesh_metrics.NAMES)
 PACKAGES = ("viewmask-1-to-3", "numpy", "scikit-image", "scipy", "torch", "trimesh", "pillow")
 
 Means = dict[str, float | None]
+Record = tuple[dict[str, Any], bool]
 
 
 @dataclass
@@ -35,8 +38,8 @@ class Result:
 
     Attributes:
         method: its name.
-        means: `psnr`, `foreground_psnr`, `ssim`, `silhouette_iou`, `lpips`, `chamfer`, `iou`: means over the objects
-            that have the figure, None where none has.
+        means: of `METRICS` (`psnr` ... `lpips`, `chamfer` ... `normals`), over the objects that have the figure, None
+            where none has.
         counts: how many objects have each figure.
         beside: the means of the trivial methods on the same objects (no meshes).
         records: a record an object: `id`, `sha256`, the figures, `beside`, `seconds`, and `mesh_error` where no mesh
@@ -69,7 +72,8 @@ def run(
     *,
     data: str | Path | None = None,
     subset: str = "gso30",
-    views: int = 4,
+    protocol: str = "viewmask",
+    views: int | None = None,
     light: Light = "none",
     split: str = "val",
     limit: int | None = None,
@@ -78,6 +82,7 @@ def run(
     sampling: Sampling | None = None,
     seed: int = 0,
     records: str | Path | None = None,
+    workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Score a method: view 0 is given, the other views of the orbit are scored, each figure a mean over views,
@@ -86,16 +91,20 @@ def run(
     Args:
         bench: a bench, or a name with `data`, `subset`, `light`, `split` and `limit` as in `open_bench`.
         method: a method, or one of `METHODS`, with `sampling` for the model.
-        views: of the orbit, the given one included; 4 scores azimuths 90, 180, 270.
+        protocol: the ruler, one of `eval.protocols.PROTOCOLS`.
+        views: of the orbit, the given one included; 4 scores azimuths 90, 180, 270. The protocol's own unless given.
         meshes: also reconstruct a mesh from the given view and the method's, where the true mesh is known.
         beside: methods scored on the same views for comparison.
         seed: of the sampler and of the points of the Chamfer distance.
         records: a JSON Lines file to append to as objects are done; what it holds already is not done again.
+        workers: objects scored at a time, in threads (numpy, scipy and torch let go of the interpreter).
         progress: called with (objects done, of).
 
     Raises:
         ViewmaskError: unknown names, missing data or weights, fewer than two views.
     """
+    ruler = open_protocol(protocol)
+    views = ruler.views if views is None else views
     if views < 2:
         raise ViewmaskError(f"a bench scores the views beside the given one: ask for at least 2, not {views}")
     if isinstance(bench, str):
@@ -103,11 +112,11 @@ def run(
     if isinstance(method, str):
         method = open_method(method, sampling, seed)
     others = [open_method(name) for name in beside if name != method.name]
-    lpips, notes = _lpips()
+    lpips, notes = _lpips(ruler.lpips)
     settings = {
         "bench": bench.name, "truth": bench.truth, "views": views, "method": method.name, "about": method.about,
         "beside": [other.name for other in others], "meshes": meshes, "seed": seed, "lpips": lpips is not None,
-        "definitions": _definitions(), "versions": _versions(),
+        "protocol": ruler.name, "definitions": ruler.definition, "versions": _versions(),
     }  # fmt: skip
 
     done = []
@@ -117,20 +126,30 @@ def run(
             from render.manifest import Manifest
 
             manifest = stack.enter_context(Manifest(Path(records)))
-        for index, subject in enumerate(bench.subjects):
+
+        def record_of(subject: Subject) -> Record:
+            """The record of an object, and whether it was made anew."""
             key = hashlib.sha256(json.dumps([settings, subject.sha256], sort_keys=True).encode()).hexdigest()
             record = manifest.records.get(subject.id) if manifest else None
-            if not record or record.get("key") != key:
-                record = {"id": subject.id, "key": key} | _score(subject, method, others, views, meshes, seed, lpips)
-                if manifest:
-                    manifest.append(record)
+            if record and record.get("key") == key:
+                return record, False
+            figures = _score(subject, method, others, ruler, views, meshes, seed, lpips)
+            return {"id": subject.id, "key": key} | figures, True
+
+        for record, new in _in_threads(record_of, bench.subjects, workers):
+            if new and manifest:
+                manifest.append(record)
             done.append(record)
             if progress:
-                progress(index + 1, len(bench.subjects))
+                progress(len(done), len(bench.subjects))
+    order = {subject.id: index for index, subject in enumerate(bench.subjects)}
+    done.sort(key=lambda record: order[record["id"]])
 
     failed = [record["id"] for record in done if "mesh_error" in record]
     if failed:
         notes.append(f"no mesh from the views of {len(failed)} objects: {', '.join(failed)}")
+    if ruler.given and not any(record["given"] for record in done):
+        notes.append(f"the given view is not scored: {method.name} hands it back as it is")
     means, counts = _means(done)
     return Result(
         method=method.name,
@@ -138,15 +157,31 @@ def run(
         counts=counts,
         beside={other.name: _means([record["beside"][other.name] for record in done])[0] for other in others},
         records=done,
-        protocol=_protocol(bench, method, views, seed),
+        protocol=_protocol(bench, method, ruler, views, seed),
         notes=notes,
     )
+
+
+def _in_threads(work: Callable[[Subject], Record], items: Sequence[Subject], workers: int) -> Iterator[Record]:
+    """The results of `work`, as they are done."""
+    if workers <= 1:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        waiting = [pool.submit(work, item) for item in items]
+        try:
+            for done in as_completed(waiting):
+                yield done.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _score(
     subject: Subject,
     method: Method,
     others: list[Method],
+    ruler: Protocol,
     views: int,
     meshes: bool,
     seed: int,
@@ -155,22 +190,24 @@ def _score(
     """The record of one object."""
     start = time.monotonic()
     truth = subject.views(views)
-    scored = truth.images[1:]
-    made = [resize(image, scored[0].shape[0]) for image in method.views(truth)]
+    size = truth.images[0].shape[0]
+    made = [resize(image, size) for image in method.views(truth)]
     seconds = time.monotonic() - start
-    record: dict[str, Any] = {"sha256": subject.sha256}
-    record |= image_metrics.score(scored, made, lpips)
+    given = ruler.given and len(made) == views
+    others_made = made if len(made) < views else made[1:]
+    record: dict[str, Any] = {"sha256": subject.sha256, "given": given}
+    record |= ruler.images(truth.images if given else truth.images[1:], made if given else others_made, lpips)
     record |= dict.fromkeys(mesh_metrics.NAMES)
-    if meshes and subject.mesh is not None:
+    if meshes and ruler.meshes is not None and subject.mesh is not None:
         from recon import reconstruct
 
         try:
             # Only the shape is measured: the texture may be tiny.
-            mesh = reconstruct(ViewSet([truth.images[0], *made], truth.cameras), texture=16)
-            record |= mesh_metrics.score(subject.mesh(), mesh, seed)
+            mesh = reconstruct(ViewSet([truth.images[0], *others_made], truth.cameras), texture=16)
+            record |= ruler.meshes(subject.mesh(), mesh, seed)
         except ViewmaskError as error:
             record["mesh_error"] = str(error)
-    record["beside"] = {other.name: image_metrics.score(scored, other.views(truth), lpips) for other in others}
+    record["beside"] = {other.name: ruler.images(truth.images[1:], other.views(truth), lpips) for other in others}
     return record | {"seconds": round(seconds, 3)}
 
 
@@ -180,19 +217,20 @@ def _means(records: list[dict[str, Any]]) -> tuple[Means, dict[str, int]]:
     return means, {name: len(values) for name, values in figures.items()}
 
 
-def _lpips() -> tuple[Lpips | None, list[str]]:
+def _lpips(net: str) -> tuple[Lpips | None, list[str]]:
     from viewmask.lpips import Lpips
 
     try:
-        return Lpips.load("alex"), []
+        return Lpips.load(net), []
     except ViewmaskError as error:
         return None, [f"no LPIPS: {error}"]
 
 
-def _protocol(bench: Bench, method: Method, views: int, seed: int) -> dict[str, Any]:
+def _protocol(bench: Bench, method: Method, ruler: Protocol, views: int, seed: int) -> dict[str, Any]:
     azimuths = [round(360 * i / views, 3) for i in range(views)]
     return {
-        "name": "viewmask",
+        "name": ruler.name,
+        "source": ruler.source,
         "bench": bench.name,
         "objects": bench.title,
         "truth": bench.truth,
@@ -202,16 +240,12 @@ def _protocol(bench: Bench, method: Method, views: int, seed: int) -> dict[str, 
         "size": 256,
         "background": "white",
         "means": "over the views of an object, then over objects",
-        "definitions": _definitions(),
+        "definitions": ruler.definition,
         "method": {"name": method.name} | method.about,
         "seed": seed,
         "object_hashes": {subject.id: subject.sha256 for subject in bench.subjects},
         "versions": _versions(),
     }
-
-
-def _definitions() -> dict[str, str]:
-    return {"images": image_metrics.DEFINITION, "meshes": mesh_metrics.DEFINITION}
 
 
 def _versions() -> dict[str, str]:

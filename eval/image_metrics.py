@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +18,8 @@ from viewmask.viewset import Picture, composite
 if TYPE_CHECKING:
     from viewmask.lpips import Lpips
 
-DEFINITION = (
-    "pictures composited on white by true alpha blending, values in [0, 1]; silhouette = alpha > 0.5; "
-    "PSNR = -10 log10 of the mean squared error over all pixels and channels, at most 100 dB; "
-    "foreground PSNR = the same over the union of the true and the predicted silhouette; "
-    "SSIM = Gaussian window 11x11, sigma 1.5, data range 1, mean over channels without a border of 5 pixels; "
-    "LPIPS = AlexNet, version 0.1"
-)
-
 NAMES = ("psnr", "foreground_psnr", "ssim", "silhouette_iou", "lpips")
+Colours = NDArray[np.floating[Any]]  # [height, width, 3] in [0, 1]
 CEILING = 100.0  # dB: what two equal pictures score, so that means stay finite
 
 
@@ -59,56 +52,99 @@ def ssim(truth: Picture, view: Picture) -> float:
     Raises:
         ViewmaskError: the pictures are smaller than the window.
     """
-    from skimage.metrics import structural_similarity
-
     _same_size(truth, view)
-    if min(truth.shape[:2]) < 11:
-        raise ViewmaskError(f"SSIM needs pictures of at least 11 x 11 pixels, not {truth.shape[1]} x {truth.shape[0]}")
-    value = structural_similarity(
-        composite(truth), composite(view), gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-        data_range=1.0, channel_axis=2,
-    )  # fmt: skip
-    return float(value)
+    return gaussian_ssim(composite(truth), composite(view))
 
 
 def lpips(truths: Sequence[Picture], views: Sequence[Picture], model: Lpips) -> list[float]:
     """LPIPS of each pair of equally large pictures on white; smaller is more alike."""
-    import torch
-
-    def batch(pictures: Sequence[Picture]) -> torch.Tensor:
-        return torch.from_numpy(np.stack([composite(p).transpose(2, 0, 1) for p in pictures]))
-
-    with torch.inference_mode():
-        return [float(value) for value in model.distance(batch(truths), batch(views))]
-
-
-def score(truths: Sequence[Picture], views: Sequence[Picture], model: Lpips | None = None) -> dict[str, float | None]:
-    """Every image metric, a figure a view averaged over the views of one object.
-
-    Args:
-        truths, views: RGBA pictures in the same order; a view must have its truth's size.
-        model: LPIPS weights; without them `lpips` is None.
-
-    Returns:
-        `psnr`, `foreground_psnr`, `ssim`, `silhouette_iou`, `lpips`.
-
-    Raises:
-        ViewmaskError: numbers or sizes of pictures differ, or there are none.
-    """
-    if len(truths) != len(views) or not truths:
-        raise ViewmaskError(f"{len(views)} views cannot be scored against {len(truths)} true ones")
-    plain = {"psnr": psnr, "foreground_psnr": foreground_psnr, "ssim": ssim, "silhouette_iou": silhouette_iou}
-    result: dict[str, float | None] = {
-        name: float(np.mean([metric(truth, view) for truth, view in zip(truths, views, strict=True)]))
-        for name, metric in plain.items()
-    }
-    result["lpips"] = float(np.mean(lpips(truths, views, model))) if model else None
-    return result
+    return colour_lpips([composite(picture) for picture in truths], [composite(picture) for picture in views], model)
 
 
 def silhouette(picture: Picture) -> NDArray[np.bool_]:
     """Where a picture shows its object: alpha > 0.5, [height, width]."""
     return picture[..., 3] > 127
+
+
+# -- of colours [height, width, 3], once pictures lie on a background; SSIM in the four forms that papers use ----------
+
+
+def colour_psnr(a: Colours, b: Colours) -> float:
+    """PSNR of two equally large RGB pictures in [0, 1], dB, at most 100."""
+    return _decibels((a.astype(np.float64) - b) ** 2)
+
+
+def gaussian_ssim(a: Colours, b: Colours) -> float:
+    """SSIM as its authors define it: Gaussian window 11, sigma 1.5, data range 1, no border, by scikit-image."""
+    from skimage.metrics import structural_similarity
+
+    _wide_enough(a)
+    value = structural_similarity(
+        a, b, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0, channel_axis=2
+    )
+    return float(value)
+
+
+def own_range_ssim(a: Colours, b: Colours) -> float:
+    """SSIM as torchmetrics computes it when no data range is given (SyncDreamer's): the larger of both pictures' own
+    ranges stands in for it, so that pale pictures are judged more sharply; the border is mirrored and counts."""
+    import torch
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    _wide_enough(a)
+    first, second = (torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)[None])).float() for x in (a, b))
+    value = structural_similarity_index_measure(second, first)
+    assert isinstance(value, torch.Tensor)
+    # Two equal pictures of one colour have no range at all: torchmetrics divides zero by zero.
+    return 1.0 if value.isnan() else float(value)
+
+
+def uniform_ssim(a: Colours, b: Colours) -> float:
+    """SSIM with scikit-image's own defaults on 8-bit pictures (EscherNet's): a flat 7 x 7 window, sample covariance."""
+    from skimage.metrics import structural_similarity
+
+    first, second = (np.round(x * 255).astype(np.uint8) for x in (a, b))
+    return float(structural_similarity(first, second, channel_axis=2))
+
+
+def clipped_ssim(a: Colours, b: Colours) -> float:
+    """SSIM as mip-NeRF's code computes it (ViVid's): Gaussian 11, sigma 1.5, without a border, and with variances
+    and covariance clipped to what is possible."""
+    from scipy.ndimage import correlate1d
+
+    _wide_enough(a)
+    window = np.exp(-0.5 * ((np.arange(11) - 5) / 1.5) ** 2)
+    window /= window.sum()
+
+    def mean(x: Colours) -> NDArray[np.float64]:
+        blurred: NDArray[np.float64] = correlate1d(correlate1d(x.astype(np.float64), window, axis=0), window, axis=1)
+        return blurred[5:-5, 5:-5]
+
+    x, y = a.astype(np.float64), b.astype(np.float64)
+    mean_x, mean_y = mean(x), mean(y)
+    variance_x = np.maximum(mean(x * x) - mean_x**2, 0)
+    variance_y = np.maximum(mean(y * y) - mean_y**2, 0)
+    covariance = mean(x * y) - mean_x * mean_y
+    covariance = np.sign(covariance) * np.minimum(np.sqrt(variance_x * variance_y), np.abs(covariance))
+    c1, c2 = 0.01**2, 0.03**2
+    numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    return float((numerator / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))).mean())
+
+
+def colour_lpips(a: Sequence[Colours], b: Sequence[Colours], model: Lpips) -> list[float]:
+    """LPIPS of each pair of equally large RGB pictures in [0, 1]; smaller is more alike."""
+    import torch
+
+    def batch(pictures: Sequence[Colours]) -> torch.Tensor:
+        return torch.from_numpy(np.stack([p.transpose(2, 0, 1) for p in pictures])).float()
+
+    with torch.inference_mode():
+        return [float(value) for value in model.distance(batch(a), batch(b))]
+
+
+def _wide_enough(a: Colours) -> None:
+    if min(a.shape[:2]) < 11:
+        raise ViewmaskError(f"SSIM needs pictures of at least 11 x 11 pixels, not {a.shape[1]} x {a.shape[0]}")
 
 
 def _squared_error(truth: Picture, view: Picture) -> NDArray[np.float64]:

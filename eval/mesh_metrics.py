@@ -1,6 +1,7 @@
-"""What a mesh is worth: Chamfer distance and volume IoU against the true mesh.
+"""What a mesh is worth: Chamfer distance, F-score, volume IoU and normal consistency against the true mesh.
 
 Both meshes lie in the world as they are (longest side of the true object's box 1): no scaling, no alignment.
+The second half holds the forms that other papers measure with (`eval.protocols` says which takes which).
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.occupancy import Mesh, occupancy
+from viewmask.camera import Camera, orbit
 from viewmask.errors import ViewmaskError
 
 SAMPLES = 20_000  # points measured in either direction
 RESOLUTION = 128  # voxels along the true object's longest side
-NAMES = ("chamfer", "iou")
+NEAR = 0.02  # the F-score's distance
+NAMES = ("chamfer", "fscore", "iou", "normals")
 
 DEFINITION = (
     "longest side of the true object's box = 1, no alignment; "
     f"Chamfer = half the sum of the two mean unsquared distances, from {SAMPLES:,} area-uniform points of either "
-    "surface to the other surface; "
+    f"surface to the other surface; F-score = of the shares of these points nearer than {NEAR}; "
     f"IoU = of the volumes, on voxels of 1/{RESOLUTION}, by winding number > 0.5 "
-    "(exact for closed meshes, the mean of 26 rays for open ones)"
+    "(exact for closed meshes, the mean of 26 rays for open ones); "
+    "normal consistency = mean absolute cosine between the normals at these points and at the nearest ones"
 )
 
 Floats = NDArray[np.float64]
@@ -30,8 +34,18 @@ Triangles = NDArray[np.float64]  # [faces, 3, 3]
 
 
 def score(truth: Mesh, mesh: Mesh, seed: int = 0) -> dict[str, float]:
-    """`chamfer` and `iou` of a mesh against the true one; the seed fixes the sampled points."""
-    return {"chamfer": chamfer(truth, mesh, SAMPLES, seed), "iou": volume_iou(truth, mesh, RESOLUTION)}
+    """`chamfer`, `fscore`, `iou` and `normals` of a mesh against the true one; the seed fixes the sampled points.
+
+    Raises:
+        ViewmaskError: a mesh has no surface, or reaches absurdly far beyond the unit box.
+    """
+    (there, ahead), (back, behind) = _both_ways(truth, mesh, SAMPLES, seed)
+    return {
+        "chamfer": _half_sum(there, back),
+        "fscore": fscore(there, back),
+        "iou": volume_iou(truth, mesh, RESOLUTION),
+        "normals": _half_sum(ahead, behind),
+    }
 
 
 def chamfer(truth: Mesh, mesh: Mesh, samples: int = SAMPLES, seed: int = 0) -> float:
@@ -42,11 +56,29 @@ def chamfer(truth: Mesh, mesh: Mesh, samples: int = SAMPLES, seed: int = 0) -> f
     Raises:
         ViewmaskError: a mesh has no surface.
     """
-    a, b = _triangles(truth), _triangles(mesh)
-    rng = np.random.default_rng(seed)
-    there = _distance_to(b, _sample(a, samples, rng)[0], rng)
-    back = _distance_to(a, _sample(b, samples, rng)[0], rng)
-    return float(there.mean() + back.mean()) / 2
+    (there, _), (back, _) = _both_ways(truth, mesh, samples, seed)
+    return _half_sum(there, back)
+
+
+def fscore(there: Floats, back: Floats, near: float = NEAR) -> float:
+    """Harmonic mean of recall (true points near the mesh) and precision (the mesh's points near the truth), 0 to 1.
+
+    Args:
+        there, back: distances truth to mesh and mesh to truth, world units.
+        near: what counts as near; 2 % of the object's longest side unless given (Tatarchenko et al. 2019 advise 1 %,
+            which meshes made from four views hardly ever meet).
+    """
+    recall, precision = float((there < near).mean()), float((back < near).mean())
+    return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
+
+
+def normal_consistency(truth: Mesh, mesh: Mesh, samples: int = SAMPLES, seed: int = 0) -> float:
+    """Mean absolute cosine between normals at sampled points and at the nearest points of the other surface, 0 to 1.
+
+    As Mescheder et al. 2019 (Occupancy Networks); the sign is left out, so inside-out faces do not count.
+    """
+    (_, ahead), (_, behind) = _both_ways(truth, mesh, samples, seed)
+    return _half_sum(ahead, behind)
 
 
 def volume_iou(truth: Mesh, mesh: Mesh, resolution: int = RESOLUTION) -> float:
@@ -61,9 +93,105 @@ def volume_iou(truth: Mesh, mesh: Mesh, resolution: int = RESOLUTION) -> float:
     if (upper - lower).max() > 4 * resolution:
         raise ViewmaskError("a mesh is more than four units wide: it must lie in the world, where objects measure 1")
     centres = tuple((np.arange(lo, hi) + 0.5) / resolution for lo, hi in zip(lower, upper, strict=True))
-    a, b = (occupancy(m, *centres) for m in (truth, mesh))
+    return _iou(*(occupancy(m, *centres) for m in (truth, mesh)))
+
+
+# -- the forms of other papers ----------------------------------------------------------------------------
+
+
+def grid_iou(truth: Mesh, mesh: Mesh, size: int = 64) -> float:
+    """Volume IoU on the `size`^3 nodes -1 + 2 i / size of the cube [-1, 1]^3: SyncDreamer's and EscherNet's grid.
+
+    They take the sign from mesh2sdf, which itself warns of meshes that are not watertight; here it is the winding
+    number, the same on closed meshes.
+    """
+    for m in (truth, mesh):
+        _triangles(m)  # refuses what has no surface
+    nodes = -1 + 2 * np.arange(size) / size
+    return _iou(*(occupancy(m, nodes, nodes, nodes) for m in (truth, mesh)))
+
+
+def visible_points(mesh: Mesh, cameras: list[Camera] | None = None, voxel: float = 0.01) -> Floats:
+    """Points of a surface that an orbit of 16 cameras sees, a pixel a point, thinned to one a voxel: [n, 3].
+
+    SyncDreamer's points (eval_mesh.py): depth maps of 256 x 256 at elevation 30. Points of a voxel are averaged,
+    voxels start half a voxel below the smallest coordinates, as open3d's `voxel_down_sample`.
+
+    Raises:
+        ViewmaskError: no camera sees anything.
+    """
+    from embreex.mesh_construction import TriangleMesh
+    from embreex.rtcore_scene import EmbreeScene
+
+    triangles = _triangles(mesh)
+    scene = EmbreeScene()
+    TriangleMesh(scene, np.ascontiguousarray(triangles, dtype=np.float32))
+    seen = []
+    for camera in orbit(16) if cameras is None else cameras:
+        origins, directions = (part.reshape(-1, 3).astype(np.float32) for part in camera.rays())
+        hits = scene.run(origins, directions, output=1)
+        hit = hits["primID"] >= 0
+        seen.append(origins[hit] + directions[hit] * hits["tfar"][hit, None])
+    points = np.concatenate(seen).astype(np.float64)
+    if not len(points):
+        raise ViewmaskError("no camera of the orbit sees the mesh: it must lie in the world, where objects measure 1")
+    return thinned(points, voxel)
+
+
+def thinned(points: Floats, voxel: float) -> Floats:
+    """The mean of the points in each voxel: [n, 3] to [m, 3]."""
+    cell = np.floor((points - (points.min(axis=0) - voxel / 2)) / voxel).astype(np.int64)
+    _, which, count = np.unique(cell, axis=0, return_inverse=True, return_counts=True)
+    total = np.stack([np.bincount(which.reshape(-1), points[:, axis], len(count)) for axis in range(3)], axis=1)
+    return total / count[:, None]
+
+
+def point_chamfer(a: Floats, b: Floats) -> float:
+    """Half the sum of the two mean unsquared distances between point sets [n, 3] and [m, 3]."""
+    from scipy.spatial import cKDTree
+
+    return _half_sum(cKDTree(b).query(a, workers=-1)[0], cKDTree(a).query(b, workers=-1)[0])
+
+
+def unit_box(mesh: Mesh) -> Any:
+    """The mesh scaled and moved so that its own box has longest side 1 and lies around the origin."""
+    from trimesh import Trimesh
+
+    corners = _triangles(mesh).reshape(-1, 3)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    vertices = (np.asarray(mesh.vertices, dtype=np.float64) - (low + high) / 2) / (high - low).max()
+    return Trimesh(vertices, np.asarray(mesh.faces), process=False)
+
+
+# -- distances ----------------------------------------------------------------------------------------------
+
+
+def _both_ways(truth: Mesh, mesh: Mesh, samples: int, seed: int) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """Distances and absolute cosines of normals, truth to mesh and mesh to truth."""
+    a, b = _triangles(truth), _triangles(mesh)
+    rng = np.random.default_rng(seed)
+    return _from_to(a, b, samples, rng), _from_to(b, a, samples, rng)
+
+
+def _from_to(a: Triangles, b: Triangles, samples: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    points, face = _sample(a, samples, rng)
+    distance, nearest = _distance_to(b, points, rng)
+    return distance, np.abs((_normals(a[face]) * _normals(b[nearest])).sum(axis=1))
+
+
+def _half_sum(there: Floats, back: Floats) -> float:
+    return float(there.mean() + back.mean()) / 2
+
+
+def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     union = int((a | b).sum())
     return int((a & b).sum()) / union if union else 1.0
+
+
+def _normals(triangles: Triangles) -> Floats:
+    normal = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    unit: Floats = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-300)
+    return unit
 
 
 def _triangles(mesh: Mesh) -> Triangles:
@@ -86,8 +214,12 @@ def _sample(triangles: Triangles, count: int, rng: np.random.Generator) -> tuple
     return points, face
 
 
-def _distance_to(triangles: Triangles, points: Floats, rng: np.random.Generator) -> Floats:
-    """Distance of points [n, 3] to a surface: to the triangles that hold the nearest of many samples of it, [n]."""
+def _distance_to(triangles: Triangles, points: Floats, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
+    """Distance of points [n, 3] to a surface, and the nearest face of each: [n], [n].
+
+    Only the triangles that hold the nearest of many samples of the surface are looked at, which is exact wherever
+    triangles are small or wide against the distance between samples.
+    """
     from scipy.spatial import cKDTree
     from trimesh.triangles import closest_point
 
@@ -96,5 +228,7 @@ def _distance_to(triangles: Triangles, points: Floats, rng: np.random.Generator)
     candidates = face[nearest].reshape(-1)
     repeated = np.repeat(points, 4, axis=0)
     on_surface = closest_point(triangles[candidates], repeated)
-    distance: Floats = np.linalg.norm(on_surface - repeated, axis=1)
-    return distance.reshape(-1, 4).min(axis=1)
+    distance = np.linalg.norm(on_surface - repeated, axis=1).reshape(-1, 4)
+    best = distance.argmin(axis=1)
+    rows = np.arange(len(points))
+    return distance[rows, best], candidates.reshape(-1, 4)[rows, best]

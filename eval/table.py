@@ -18,7 +18,9 @@ COLUMNS = {
     "silhouette_iou": ("silhouette IoU", 3, True),
     "lpips": ("LPIPS", 3, False),
     "chamfer": ("CD", 4, False),
+    "fscore": ("F-score", 3, True),
     "iou": ("IoU", 3, True),
+    "normals": ("normals", 3, True),
 }
 
 
@@ -102,5 +104,5 @@ def _sentence(result: Result) -> str:
         f"Azimuths {azimuths} from view 0, {result.protocol['size']} x {result.protocol['size']} on "
         f"{result.protocol['background']}, {len(result.records)} objects"
         + (f", {meshes} of them with meshes" if meshes else "")
-        + "."
+        + f". Protocol {result.protocol['name']}: {result.protocol['source']}."
     )

