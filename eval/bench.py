@@ -113,6 +113,7 @@ def run(
         method = open_method(method, sampling, seed)
     others = [open_method(name) for name in beside if name != method.name]
     lpips, notes = _lpips(ruler.lpips)
+    notes = [*bench.notes, *notes]
     settings = {
         "bench": bench.name, "truth": bench.truth, "views": views, "method": method.name, "about": method.about,
         "beside": [other.name for other in others], "meshes": meshes, "seed": seed, "lpips": lpips is not None,

@@ -11,20 +11,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from viewmask.camera import SIZE, Camera, orbit
+from viewmask.camera import SIZE, orbit
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet, read_picture
+from viewmask.viewset import ViewSet
 
 if TYPE_CHECKING:
     from eval.mesh_metrics import Mesh
     from render.surface import Surface
 
-BENCHES = ("gso", "objects", "scans", "furniture", "demo")
-SETS = ("gso30", "others", "meshes")
+BENCHES = ("gso", "3d-future", "objects", "scans", "furniture", "demo")
+MODEL_INFO = "model_info.json"  # of 3D-FUTURE
 
 Light = Literal["none", "uniform", "studio"]
 
@@ -57,12 +55,14 @@ class Bench:
         title: which objects these are.
         truth: whether the true views are an outside renderer's or ours, in words for the report.
         subjects: the objects.
+        notes: what a reader should know of the data.
     """
 
     name: str
     title: str
     truth: str
     subjects: list[Subject]
+    notes: tuple[str, ...] = ()
 
 
 def open_bench(
@@ -76,10 +76,9 @@ def open_bench(
     """Open a bench.
 
     Args:
-        name: one of `BENCHES`.
+        name: one of `BENCHES`, or a folder of meshes (or with an `index.jsonl`).
         data: the bench's folder, or the folder that holds it; else `$VIEWMASK_DATA/<name>`, then `data/<name>`.
-        subset: of `gso`: `gso30` (30 objects, SyncDreamer's true views), `others` (20 further meshes, rendered),
-            `meshes` (all 48 meshes, rendered).
+        subset: of `gso`, see `eval.gso.open_gso`.
         light: how meshes are rendered: `none` (base colour), `uniform` (grey world with ambient occlusion), `studio`.
         split: of `objects`, `scans` and `furniture`.
         limit: only so many objects, spread evenly over the bench.
@@ -90,13 +89,19 @@ def open_bench(
     if limit is not None and limit < 1:
         raise ViewmaskError(f"a bench needs at least one object, not {limit}")
     if name == "gso":
-        bench = _gso(_locate(name, data), subset, light)
+        from eval.gso import open_gso
+
+        bench = open_gso(_locate(name, data), subset, light)
+    elif name == "3d-future":
+        bench = _future(_locate(name, data), light)
     elif name == "demo":
         bench = _demo(light)
     elif name in BENCHES:
         bench = _indexed(name, _locate(name, data), split, light)
+    elif Path(name).is_dir():
+        bench = _indexed(name, Path(name), None, light)
     else:
-        raise ViewmaskError(f"there is no bench {name!r}: choose {', '.join(BENCHES)}")
+        raise ViewmaskError(f"there is no bench {name!r}: choose {', '.join(BENCHES)}, or name a folder of meshes")
     if limit is None or limit >= len(bench.subjects):
         return bench
     chosen = [bench.subjects[i * len(bench.subjects) // limit] for i in range(limit)]
@@ -105,76 +110,76 @@ def open_bench(
 
 # -- where the data lies --------------------------------------------------------------------------------
 
-_LAYOUT = {
-    "gso": (
-        "cameras.json",
-        "cameras.json with <object>/mesh.glb and <object>/views/000.png ... beside it (Google Scanned Objects, "
-        "CC-BY 4.0; GSO-30's views and meshes are in byeongjun-park/HarmonyView on GitHub, folder gso-eval)",
-    ),
-    "index": ("index.jsonl", "index.jsonl (id, file, zip, split, captions) with its zips of GLB files beside it"),
-}
-
 
 def _locate(name: str, data: str | Path | None) -> Path:
-    marker, layout = _LAYOUT.get(name, _LAYOUT["index"])
     if data is not None:
         places = [Path(data), Path(data) / name]
     else:
         home = os.environ.get("VIEWMASK_DATA")
         places = [Path(home) / name] if home else []
         places.append(Path("data") / name)
+    found: Callable[[Path], bool]
+    if name == "gso":
+        from eval.gso import LAYOUT, is_gso
+
+        layout, found = LAYOUT, is_gso
+    elif name == "3d-future":
+        layout = (
+            f"{MODEL_INFO} and <model_id>/normalized_model.obj with its texture, as 3D-FUTURE-model ships them "
+            "(tianchi.aliyun.com/specials/promotion/alibaba-3d-future, free for research)"
+        )
+        found = _holds(MODEL_INFO)
+    else:
+        layout = "index.jsonl (id, file, zip, split, captions) with its zips of GLB files beside it"
+        found = _holds("index.jsonl")
     for place in places:
-        if (place / marker).is_file():
+        if found(place):
             return place
     looked = " and ".join(str(place) for place in places)
     raise ViewmaskError(f"no {name} data in {looked}: put there {layout}; or name its folder with --data")
 
 
+def _holds(file: str) -> Callable[[Path], bool]:
+    return lambda folder: (folder / file).is_file()
+
+
 # -- the benches ----------------------------------------------------------------------------------------
 
 
-def _gso(folder: Path, subset: str, light: Light) -> Bench:
+def _future(folder: Path, light: Light) -> Bench:
+    """3D-FUTURE in its release's own layout; the category stands in for a caption."""
     try:
-        record = json.loads((folder / "cameras.json").read_text())
-        intrinsics, objects = record["cameras"], record["objects"]
-        chosen = {
-            "gso30": [name for name, about in objects.items() if about["in_gso30"]],
-            "others": [name for name, about in objects.items() if not about["in_gso30"]],
-            "meshes": [name for name, about in objects.items() if about["mesh"]],
-        }
+        listed = json.loads((folder / MODEL_INFO).read_text())
+        models = {str(record["model_id"]): record for record in listed}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ViewmaskError(f"cannot read {folder / 'cameras.json'} ({error!r}): fetch the folder again") from error
-    if subset not in chosen:
-        raise ViewmaskError(f"gso has the sets {', '.join(SETS)}, not {subset!r}")
-    titles = {
-        "gso30": "GSO-30, the 30 objects of SyncDreamer",
-        "others": "20 further Google Scanned Objects",
-        "meshes": "48 meshes of Google Scanned Objects",
-    }
+        raise ViewmaskError(f"cannot read {folder / MODEL_INFO} ({error!r}): fetch it again") from error
 
-    def subject(name: str) -> Subject:
-        about = objects[name]
-        mesh = folder / about["mesh"] if about["mesh"] else None
-
+    def subject(name: str, mesh: Path) -> Subject:
         def surface() -> Surface:
             from render.surface import Surface
 
-            assert mesh is not None
-            return Surface.load(mesh, transform=np.array(about["mesh_to_world"]))
+            return Surface.load(mesh)
 
-        if subset == "gso30":
-            files = [folder / view["file"] for view in about["views"]]
-            digest = _digest(*files, *([mesh] if mesh else []))
-            return Subject(
-                name, digest, lambda n: _true_views(folder, about["views"], intrinsics, n), surface if mesh else None
-            )
-        return Subject(name, _digest(*([mesh] if mesh else [])), lambda n: _rendered(surface(), n, light), surface)
+        about = models[name]
+        words = about.get("category") or about.get("super-category") or ""
+        return Subject(name, digest(mesh), lambda n: rendered(surface(), n, light), surface, str(words).lower())
 
-    truth = "SyncDreamer's own views" if subset == "gso30" else _rendered_words(light)
-    return Bench("gso", titles[subset], truth, [subject(name) for name in chosen[subset]])
+    found = {}
+    for name in sorted(models):
+        files = (folder / name / file for file in ("normalized_model.obj", "raw_model.obj"))
+        mesh = next((file for file in files if file.is_file()), None)
+        if mesh is not None:
+            found[name] = subject(name, mesh)
+    if not found:
+        raise ViewmaskError(
+            f"{folder} lists {len(models)} models but holds none: put <model_id>/normalized_model.obj there"
+        )
+    absent = len(models) - len(found)
+    notes = (f"{absent} of the {len(models)} models that {MODEL_INFO} lists are not there",) if absent else ()
+    return Bench("3d-future", f"3D-FUTURE, {len(found)} models", rendered_words(light), list(found.values()), notes)
 
 
-def _indexed(name: str, folder: Path, split: str, light: Light) -> Bench:
+def _indexed(name: str, folder: Path, split: str | None, light: Light) -> Bench:
     from render.source import Source, find
 
     sources = find(folder, split=split)
@@ -190,11 +195,11 @@ def _indexed(name: str, folder: Path, split: str, light: Light) -> Bench:
 
         captions = source.about.get("captions") or [""]
         return Subject(
-            source.id, _digest(source.read()), lambda n: _rendered(surface(), n, light), surface, str(captions[0])
+            source.id, digest(source.read()), lambda n: rendered(surface(), n, light), surface, str(captions[0])
         )
 
-    title = f"{name}, the {len(sources)} objects of the split {split}"
-    return Bench(name, title, _rendered_words(light), [subject(source) for source in sources])
+    title = f"{name}, the {len(sources)} objects of the split {split}" if split else f"{len(sources)} objects of {name}"
+    return Bench(name, title, rendered_words(light), [subject(source) for source in sources])
 
 
 def _demo(light: Light) -> Bench:
@@ -204,40 +209,27 @@ def _demo(light: Light) -> Bench:
 
     def subject(name: str) -> Subject:
         surface = objects[name].surface()
-        digest = _digest(surface.vertices.tobytes(), surface.faces.tobytes(), surface.colours.tobytes())
-        return Subject(name, digest, lambda n: _rendered(surface, n, light), lambda: surface, objects[name].caption)
+        sha256 = digest(surface.vertices.tobytes(), surface.faces.tobytes(), surface.colours.tobytes())
+        return Subject(name, sha256, lambda n: rendered(surface, n, light), lambda: surface, objects[name].caption)
 
     title = f"demo, {len(objects)} objects that the package makes itself"
-    return Bench("demo", title, _rendered_words(light), [subject(name) for name in objects])
+    return Bench("demo", title, rendered_words(light), [subject(name) for name in objects])
 
 
-def _true_views(folder: Path, listed: list[dict[str, Any]], intrinsics: dict[str, Any], n: int) -> ViewSet:
-    """The `n` views at azimuths 360 i / n."""
-    by_azimuth = {round(float(view["azimuth"]), 3): folder / view["file"] for view in listed}
-    images, cameras = [], []
-    for i in range(n):
-        azimuth = round(360.0 * i / n, 3)
-        if azimuth not in by_azimuth:
-            raise ViewmaskError(f"there is no true view at azimuth {azimuth:g}: ask for 1, 2, 4, 8 or 16 views")
-        images.append(read_picture(by_azimuth[azimuth]))
-        camera = Camera.on_sphere(azimuth, float(intrinsics["elevation"]), float(intrinsics["distance"]))
-        focal = float(intrinsics["focal_px"])
-        cameras.append(replace(camera, fl_x=focal, fl_y=focal, cx=float(intrinsics["cx"]), cy=float(intrinsics["cy"])))
-    return ViewSet(images, cameras)
-
-
-def _rendered(surface: Surface, n: int, light: Light) -> ViewSet:
+def rendered(surface: Surface, n: int, light: Light) -> ViewSet:
+    """Our own views of a surface at `n` even azimuths."""
     from render.raycast import render
 
     cameras = orbit(n, size=SIZE)
     return ViewSet(render(surface, cameras, light=light), cameras)
 
 
-def _rendered_words(light: Light) -> str:
+def rendered_words(light: Light) -> str:
+    """What `rendered` gives, in words for the report."""
     return "our own renderings, unlit" if light == "none" else f"our own renderings, {light} light"
 
 
-def _digest(*parts: Path | bytes) -> str:
+def digest(*parts: Path | bytes) -> str:
     """sha256 over files or bytes, in order.
 
     Raises:

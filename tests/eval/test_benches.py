@@ -8,48 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
-from PIL import Image
 
 from eval.benches import BENCHES, open_bench
 from viewmask.errors import ViewmaskError
-
-
-def picture(value: int) -> Image.Image:
-    pixels = np.zeros((256, 256, 4), np.uint8)
-    pixels[100:150, 90:140] = (value, 20, 30, 255)
-    return Image.fromarray(pixels, "RGBA")
-
-
-@pytest.fixture
-def gso(tmp_path: Path) -> Path:
-    """Two objects laid out as the real bench: `cup` with true views, `brick` with a mesh only."""
-    folder = tmp_path / "gso"
-    (folder / "cup" / "views").mkdir(parents=True)
-    (folder / "brick").mkdir()
-    views = []
-    for i in range(16):
-        name = f"cup/views/{i:03d}.png"
-        picture(10 * i).save(folder / name)
-        views.append({"file": name, "azimuth": 22.5 * i, "elevation": 30.0})
-    # As the scans: metres, +Z up; twice as high as wide once in the world.
-    mesh = trimesh.creation.box((0.1, 0.1, 0.2))
-    mesh.export(folder / "brick" / "mesh.glb")
-    to_world = np.diag([5.0, 5.0, 5.0, 1.0]).tolist()
-    objects = {
-        "cup": {"mesh": None, "mesh_to_world": None, "in_gso30": True, "views": views},
-        "brick": {"mesh": "brick/mesh.glb", "mesh_to_world": to_world, "in_gso30": False, "views": []},
-    }
-    cameras = {
-        "width": 256,
-        "height": 256,
-        "focal_px": 280.0,
-        "cx": 128.0,
-        "cy": 128.0,
-        "distance": 1.5,
-        "elevation": 30.0,
-    }
-    (folder / "cameras.json").write_text(json.dumps({"cameras": cameras, "objects": objects}))
-    return folder
 
 
 @pytest.fixture
@@ -67,35 +28,6 @@ def scans(tmp_path: Path) -> Path:
             )
     (folder / "index.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     return folder
-
-
-def test_true_views_of_gso(gso: Path) -> None:
-    bench = open_bench("gso", gso)
-    assert [subject.id for subject in bench.subjects] == ["cup"]
-    assert "SyncDreamer" in bench.truth
-    cup = bench.subjects[0]
-    assert cup.mesh is None
-    four = cup.views(4)
-    assert [round(camera.azimuth, 6) for camera in four.cameras] == [0, 90, 180, 270]
-    assert [int(image[120, 120, 0]) for image in four.images] == [0, 40, 80, 120]
-    camera = four.cameras[1]
-    assert (camera.fl_x, camera.fl_y, camera.cx, camera.cy) == (280, 280, 128, 128)
-    assert camera.elevation == pytest.approx(30)
-    assert camera.distance == pytest.approx(1.5)
-    assert len(cup.views(8)) == 8
-    with pytest.raises(ViewmaskError, match="2, 4, 8 or 16"):
-        cup.views(3)
-
-
-def test_other_objects_of_gso_are_rendered_in_their_own_frame(gso: Path) -> None:
-    bench = open_bench("gso", gso, subset="others")
-    assert "renderings, unlit" in bench.truth
-    brick = bench.subjects[0]
-    assert brick.mesh is not None
-    # The scan's own +Z stays up: no glTF turn, the matrix as it stands.
-    assert np.ptp(np.asarray(brick.mesh().vertices), axis=0) == pytest.approx([0.5, 0.5, 1.0])
-    front = brick.views(4).images[0][..., 3] > 127
-    assert np.ptp(np.flatnonzero(front.any(axis=1))) > 1.5 * np.ptp(np.flatnonzero(front.any(axis=0)))
 
 
 def test_only_the_split_asked_for(scans: Path) -> None:
@@ -127,27 +59,58 @@ def test_limit_spreads_evenly(scans: Path) -> None:
         open_bench("scans", scans, limit=0)
 
 
-def test_hashes_follow_the_content(scans: Path, gso: Path) -> None:
+def test_hashes_follow_the_content(scans: Path) -> None:
     before = [subject.sha256 for subject in open_bench("scans", scans).subjects]
     assert len(set(before)) == 3
     assert before == [subject.sha256 for subject in open_bench("scans", scans).subjects]
-    cup = open_bench("gso", gso).subjects[0].sha256
-    picture(255).save(gso / "cup" / "views" / "004.png")
-    assert open_bench("gso", gso).subjects[0].sha256 != cup
 
 
-def test_where_data_is_looked_for(gso: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_data_is_looked_for(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("VIEWMASK_DATA", raising=False)
-    with pytest.raises(ViewmaskError, match=r"no gso data in data/gso: put there cameras.json.*HarmonyView.*--data"):
-        open_bench("gso")
-    assert open_bench("gso", tmp_path).subjects  # the folder that holds it
+    with pytest.raises(ViewmaskError, match=r"no scans data in data/scans: put there index.jsonl.*--data"):
+        open_bench("scans")
+    assert open_bench("scans", tmp_path).subjects  # the folder that holds it
     monkeypatch.setenv("VIEWMASK_DATA", str(tmp_path))
-    assert open_bench("gso").subjects
+    assert open_bench("scans").subjects
     monkeypatch.delenv("VIEWMASK_DATA")
     (tmp_path / "data").mkdir()
-    gso.rename(tmp_path / "data" / "gso")
-    assert open_bench("gso").subjects
+    scans.rename(tmp_path / "data" / "scans")
+    assert open_bench("scans").subjects
+
+
+def test_3d_future_in_its_own_layout(tmp_path: Path) -> None:
+    folder = tmp_path / "3D-FUTURE-model"
+    listed = []
+    for i, (name, file) in enumerate([("b-02", "normalized_model.obj"), ("a-01", "raw_model.obj"), ("c-03", "")]):
+        listed.append({"model_id": name, "super-category": "Chair", "category": "Lounge Chair" if i == 0 else None})
+        if file:
+            (folder / name).mkdir(parents=True)
+            mesh = trimesh.creation.box((1, 2, 0.5))  # twice as high as wide: +Y is up
+            mesh.export(folder / name / file)
+    (folder / "model_info.json").write_text(json.dumps(listed))
+    bench = open_bench("3d-future", folder)
+    assert [subject.id for subject in bench.subjects] == ["a-01", "b-02"]
+    assert [subject.caption for subject in bench.subjects] == ["chair", "lounge chair"]
+    assert bench.notes == ("1 of the 3 models that model_info.json lists are not there",)
+    front = bench.subjects[1].views(2).images[0][..., 3] > 127
+    assert np.ptp(np.flatnonzero(front.any(axis=1))) > 1.4 * np.ptp(np.flatnonzero(front.any(axis=0)))
+    (folder / "model_info.json").write_text("{")
+    with pytest.raises(ViewmaskError, match="fetch it again"):
+        open_bench("3d-future", folder)
+    (folder / "model_info.json").write_text(json.dumps([{"model_id": "d-04"}]))
+    with pytest.raises(ViewmaskError, match="holds none"):
+        open_bench("3d-future", folder)
+
+
+def test_any_folder_of_meshes(tmp_path: Path, scans: Path) -> None:
+    for i in range(3):
+        (tmp_path / "mine" / "deep").mkdir(parents=True, exist_ok=True)
+        trimesh.creation.icosphere(radius=1 + i).export(tmp_path / "mine" / "deep" / f"ball_{i}.ply")
+    bench = open_bench(str(tmp_path / "mine"))
+    assert [subject.id for subject in bench.subjects] == ["ball_0", "ball_1", "ball_2"]
+    assert "our own renderings" in bench.truth
+    assert len(open_bench(str(scans)).subjects) == 4  # an index: every split
 
 
 @pytest.mark.parametrize("name", [name for name in BENCHES if name != "demo"])
@@ -158,18 +121,9 @@ def test_missing_data_is_one_line(name: str, tmp_path: Path) -> None:
     assert "--data" in str(error.value)
 
 
-def test_unknown_words(gso: Path) -> None:
-    with pytest.raises(ViewmaskError, match="choose gso, objects"):
+def test_unknown_words() -> None:
+    with pytest.raises(ViewmaskError, match=r"choose gso, 3d-future.*or name a folder"):
         open_bench("shapenet")
-    with pytest.raises(ViewmaskError, match="gso30, others, meshes"):
-        open_bench("gso", gso, subset="all")
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"cameras": {}, "objects": {"a": {}}}'])
-def test_a_damaged_list_is_said(content: str, tmp_path: Path) -> None:
-    (tmp_path / "cameras.json").write_text(content)
-    with pytest.raises(ViewmaskError, match="fetch the folder again"):
-        open_bench("gso", tmp_path)
 
 
 def test_demo_needs_no_data() -> None:
