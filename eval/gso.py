@@ -155,13 +155,16 @@ def _mesh_file(folder: Path, name: str) -> Path | None:
 
 
 def _surface(mesh: Path, mesh_to_world: list[list[float]]) -> Any:
+    matrix = np.array(mesh_to_world)
+
     def surface() -> Surface:
-        loaded = _load(mesh, np.array(mesh_to_world))
-        # Before the turn about +Z the box is the unit box; turned by the yaw, it stays within half its diagonal.
-        reach = float(np.abs(loaded.vertices).max())
-        if not 0.499 < reach < 0.72:
+        loaded = _load(mesh, matrix)
+        # In the world's units and axes, before the turn about +Z, a scan's own box has longest side 1.
+        scale = np.linalg.det(matrix[:3, :3]) ** (1 / 3)
+        sides = np.ptp(loaded.vertices.astype(np.float64) @ matrix[:3, :3] / scale, axis=0)
+        if abs(sides.max() - 1) > 0.01:
             raise ViewmaskError(
-                f"{mesh} is not the scan that the bench means: in the world it reaches {reach:.2f}, not 0.5"
+                f"{mesh} is not the scan that the bench means: in the world it measures {sides.max():.2f}"
             )
         return loaded
 
