@@ -174,9 +174,12 @@ def _both_ways(truth: Mesh, mesh: Mesh, samples: int, seed: int) -> tuple[tuple[
 
 
 def _from_to(a: Triangles, b: Triangles, samples: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    import igl
+
     points, face = _sample(a, samples, rng)
-    distance, nearest = _distance_to(b, points, rng)
-    return distance, np.abs((_normals(a[face]) * _normals(b[nearest])).sum(axis=1))
+    corners = np.ascontiguousarray(b.reshape(-1, 3))
+    squared, nearest, _ = igl.point_mesh_squared_distance(points, corners, np.arange(len(corners)).reshape(-1, 3))
+    return np.sqrt(squared), np.abs((_normals(a[face]) * _normals(b[nearest])).sum(axis=1))
 
 
 def _half_sum(there: Floats, back: Floats) -> float:
@@ -212,23 +215,3 @@ def _sample(triangles: Triangles, count: int, rng: np.random.Generator) -> tuple
     u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
     points: Floats = origin[face] + u * edge_1[face] + v * edge_2[face]
     return points, face
-
-
-def _distance_to(triangles: Triangles, points: Floats, rng: np.random.Generator) -> tuple[Floats, NDArray[np.int64]]:
-    """Distance of points [n, 3] to a surface, and the nearest face of each: [n], [n].
-
-    Only the triangles that hold the nearest of many samples of the surface are looked at, which is exact wherever
-    triangles are small or wide against the distance between samples.
-    """
-    from scipy.spatial import cKDTree
-    from trimesh.triangles import closest_point
-
-    samples, face = _sample(triangles, 2 * len(points), rng)
-    _, nearest = cKDTree(samples).query(points, k=4, workers=-1)
-    candidates = face[nearest].reshape(-1)
-    repeated = np.repeat(points, 4, axis=0)
-    on_surface = closest_point(triangles[candidates], repeated)
-    distance = np.linalg.norm(on_surface - repeated, axis=1).reshape(-1, 4)
-    best = distance.argmin(axis=1)
-    rows = np.arange(len(points))
-    return distance[rows, best], candidates.reshape(-1, 4)[rows, best]
