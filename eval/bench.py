@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval import image_metrics, mesh_metrics
+from eval.artefacts import TEXTURE, Artefacts
 from eval.benches import Bench, Light, Subject, open_bench
 from eval.methods import TRIVIAL, Method, Sampling, open_method
 from viewmask import atomic
@@ -78,6 +80,7 @@ def run(
     sampling: Sampling | None = None,
     seed: int = 0,
     records: str | Path | None = None,
+    out: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Score a method: view 0 is given, the other views of the orbit are scored, each figure a mean over views,
@@ -91,6 +94,8 @@ def run(
         beside: methods scored on the same views for comparison.
         seed: of the sampler and of the points of the Chamfer distance.
         records: a JSON Lines file to append to as objects are done; what it holds already is not done again.
+        out: a folder for `results.json`, `records.jsonl` (unless `records` says otherwise) and every object's views
+            and meshes (`eval.artefacts`), which a report shows.
         progress: called with (objects done, of).
 
     Raises:
@@ -110,6 +115,10 @@ def run(
         "definitions": _definitions(), "versions": _versions(),
     }  # fmt: skip
 
+    artefacts = Artefacts(Path(out), method.name) if out is not None else None
+    if out is not None and records is None:
+        records = Path(out) / "records.jsonl"
+
     done = []
     with ExitStack() as stack:
         manifest = None
@@ -120,8 +129,10 @@ def run(
         for index, subject in enumerate(bench.subjects):
             key = hashlib.sha256(json.dumps([settings, subject.sha256], sort_keys=True).encode()).hexdigest()
             record = manifest.records.get(subject.id) if manifest else None
-            if not record or record.get("key") != key:
-                record = {"id": subject.id, "key": key} | _score(subject, method, others, views, meshes, seed, lpips)
+            if not record or record.get("key") != key or not (artefacts is None or artefacts.holds(subject.id, key)):
+                keep = partial(artefacts.keep, subject.id, key) if artefacts else None
+                figures = _score(subject, method, others, views, meshes, seed, lpips, keep)
+                record = {"id": subject.id, "key": key} | figures
                 if manifest:
                     manifest.append(record)
             done.append(record)
@@ -132,7 +143,7 @@ def run(
     if failed:
         notes.append(f"no mesh from the views of {len(failed)} objects: {', '.join(failed)}")
     means, counts = _means(done)
-    return Result(
+    result = Result(
         method=method.name,
         means=means,
         counts=counts,
@@ -141,6 +152,9 @@ def run(
         protocol=_protocol(bench, method, views, seed),
         notes=notes,
     )
+    if out is not None:
+        result.save(Path(out) / "results.json")
+    return result
 
 
 def _score(
@@ -151,8 +165,9 @@ def _score(
     meshes: bool,
     seed: int,
     lpips: Lpips | None,
+    keep: Callable[..., None] | None,
 ) -> dict[str, Any]:
-    """The record of one object."""
+    """The record of one object; `keep` is given its views and meshes."""
     start = time.monotonic()
     truth = subject.views(views)
     scored = truth.images[1:]
@@ -161,16 +176,21 @@ def _score(
     record: dict[str, Any] = {"sha256": subject.sha256}
     record |= image_metrics.score(scored, made, lpips)
     record |= dict.fromkeys(mesh_metrics.NAMES)
+    completed = ViewSet([truth.images[0], *made], truth.cameras)
+    mesh = true_mesh = None
     if meshes and subject.mesh is not None:
         from recon import reconstruct
 
+        true_mesh = subject.mesh()
         try:
-            # Only the shape is measured: the texture may be tiny.
-            mesh = reconstruct(ViewSet([truth.images[0], *made], truth.cameras), texture=16)
-            record |= mesh_metrics.score(subject.mesh(), mesh, seed)
+            # Only the shape is measured: a texture that nobody looks at may be tiny.
+            mesh = reconstruct(completed, texture=TEXTURE if keep else 16)
+            record |= mesh_metrics.score(true_mesh, mesh, seed)
         except ViewmaskError as error:
             record["mesh_error"] = str(error)
     record["beside"] = {other.name: image_metrics.score(scored, other.views(truth), lpips) for other in others}
+    if keep:
+        keep(truth, completed, true_mesh, mesh)
     return record | {"seconds": round(seconds, 3)}
 
 
