@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,7 +108,8 @@ def run(
     if isinstance(method, str):
         method = open_method(method, sampling, seed)
     others = [open_method(name) for name in beside if name != method.name]
-    lpips, notes = _lpips()
+    lpips, missing = _lpips()
+    notes = list(missing)
     settings = {
         "bench": bench.name, "truth": bench.truth, "views": views, "method": method.name, "about": method.about,
         "beside": [other.name for other in others], "meshes": meshes, "seed": seed, "lpips": lpips is not None,
@@ -200,6 +201,7 @@ def _means(records: list[dict[str, Any]]) -> tuple[Means, dict[str, int]]:
     return means, {name: len(values) for name, values in figures.items()}
 
 
+@cache
 def _lpips() -> tuple[Lpips | None, list[str]]:
     from viewmask.lpips import Lpips
 
