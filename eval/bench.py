@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval import image_metrics, mesh_metrics
+from eval.artefacts import TEXTURE, Artefacts
 from eval.benches import Bench, Light, Subject, open_bench
 from eval.methods import TRIVIAL, Method, Sampling, open_method
 from eval.protocols import Protocol, open_protocol
@@ -82,6 +84,7 @@ def run(
     sampling: Sampling | None = None,
     seed: int = 0,
     records: str | Path | None = None,
+    out: str | Path | None = None,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
@@ -97,6 +100,8 @@ def run(
         beside: methods scored on the same views for comparison.
         seed: of the sampler and of the points of the Chamfer distance.
         records: a JSON Lines file to append to as objects are done; what it holds already is not done again.
+        out: a folder for `results.json`, `records.jsonl` (unless `records` says otherwise) and every object's views
+            and meshes (`eval.artefacts`), which a report shows.
         workers: objects scored at a time, in threads (numpy, scipy and torch let go of the interpreter).
         progress: called with (objects done, of).
 
@@ -112,13 +117,17 @@ def run(
     if isinstance(method, str):
         method = open_method(method, sampling, seed)
     others = [open_method(name) for name in beside if name != method.name]
-    lpips, notes = _lpips(ruler.lpips)
-    notes = [*bench.notes, *notes]
+    lpips, missing = _lpips(ruler.lpips)
+    notes = [*bench.notes, *missing]
     settings = {
         "bench": bench.name, "truth": bench.truth, "views": views, "method": method.name, "about": method.about,
         "beside": [other.name for other in others], "meshes": meshes, "seed": seed, "lpips": lpips is not None,
         "protocol": ruler.name, "definitions": ruler.definition, "versions": _versions(),
     }  # fmt: skip
+
+    artefacts = Artefacts(Path(out), method.name) if out is not None else None
+    if out is not None and records is None:
+        records = Path(out) / "records.jsonl"
 
     done = []
     with ExitStack() as stack:
@@ -132,9 +141,11 @@ def run(
             """The record of an object, and whether it was made anew."""
             key = hashlib.sha256(json.dumps([settings, subject.sha256], sort_keys=True).encode()).hexdigest()
             record = manifest.records.get(subject.id) if manifest else None
-            if record and record.get("key") == key:
+            kept = artefacts is None or artefacts.holds(subject.id, key)
+            if record and record.get("key") == key and kept:
                 return record, False
-            figures = _score(subject, method, others, ruler, views, meshes, seed, lpips)
+            keep = partial(artefacts.keep, subject.id, key) if artefacts else None
+            figures = _score(subject, method, others, ruler, views, meshes, seed, lpips, keep)
             return {"id": subject.id, "key": key} | figures, True
 
         for record, new in _in_threads(record_of, bench.subjects, workers):
@@ -152,7 +163,7 @@ def run(
     if ruler.given and not any(record["given"] for record in done):
         notes.append(f"the given view is not scored: {method.name} hands it back as it is")
     means, counts = _means(done)
-    return Result(
+    result = Result(
         method=method.name,
         means=means,
         counts=counts,
@@ -161,6 +172,9 @@ def run(
         protocol=_protocol(bench, method, ruler, views, seed),
         notes=notes,
     )
+    if out is not None:
+        result.save(Path(out) / "results.json")
+    return result
 
 
 def _in_threads(work: Callable[[Subject], Record], items: Sequence[Subject], workers: int) -> Iterator[Record]:
@@ -187,8 +201,9 @@ def _score(
     meshes: bool,
     seed: int,
     lpips: Lpips | None,
+    keep: Callable[..., None] | None,
 ) -> dict[str, Any]:
-    """The record of one object."""
+    """The record of one object; `keep` is given its views and meshes."""
     start = time.monotonic()
     truth = subject.views(views)
     size = truth.images[0].shape[0]
@@ -199,16 +214,21 @@ def _score(
     record: dict[str, Any] = {"sha256": subject.sha256, "given": given}
     record |= ruler.images(truth.images if given else truth.images[1:], made if given else others_made, lpips)
     record |= dict.fromkeys(mesh_metrics.NAMES)
+    completed = ViewSet([truth.images[0], *others_made], truth.cameras)
+    mesh = true_mesh = None
     if meshes and ruler.meshes is not None and subject.mesh is not None:
         from recon import reconstruct
 
+        true_mesh = subject.mesh()
         try:
-            # Only the shape is measured: the texture may be tiny.
-            mesh = reconstruct(ViewSet([truth.images[0], *others_made], truth.cameras), texture=16)
-            record |= ruler.meshes(subject.mesh(), mesh, seed)
+            # Only the shape is measured: a texture that nobody looks at may be tiny.
+            mesh = reconstruct(completed, texture=TEXTURE if keep else 16)
+            record |= ruler.meshes(true_mesh, mesh, seed)
         except ViewmaskError as error:
             record["mesh_error"] = str(error)
     record["beside"] = {other.name: ruler.images(truth.images[1:], other.views(truth), lpips) for other in others}
+    if keep:
+        keep(truth, completed, true_mesh, mesh)
     return record | {"seconds": round(seconds, 3)}
 
 
@@ -218,6 +238,7 @@ def _means(records: list[dict[str, Any]]) -> tuple[Means, dict[str, int]]:
     return means, {name: len(values) for name, values in figures.items()}
 
 
+@cache
 def _lpips(net: str) -> tuple[Lpips | None, list[str]]:
     from viewmask.lpips import Lpips
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,8 +70,8 @@ def table(results: Result | list[Result], published: bool = False) -> Group:
     protocol = results[0].protocol
     grid = Table(title=f"{protocol['objects']}: scored against {protocol['truth']}", title_justify="left")
     grid.add_column("method")
-    for heading, _, more in COLUMNS.values():
-        grid.add_column(f"{heading} {'↑' if more else '↓'}", justify="right")
+    for metric in COLUMNS:
+        grid.add_column(heading(metric), justify="right")
     for name, means, style in rows(results):
         grid.add_row(name, *(cell(means, metric) for metric in METRICS), style=style)
     notes = [_sentence(results[0])]
@@ -89,6 +91,29 @@ def rows(results: list[Result]) -> list[tuple[str, Means, str]]:
     return [(name, means, "dim") for name, means in trivial.items() if name not in own] + [
         (result.method, result.means, "bold") for result in results
     ]
+
+
+def heading(metric: str) -> str:
+    """The column heading of a metric, with an arrow to where it gets better."""
+    words, _, more = COLUMNS.get(metric, (metric, 3, True))
+    return f"{words} {'↑' if more else '↓'}"
+
+
+def to_csv(results: Result | list[Result]) -> str:
+    """A line an object and method, then a line with its mean (`object` says `mean`); trivial methods first."""
+    results = [results] if isinstance(results, Result) else results
+    metrics = list(results[0].means)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["method", "object", *metrics])
+    for name, means, _ in rows(results):
+        for result in results:
+            for record in result.records:
+                figures = record if name == result.method else record["beside"].get(name)
+                if figures is not None:
+                    writer.writerow([name, record["id"], *(figures.get(metric) for metric in metrics)])
+        writer.writerow([name, "mean", *(means.get(metric) for metric in metrics)])
+    return text.getvalue()
 
 
 def cell(means: Means, metric: str) -> str:
