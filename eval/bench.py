@@ -156,7 +156,7 @@ def _score(
     start = time.monotonic()
     truth = subject.views(views)
     scored = truth.images[1:]
-    made = [resize(image, scored[0].shape[0]) for image in method.views(truth)]
+    made = [resize(image, scored[0].shape[0]) for image in method.views(subject.id, truth)]
     seconds = time.monotonic() - start
     record: dict[str, Any] = {"sha256": subject.sha256}
     record |= image_metrics.score(scored, made, lpips)
@@ -170,7 +170,9 @@ def _score(
             record |= mesh_metrics.score(subject.mesh(), mesh, seed)
         except ViewmaskError as error:
             record["mesh_error"] = str(error)
-    record["beside"] = {other.name: image_metrics.score(scored, other.views(truth), lpips) for other in others}
+    record["beside"] = {
+        other.name: image_metrics.score(scored, other.views(subject.id, truth), lpips) for other in others
+    }
     return record | {"seconds": round(seconds, 3)}
 
 
