@@ -189,6 +189,6 @@ def _check_scale(folder: Path, looked_at: int = 5) -> None:
     side = float(np.median(sides))
     if not 0.75 < side < 4 / 3:
         raise ViewmaskError(
-            f"the meshes in {folder} are {side:.3g} long (median of {len(sides)}), the bench's objects 1, centred on the "
-            "origin: scale them first"
+            f"the meshes in {folder} are {side:.3g} long (median of {len(sides)}), the bench's objects 1, centred on "
+            "the origin: scale them first"
         )
