@@ -118,7 +118,7 @@ def run(
         method = open_method(method, sampling, seed)
     others = [open_method(name) for name in beside if name != method.name]
     lpips, missing = _lpips(ruler.lpips)
-    notes = [*bench.notes, *missing]
+    notes = [*bench.notes, *method.notes, *missing]
     settings = {
         "bench": bench.name, "truth": bench.truth, "views": views, "method": method.name, "about": method.about,
         "beside": [other.name for other in others], "meshes": meshes, "seed": seed, "lpips": lpips is not None,
@@ -139,7 +139,9 @@ def run(
 
         def record_of(subject: Subject) -> Record:
             """The record of an object, and whether it was made anew."""
-            key = hashlib.sha256(json.dumps([settings, subject.sha256], sort_keys=True).encode()).hexdigest()
+            content = method.content(subject.id, subject.views(views)) if method.content else ""
+            pinned = [settings, subject.sha256, content]
+            key = hashlib.sha256(json.dumps(pinned, sort_keys=True).encode()).hexdigest()
             record = manifest.records.get(subject.id) if manifest else None
             kept = artefacts is None or artefacts.holds(subject.id, key)
             if record and record.get("key") == key and kept:
@@ -207,29 +209,33 @@ def _score(
     start = time.monotonic()
     truth = subject.views(views)
     size = truth.images[0].shape[0]
-    made = [resize(image, size) for image in method.views(truth)]
-    seconds = time.monotonic() - start
-    given = ruler.given and len(made) == views
-    others_made = made if len(made) < views else made[1:]
-    record: dict[str, Any] = {"sha256": subject.sha256, "given": given}
-    record |= ruler.images(truth.images if given else truth.images[1:], made if given else others_made, lpips)
-    record |= dict.fromkeys(mesh_metrics.NAMES)
-    completed = ViewSet([truth.images[0], *others_made], truth.cameras)
+    record: dict[str, Any] = {"sha256": subject.sha256, "given": False} | dict.fromkeys(METRICS)
+    completed = ViewSet(truth.images[:1], truth.cameras[:1])  # the given view, and what the method adds to it
+    if method.has_views:
+        made = [resize(image, size) for image in method.views(subject.id, truth)]
+        others_made = made if len(made) < views else made[1:]
+        record["given"] = given = ruler.given and len(made) == views
+        record |= ruler.images(truth.images if given else truth.images[1:], made if given else others_made, lpips)
+        completed = ViewSet([truth.images[0], *others_made], truth.cameras)
+    record["seconds"] = round(time.monotonic() - start, 3)
     mesh = true_mesh = None
-    if meshes and ruler.meshes is not None and subject.mesh is not None:
+    if meshes and ruler.meshes is not None and subject.mesh is not None and (method.has_views or method.mesh):
         from recon import reconstruct
 
         true_mesh = subject.mesh()
         try:
             # Only the shape is measured: a texture that nobody looks at may be tiny.
-            mesh = reconstruct(completed, texture=TEXTURE if keep else 16)
+            texture = TEXTURE if keep else 16
+            mesh = method.mesh(subject.id, truth) if method.mesh else reconstruct(completed, texture=texture)
             record |= ruler.meshes(true_mesh, mesh, seed)
         except ViewmaskError as error:
             record["mesh_error"] = str(error)
-    record["beside"] = {other.name: ruler.images(truth.images[1:], other.views(truth), lpips) for other in others}
+    record["beside"] = {
+        other.name: ruler.images(truth.images[1:], other.views(subject.id, truth), lpips) for other in others
+    }
     if keep:
         keep(truth, completed, true_mesh, mesh)
-    return record | {"seconds": round(seconds, 3)}
+    return record
 
 
 def _means(records: list[dict[str, Any]]) -> tuple[Means, dict[str, int]]:

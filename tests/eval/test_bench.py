@@ -97,7 +97,7 @@ def test_two_runs_give_the_same_figures(squares: Bench) -> None:
 def test_a_broken_off_run_goes_on_where_it_stopped(squares: Bench, tmp_path: Path) -> None:
     done: list[str] = []
 
-    def copy(truth: ViewSet) -> list[np.ndarray]:
+    def copy(_: str, truth: ViewSet) -> list[np.ndarray]:
         done.append("object")
         if len(done) == 3:
             raise KeyboardInterrupt

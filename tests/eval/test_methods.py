@@ -60,20 +60,20 @@ def generator(monkeypatch: pytest.MonkeyPatch) -> type[FakeGenerator]:
 def test_trivial_methods(truth: ViewSet) -> None:
     first = truth.images[0]
     for name, expected in {"copy": first, "mirror": first[:, ::-1], "white": np.zeros_like(first)}.items():
-        made = open_method(name).views(truth)
+        made = open_method(name).views("any", truth)
         assert len(made) == 3
         assert all(np.array_equal(image, expected) for image in made)
 
 
 def test_gt_views(truth: ViewSet) -> None:
     assert all(
-        np.array_equal(a, b) for a, b in zip(open_method("gt-views").views(truth), truth.images[1:], strict=True)
+        np.array_equal(a, b) for a, b in zip(open_method("gt-views").views("any", truth), truth.images[1:], strict=True)
     )
 
 
 def test_the_model_sees_view_0_only(truth: ViewSet, generator: type[FakeGenerator]) -> None:
     method = open_method("viewmask", Sampling(steps=7, schedule="linear", guidance=2.0), seed=5)
-    made = method.views(truth)
+    made = method.views("any", truth)
     assert [np.array_equal(image, truth.images[0] // 2) for image in made] == [True] * 3
     (image, options), *more = generator.calls
     assert not more
@@ -86,7 +86,7 @@ def test_the_model_sees_view_0_only(truth: ViewSet, generator: type[FakeGenerato
 
 
 def test_the_tokenizer_is_given_the_true_views(truth: ViewSet, generator: type[FakeGenerator]) -> None:
-    made = open_method("tokenizer").views(truth)
+    made = open_method("tokenizer").views("any", truth)
     assert all(np.array_equal(a, b // 4) for a, b in zip(made, truth.images[1:], strict=True))
 
 
@@ -99,4 +99,8 @@ def test_the_model_is_named_by_its_weights_not_by_their_place(generator: type[Fa
 def test_unknown_method() -> None:
     with pytest.raises(ViewmaskError, match="choose viewmask, copy, mirror, white, gt-views, tokenizer"):
         open_method("magic")
+    with pytest.raises(ViewmaskError, match="'copy' takes no folder: only views, meshes"):
+        open_method("copy:somewhere")
+    with pytest.raises(ViewmaskError, match="'viewmask' has no command"):
+        open_method("viewmask", command="python other.py")
     assert METHODS[0] == "viewmask"
