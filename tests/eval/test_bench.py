@@ -23,7 +23,7 @@ def views(n: int, seed: int) -> ViewSet:
     pictures = []
     for i in range(n):
         picture = np.zeros((64, 64, 4), np.uint8)
-        picture[20:44, 8 + 4 * i : 32 + 4 * i] = (40 * seed, 200 - 20 * i, 90, 255)
+        picture[20:44, 8 + 4 * i : 32 + 4 * i] = (40 * seed, 200 - 12 * i, 90, 255)
         pictures.append(picture)
     return ViewSet(pictures, orbit(n, size=64))
 
@@ -170,3 +170,29 @@ def test_trivial_rows_on_gso30_equal_an_outside_scorer() -> None:
         assert foreground is None or rows[name]["foreground_psnr"] == pytest.approx(foreground, abs=0.005)
         assert rows[name]["ssim"] == pytest.approx(ssim, abs=0.0005)
         assert rows[name]["silhouette_iou"] == pytest.approx(iou, abs=0.0005)
+
+
+def test_workers_change_nothing_but_time(squares: Bench) -> None:
+    one, two = (run(squares, "mirror", meshes=False, workers=workers) for workers in (1, 2))
+    figures = [[{**record, "seconds": 0} for record in result.records] for result in (one, two)]
+    assert figures[0] == figures[1]
+    assert one.means == two.means
+
+
+def test_the_given_view_counts_only_where_it_is_made_anew(squares: Bench) -> None:
+    handed_back = run(squares, "copy", meshes=False, protocol="syncdreamer", views=4, beside=())
+    assert handed_back.protocol["name"] == "syncdreamer"
+    assert any("given view is not scored" in note for note in handed_back.notes)
+    anew = Method("anew", lambda _, truth: [np.full_like(truth.images[0], 255), *truth.images[1:]])
+    result = run(squares, anew, meshes=False, protocol="syncdreamer", views=4, beside=())
+    assert not any("given view" in note for note in result.notes)
+    first = run(squares, anew, meshes=False, views=4, beside=())
+    assert first.means["psnr"] == 100  # the default protocol leaves the given view out
+    assert result.means["psnr"] is not None
+    assert 75 < result.means["psnr"] < 80  # three perfect views and a white one
+
+
+def test_a_protocols_own_number_of_views(squares: Bench) -> None:
+    assert len(run(squares, "copy", meshes=False, protocol="syncdreamer", beside=()).protocol["scored_azimuths"]) == 15
+    with pytest.raises(ViewmaskError, match="choose viewmask, syncdreamer"):
+        run(squares, "copy", protocol="mine")
