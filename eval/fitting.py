@@ -76,4 +76,4 @@ def _nearer(camera: Camera, scale: float) -> Camera:
 def _premultiplied(picture: Picture) -> NDArray[np.float32]:
     pixels = picture.astype(np.float32) / 255
     pixels[..., :3] *= pixels[..., 3:]
-    return pixels
+    return np.asarray(pixels, np.float32)

@@ -101,9 +101,9 @@ def open_method(
 
         return outputs.views_of(Path(folder)) if kind == "views" else outputs.meshes_of(Path(folder))
     if kind in SYSTEMS:
-        from eval import systems
+        from eval.systems import open_system
 
-        return systems.open_system(kind, Path(folder or f"out/{kind}"), command, seed)
+        return open_system(kind, Path(folder or f"out/{kind}"), command, seed)
     sampling = sampling or Sampling()
     match name:
         case "copy":
@@ -119,13 +119,13 @@ def open_method(
         case "viewmask":
             return _viewmask(sampling, seed)
         case "zero123" | "zero123-xl":
-            from eval import zero123
+            from eval.zero123 import open_zero123
 
-            return zero123.method(name, sampling, seed)
+            return open_zero123(name, sampling, seed)
         case "vivid123":
-            from eval import vivid123
+            from eval.vivid123 import open_vivid123
 
-            return vivid123.method(sampling, seed)
+            return open_vivid123(sampling, seed)
         case _:
             names = (*METHODS, *(f"{kind}:DIR" for kind in FOLDERS), *BASELINES, *(f"{kind}:DIR" for kind in SYSTEMS))
             raise ViewmaskError(f"there is no method {name!r}: choose {', '.join(names)}")
