@@ -86,6 +86,7 @@ def run(
     records: str | Path | None = None,
     out: str | Path | None = None,
     workers: int = 1,
+    lpips_weights: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
     """Score a method: view 0 is given, the other views of the orbit are scored, each figure a mean over views,
@@ -102,6 +103,7 @@ def run(
         records: a JSON Lines file to append to as objects are done; what it holds already is not done again.
         out: a folder for `results.json`, `records.jsonl` (unless `records` says otherwise) and every object's views
             and meshes (`eval.artefacts`), which a report shows.
+        lpips_weights: see `viewmask.lpips.Lpips.load`.
         workers: objects scored at a time, in threads (numpy, scipy and torch let go of the interpreter).
         progress: called with (objects done, of).
 
@@ -117,7 +119,7 @@ def run(
     if isinstance(method, str):
         method = open_method(method, sampling, seed)
     others = [open_method(name) for name in beside if name != method.name]
-    lpips, missing = _lpips(ruler.lpips)
+    lpips, missing = _lpips(ruler.lpips, lpips_weights)
     notes = [*bench.notes, *method.notes, *missing]
     settings = {
         "bench": bench.name, "truth": bench.truth, "views": views, "method": method.name, "about": method.about,
@@ -245,12 +247,14 @@ def _means(records: list[dict[str, Any]]) -> tuple[Means, dict[str, int]]:
 
 
 @cache
-def _lpips(net: str) -> tuple[Lpips | None, list[str]]:
+def _lpips(net: str, weights: str | Path | None) -> tuple[Lpips | None, list[str]]:
     from viewmask.lpips import Lpips
 
     try:
-        return Lpips.load(net), []
+        return Lpips.load(net, weights), []
     except ViewmaskError as error:
+        if weights is not None:
+            raise  # asked for by name
         return None, [f"no LPIPS: {error}"]
 
 

