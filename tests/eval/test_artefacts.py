@@ -78,7 +78,7 @@ def test_a_run_leaves_views_meshes_and_results(tmp_path: Path) -> None:
 def test_lost_views_are_made_again(tmp_path: Path) -> None:
     made: list[int] = []
 
-    def copy(truth: ViewSet) -> list[np.ndarray]:
+    def copy(_: str, truth: ViewSet) -> list[np.ndarray]:
         made.append(1)
         return [truth.images[0]] * 3
 

@@ -118,7 +118,7 @@ class Trap:
 def test_refuses_a_file_that_is_not_weights(content: bytes, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "alexnet.ckpt").write_bytes(content)
-    monkeypatch.setattr(lpips, "_weights", lambda name: tmp_path / name)
+    monkeypatch.setattr(lpips, "_weights", lambda name, folder: tmp_path / name)
     with pytest.raises(ViewmaskError, match="reinstall"):
         Lpips.load("alex")
     assert not (tmp_path / "trap").exists()
@@ -130,7 +130,7 @@ def test_reads_arrays_of_either_numpy(protocol: int, tmp_path, monkeypatch: pyte
     if protocol == 3:  # names are plain text there: the spelling of numpy 1
         content = content.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
     (tmp_path / "alexnet.ckpt").write_bytes(content)
-    monkeypatch.setattr(lpips, "_weights", lambda name: tmp_path / name)
+    monkeypatch.setattr(lpips, "_weights", lambda name, folder: tmp_path / name)
     a, b = pair()
     assert Lpips.load("alex").distance(a, b).item() > 0
 
