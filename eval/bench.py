@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -114,6 +114,14 @@ def run(
     views = ruler.views if views is None else views
     if views < 2:
         raise ViewmaskError(f"a bench scores the views beside the given one: ask for at least 2, not {views}")
+    # What `repeat` asks for again; a bench or a method that a program made itself cannot be asked for by name.
+    named = isinstance(bench, str) and isinstance(method, str)
+    asked = {
+        "bench": bench, "method": method, "subset": subset, "protocol": protocol, "views": views, "light": light,
+        "split": split, "limit": limit, "meshes": meshes, "beside": list(beside), "seed": seed,
+        "sampling": {key: value if value is None else str(value) if key == "weights" else value
+                     for key, value in asdict(sampling or Sampling()).items()},
+    }  # fmt: skip
     if isinstance(bench, str):
         bench = open_bench(bench, data, subset, light, split, limit)
     if isinstance(method, str):
@@ -173,12 +181,59 @@ def run(
         counts=counts,
         beside={other.name: _means([record["beside"][other.name] for record in done])[0] for other in others},
         records=done,
-        protocol=_protocol(bench, method, ruler, views, seed),
+        protocol=_protocol(bench, method, ruler, views, seed) | ({"asked": asked} if named else {}),
         notes=notes,
     )
     if out is not None:
         result.save(Path(out) / "results.json")
     return result
+
+
+def repeat(
+    path: str | Path,
+    data: str | Path | None = None,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Result, list[str]]:
+    """Measure again what a saved result measured, and say what came out otherwise.
+
+    Args:
+        path: the JSON of `Result.save`: its protocol pins the objects, their hashes, the cameras, the definitions, the
+            method's weights and the seed.
+        data: the bench's folder, as in `run`.
+
+    Returns:
+        the new result, and a line for each thing that differs: pinned facts first, then figures.
+
+    Raises:
+        ViewmaskError: the file is no result, or one of a bench or method that has no name.
+    """
+    try:
+        saved = json.loads(Path(path).read_text())
+        protocol, asked = saved["protocol"], dict(saved["protocol"]["asked"])
+        sampling = Sampling(**asked.pop("sampling"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ViewmaskError(
+            f"{path} is not a result of `viewmask eval --json` that can be repeated ({error!r})"
+        ) from error
+    if sampling.weights is not None:
+        sampling = replace(sampling, weights=Path(sampling.weights))
+    result = run(**asked, sampling=sampling, data=data, workers=workers, progress=progress)
+    now = json.loads(json.dumps(result.to_json()))
+    different = [
+        f"{key}: {json.dumps(protocol.get(key))} then, {json.dumps(value)} now"
+        for key, value in now["protocol"].items()
+        if value != protocol.get(key) and key != "object_hashes"
+    ]
+    hashes = protocol.get("object_hashes", {})
+    different += [
+        f"{name} is another object" for name, new in result.protocol["object_hashes"].items() if hashes.get(name) != new
+    ]
+    for name in METRICS:
+        then, again = saved.get(name), result.means[name]
+        if then != again:
+            different.append(f"{name}: {then} then, {again} now")
+    return result, different
 
 
 def _in_threads(work: Callable[[Subject], Record], items: Sequence[Subject], workers: int) -> Iterator[Record]:

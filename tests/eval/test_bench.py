@@ -9,7 +9,7 @@ import pytest
 import trimesh
 
 from eval import bench as bench_module
-from eval.bench import METRICS, run
+from eval.bench import METRICS, repeat, run
 from eval.benches import Bench, Subject
 from eval.methods import Method
 from tests.conftest import SHARED
@@ -198,3 +198,29 @@ def test_a_protocols_own_number_of_views(squares: Bench) -> None:
     assert len(run(squares, "copy", meshes=False, protocol="syncdreamer", beside=()).protocol["scored_azimuths"]) == 15
     with pytest.raises(ViewmaskError, match="choose viewmask, syncdreamer"):
         run(squares, "copy", protocol="mine")
+
+
+def test_a_saved_result_repeats_to_the_last_digit(tmp_path: Path) -> None:
+    saved = run("demo", "gt-views", limit=2).save(tmp_path / "result.json")
+    result, different = repeat(saved)
+    assert different == []
+    assert result.means["iou"] is not None
+    content = json.loads(saved.read_text())
+    content["psnr"] -= 0.001
+    content["protocol"]["versions"]["numpy"] = "1.0"
+    content["protocol"]["object_hashes"][result.records[0]["id"]] = "0"
+    saved.write_text(json.dumps(content))
+    lines = repeat(saved)[1]
+    assert [line.split(":")[0] for line in lines] == [
+        "versions",
+        f"{result.records[0]['id']} is another object",
+        "psnr",
+    ]
+    with pytest.raises(ViewmaskError, match="not a result"):
+        repeat(tmp_path / "missing.json")
+
+
+def test_what_has_no_name_cannot_be_repeated(squares: Bench, tmp_path: Path) -> None:
+    saved = run(squares, "copy", meshes=False).save(tmp_path / "result.json")
+    with pytest.raises(ViewmaskError, match="can be repeated"):
+        repeat(saved)
