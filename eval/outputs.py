@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MESHES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off")
 # How far a corner of the unit box may land from where the bench's camera puts it, as a share of the picture's
-# width: 2 degrees of azimuth or elevation, 3 % of distance or focal length.
+# width: 2.3 degrees of azimuth, 1.3 of elevation, 1.6 % of distance, 3 % of the field of view.
 TOLERANCE = 0.02
 RENDERED = "image columns: renderings of its mesh in base colour, without light"
 
@@ -41,7 +41,7 @@ def views_of(folder: Path) -> Method:
         place = _view_folder(folder, subject)
         return digest(sorted(path for path in place.rglob("*") if path.is_file()))
 
-    return Method(f"views:{folder}", views, {"folder": folder.name}, content=content)
+    return Method(f"views:{folder.name}", views, {"folder": folder.name}, content=content)
 
 
 def meshes_of(folder: Path) -> Method:
@@ -62,7 +62,7 @@ def meshes_of(folder: Path) -> Method:
         return Surface.load(_mesh_file(folder, subject), transform=GLTF_TO_WORLD)
 
     return Method(
-        f"meshes:{folder}",
+        f"meshes:{folder.name}",
         lambda subject, truth: rendered(mesh(subject, truth), truth),
         {"folder": folder.name},
         mesh=mesh,

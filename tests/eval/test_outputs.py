@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from eval import bench as bench_module
+from eval.bench import run
+from eval.benches import open_bench
 from eval.methods import open_method
 from eval.outputs import matched
 from recon.mesh import TexturedMesh
@@ -98,6 +101,20 @@ def test_content_tells_outputs_apart(truth: ViewSet, tmp_path: Path) -> None:
     assert method.content is not None
     a, b, c = (method.content(name, truth) for name in "abc")
     assert a == b != c
+
+
+def test_through_the_bench_they_score_as_the_same_pictures_made_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_module, "_lpips", lambda: (None, []))
+    bench = open_bench("demo", limit=2)
+    for subject in bench.subjects:
+        truth = subject.views(4)
+        made = open_method("mirror").views(subject.id, truth)
+        ViewSet([truth.images[0], *made], truth.cameras).save(tmp_path / "theirs" / subject.id)
+    result = run(bench, f"views:{tmp_path / 'theirs'}", meshes=False)
+    assert result.method == "views:theirs"
+    assert result.means == result.beside["mirror"]
 
 
 def write(surface: Surface, path: Path, scale: float = 1.0) -> None:

@@ -128,6 +128,15 @@ def test_both_noises_are_added_with_their_weights(model: Vivid123, truth: ViewSe
         assert np.abs(composite(picture) - composite(expected)).max() < 4 / 255
 
 
+def test_the_true_size_takes_the_sweep() -> None:
+    """Shapes alone: the config of cerspense/zeroscope_v2_576w, 24 frames of 256 pixels, 77 tokens of 1024 numbers."""
+    with torch.device("meta"):
+        unet = tiny_weights.UNet3DConditionModel(cross_attention_dim=1024, attention_head_dim=64, sample_size=32)
+        clip, text = torch.zeros(1, 4, 24, 32, 32), torch.zeros(1, 77, 1024)
+    with torch.inference_mode():
+        assert unet.eval()(clip, torch.tensor(999), encoder_hidden_states=text).sample.shape == clip.shape
+
+
 def test_the_empty_prompt_and_the_videos_own_autoencoder(model: Vivid123, folder: Path) -> None:
     assert model.text.shape == (1, 77, 32)
     weights = tiny_weights.load_file(folder / "zeroscope" / "vae" / "diffusion_pytorch_model.safetensors")

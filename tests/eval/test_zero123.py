@@ -92,6 +92,36 @@ def test_the_condition(model: Zero123, truth: ViewSet) -> None:
     assert told.latent.shape == (1, 4, 8, 8)
 
 
+def test_the_true_size_is_the_released_files(model: Zero123, truth: ViewSet) -> None:
+    """Shapes alone, on torch's meta device. Sizes: the hub's listing of bennyguo/zero123-diffusers, float32."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    with torch.device("meta"):
+        parts = {
+            "unet": UNet2DConditionModel(sample_size=32, in_channels=8, cross_attention_dim=768, attention_head_dim=8),
+            "vae": AutoencoderKL(
+                block_out_channels=(128, 256, 512, 512), layers_per_block=2, sample_size=256,
+                down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+            ),
+            "image_encoder": CLIPVisionModelWithProjection(
+                CLIPVisionConfig(
+                    hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
+                    projection_dim=768, image_size=224, patch_size=14,
+                )
+            ),
+            "projection": torch.nn.Linear(772, 768),
+        }  # fmt: skip
+    megabytes = {name: 4e-6 * sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    assert megabytes == pytest.approx({"unet": 3440, "vae": 335, "image_encoder": 1220, "projection": 2.375}, rel=0.005)
+    large = replace(model, **{name: part.eval() for name, part in parts.items()})
+    assert large.size == 256
+    told = large.condition(truth.images[0], poses(truth))
+    assert (told.tokens.shape, told.latent.shape) == ((3, 1, 768), (1, 4, 32, 32))
+    latents = starting_noise("0", (3, 4, 32, 32)).to("meta")
+    assert large.noise(latents, torch.tensor(981), told, 3.0).shape == latents.shape
+
+
 class Oracle(torch.nn.Module):
     """Knows the latents that the noise hides; without a condition it errs, and guidance 3 must undo that."""
 
