@@ -60,6 +60,7 @@ $(VENV)/.package: $(VENV)/.torch pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 	$(PIP) "$(TORCH)" --editable ".[dev]"
+	$(PIP) --no-deps open-magvit2==1.1 # what the tokenizer is held against; its pins would move everything else
 	@touch $(VENV)/.package $@
 
 # The wheel, alone in an environment that borrows only the other packages of .venv, far from the source tree.
