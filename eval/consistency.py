@@ -6,8 +6,8 @@ Three questions, put to the visual hull of the views (Laurentini, PAMI 1994), th
   to the grid (0.97 and more). A shape that one view shows and another rules out is missing in the hull.
 - `photo_psnr`: does each view show the colours that the others foresee? The others' colours are laid on the hull
   and seen from its camera; the view itself has no say (leave one out), or any picture could be baked on.
-- `contrast`: is the view as sharp as they foresee? SSIM's contrast term of the same two pictures. A blurred view fits
-  its neighbours as well as a sharp one does, so that the PSNR cannot tell.
+- `sharpness`: are the edges in each view as strong as in what the others foresee? A blurred view fits its
+  neighbours as well as a sharp one does, so that the PSNR cannot tell. The weakest of the three.
 
 That consistency can be measured on generated views alone, by reconstructing from some and comparing with others, is
 MVGBench's idea (arXiv 2507.00006); it compares reconstructions of two halves, here each view is compared with the
@@ -17,6 +17,8 @@ are perfectly consistent. Only figures of equally many views compare.
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,17 +39,16 @@ if TYPE_CHECKING:
 
 SIZE = 128  # pixels: enough for the figures, four times as fast as 256
 RESOLUTION = 96  # voxels along the hull
-WINDOW = 1.5  # pixels, of the contrast
 GRAZING = 0.2  # cosine below which a view is not asked for a colour
 COLUMNS = {
     "silhouette_iou": ("hull fills silhouette", 3),
     "photo_psnr": ("others foresee colour, dB", 2),
-    "contrast": ("and roughness", 3),
+    "sharpness": ("and sharpness", 3),
 }
 NAMES = tuple(COLUMNS)
 DEFINITION = (
     "no truth is used: IoU of each silhouette with the visual hull of all views; PSNR of each view, on its silhouette, "
-    "against the other views' colours laid on the hull; SSIM's contrast term of the same two; "
+    "against the other views' colours laid on the hull; strength of edges in the same two, smaller over larger; "
     f"means over views, then over sets, at {SIZE} pixels"
 )
 
@@ -116,6 +117,16 @@ def to_json(groups: Sequence[Consistency]) -> dict[str, Any]:
     }
 
 
+def to_csv(groups: Sequence[Consistency]) -> str:
+    """A line a view set: folder, its place there, how many views, and the figures."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["folder", "id", "views", *NAMES])
+    for group in groups:
+        writer.writerows([group.folder, *record.values()] for record in group.records)
+    return text.getvalue()
+
+
 def table(groups: Sequence[Consistency]) -> Group:
     """A rich table: a row a folder; from the second on with the interval of the difference from the first."""
     from rich.console import Group
@@ -163,7 +174,7 @@ def _view_sets(folder: Path) -> list[Path]:
 
 
 def score(views: ViewSet) -> dict[str, float]:
-    """`silhouette_iou` [0, 1], `photo_psnr` (dB) and `contrast` [0, 1] of a view set, means over views; more is better.
+    """`silhouette_iou` [0, 1], `photo_psnr` (dB) and `sharpness` [0, 1] of a set, means over its views; more is better.
 
     Raises:
         ViewmaskError: fewer than two views that show anything.
@@ -179,14 +190,16 @@ def score(views: ViewSet) -> dict[str, float]:
         shown, filled = picture[..., 3] > 127, looks[index].filled
         foreseen, known = _foreseen(index, looks)
         view = composite(picture)
-        # What the hull cannot show is foreseen as background; what no other view has seen is not judged.
+        # What the hull cannot show is foreseen as black or white, whichever is farther; what no other view has seen
+        # is not judged.
+        foreseen = np.where(filled[..., None], foreseen, view < 0.5)
         counted = (shown & ~filled) | (filled & known)
         error = float(((view - foreseen)[counted] ** 2).mean()) if counted.any() else 1.0
         figures.append(
             (
                 (shown & filled).sum() / max((shown | filled).sum(), 1),
                 -10 * np.log10(max(error, 1e-10)),
-                _contrast(view, foreseen, shown & filled & known),
+                _sharpness(view, foreseen, shown & filled & known),
             )
         )
     return dict(zip(NAMES, np.mean(figures, axis=0).tolist(), strict=True))
@@ -264,20 +277,12 @@ def _foreseen(index: int, looks: list[_Look]) -> tuple[Floats, NDArray[np.bool_]
     return foreseen, known
 
 
-def _contrast(view: Floats, foreseen: Floats, counted: NDArray[np.bool_]) -> float:
-    """SSIM's contrast term (Wang et al. 2004) of grey values within counted pixels: 1 where both are as rough."""
-    from scipy.ndimage import gaussian_filter
+def _sharpness(view: Floats, foreseen: Floats, counted: NDArray[np.bool_]) -> float:
+    """How alike two pictures are in the strength of their edges over the counted pixels: smaller over larger."""
+    from scipy.ndimage import binary_erosion
 
-    if not counted.any():
+    inner = binary_erosion(counted, iterations=2)
+    if not inner.any():
         return 0.0
-    mask = counted.astype(np.float32)
-    weight = np.maximum(gaussian_filter(mask, WINDOW), 1e-3)
-
-    def variance(picture: Floats) -> Floats:
-        grey = picture.mean(-1)
-        mean = gaussian_filter(grey * mask, WINDOW) / weight
-        return np.maximum(gaussian_filter(grey**2 * mask, WINDOW) / weight - mean**2, 0)
-
-    a, b = variance(view), variance(foreseen)
-    term = (2 * np.sqrt(a * b) + 1e-4) / (a + b + 1e-4)
-    return float(term[counted].mean())
+    a, b = (float(np.square(np.gradient(p.mean(-1)))[:, inner].mean()) ** 0.5 + 1e-3 for p in (view, foreseen))
+    return min(a, b) / max(a, b)

@@ -107,6 +107,15 @@ class Sweep:
                 writer.writerow([*(_plain(setting[name]) for name in names), metric, *figures])
         return text.getvalue()
 
+    def cautions(self) -> list[str]:
+        """What a reader of the intervals should know."""
+        cautions = []
+        if len({setting.get("views") for setting in self.settings}) > 1:
+            cautions.append("Settings of different numbers of views are scored on different views of the same objects.")
+        if len(self.results[0].records) < 10:
+            cautions.append(f"{len(self.results[0].records)} objects are too few for an interval to be trusted.")
+        return cautions
+
     def table(self) -> Group:
         """A rich table: means, and below each the interval of its difference from the first setting."""
         from rich.console import Group
@@ -127,7 +136,7 @@ class Sweep:
             ]
             grid.add_row(*(str(_plain(value)) for value in setting.values()), *cells)
         notes = [f"Below each mean: {DEFINITION}; bold where it leaves zero out."]
-        notes += _cautions(self)
+        notes += self.cautions()
         notes += dict.fromkeys(note for result in self.results for note in result.notes)
         return Group(grid, *(Text(note, style="dim") for note in notes))
 
@@ -270,12 +279,3 @@ def _interval(metric: str, interval: Interval | None, result: Result) -> Any:
     digits = COLUMNS[metric][1] if metric in COLUMNS else 3
     words = f"\n{interval.low:+.{digits}f}…{interval.high:+.{digits}f}"
     return Text(words, style="bold" if interval.sure else "dim")
-
-
-def _cautions(sweep: Sweep) -> list[str]:
-    cautions = []
-    if len({setting.get("views") for setting in sweep.settings}) > 1:
-        cautions.append("Settings of different numbers of views are scored on different views of the same objects.")
-    if len(sweep.results[0].records) < 10:
-        cautions.append(f"{len(sweep.results[0].records)} objects are too few for an interval to be trusted.")
-    return cautions

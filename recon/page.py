@@ -35,14 +35,20 @@ def write_page(mesh: TexturedMesh, views: ViewSet, path: str | Path, title: str 
     """
     title = title or views.caption or "Reconstruction"
     # "</script>" in a text must not end the script that holds the data.
-    data = json.dumps(_data(mesh, views)).replace("</", "<\\/")
-    page = _TEMPLATE.read_text(encoding="utf-8")
+    data = json.dumps(page_data(mesh, views)).replace("</", "<\\/")
+    page = template()
     for name, value in (("title", html.escape(title)), ("data", data)):
         page = page.replace("{{" + name + "}}", value)
     return atomic.write(path, page)
 
 
-def _data(mesh: TexturedMesh, views: ViewSet) -> dict[str, Any]:
+def template() -> str:
+    """The page with `{{title}}` (HTML) and `{{data}}` (JSON of `page_data`, `</` written `<\\/`) to be filled in."""
+    return _TEMPLATE.read_text(encoding="utf-8")
+
+
+def page_data(mesh: TexturedMesh, views: ViewSet) -> dict[str, Any]:
+    """What the page shows, ready for JSON: the mesh's arrays and pictures in base64, facts, and the views."""
     positions, normals, faces = mesh.split()
     summary = mesh.summary()
     facts = [
@@ -56,11 +62,11 @@ def _data(mesh: TexturedMesh, views: ViewSet) -> dict[str, Any]:
         "normals": _base64(np.round(127 * normals).astype("<i1")),
         "uv": _base64(mesh.uv.astype("<f4")),
         "faces": _base64(faces.astype("<u4")),
-        "texture": _uri(Image.fromarray(mesh.texture), "JPEG", quality=90),
+        "texture": picture_uri(Image.fromarray(mesh.texture), "JPEG", quality=90),
         "facts": facts,
         "views": [
             {
-                "picture": _uri(Image.fromarray(resize(image, _THUMBNAIL)), "WEBP", quality=88),
+                "picture": picture_uri(Image.fromarray(resize(image, _THUMBNAIL)), "WEBP", quality=88),
                 "azimuth": round(camera.azimuth, 2),
                 "elevation": round(camera.elevation, 2),
             }
@@ -73,7 +79,8 @@ def _base64(array: NDArray[Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
 
 
-def _uri(picture: Image.Image, form: str, quality: int) -> str:
+def picture_uri(picture: Image.Image, form: str, quality: int) -> str:
+    """A picture as a data URI: `JPEG`, `WEBP` or `PNG`."""
     encoded = io.BytesIO()
     picture.save(encoded, form, quality=quality)
     return f"data:image/{form.lower()};base64,{base64.b64encode(encoded.getvalue()).decode()}"

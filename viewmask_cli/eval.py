@@ -1,4 +1,4 @@
-"""`viewmask eval`: the benchmark table of a method, with the trivial rows beside it."""
+"""`viewmask eval`: the benchmark table of a method, sweeps, and consistency without a truth."""
 
 from __future__ import annotations
 
@@ -6,31 +6,37 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from viewmask import atomic
+from viewmask.errors import ViewmaskError
 from viewmask_cli import output
 from viewmask_cli.generate import Schedule
 from viewmask_cli.progress import progress
 
-if TYPE_CHECKING:
-    from eval.bench import Result
-
 Bench = Literal["demo", "gso", "objects", "scans", "furniture"]
 Subset = Literal["gso30", "others", "meshes"]
 Light = Literal["none", "uniform", "studio"]
-Method = Literal["viewmask", "copy", "mirror", "white", "gt-views", "tokenizer"]
+
+_OURS = ("objects", "records.jsonl", "report.html", "results.json", "sweep.json")
 
 
 def evaluate(
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="[DIR]...", help="With --consistency: view sets, at any depth.")
+    ] = None,
     bench: Annotated[
         Bench, typer.Option("--bench", "-b", help="demo needs no data: its objects are made on the spot.")
     ] = "demo",
     data: Annotated[
         Path | None, typer.Option("--data", "-d", help="Its folder.", show_default="$VIEWMASK_DATA/BENCH, data/BENCH")
     ] = None,
-    method: Annotated[Method, typer.Option("--method", "-m", help="Who is measured.")] = "viewmask",
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="viewmask, copy, mirror, white, gt-views, tokenizer ...")
+    ] = "viewmask",
+    protocol: Annotated[str, typer.Option(help="How figures are defined.")] = "viewmask",
     views: Annotated[int, typer.Option(min=2, max=64, help="Of the orbit, the given one included.")] = 4,
     subset: Annotated[Subset, typer.Option(help="Of gso: true views, or rendered meshes.")] = "gso30",
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Of objects, scans, furniture.")] = "val",
@@ -47,47 +53,124 @@ def evaluate(
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler and of points on meshes.")] = 0,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=A,B", help="Compare settings: schedule, steps, views, temperature, guidance ..."),
+    ] = None,
+    consistency: Annotated[bool, typer.Option("--consistency", help="Do the views in DIR... show one object?")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder: report.html, views, meshes, results; a rerun resumes.")
+    ] = None,
     records: Annotated[
         Path | None, typer.Option(help="JSON Lines file, a line an object; a killed run resumes from it.")
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it instead.")
     ] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the figures as CSV.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.")] = False,
 ) -> Any:  # eval.bench.Result: typer looks every name up, and that one would load numpy
     """Score views and meshes: PSNR, foreground PSNR, SSIM, silhouette IoU, LPIPS, Chamfer distance, volume IoU.
 
-    Example: viewmask eval --bench gso --data data/gso --json gso.json
-    """
-    printed = json_file is not None and str(json_file) == "-"
-    if json_file is not None and not printed:
-        output.check_file(json_file, force)
+    Example: viewmask eval --bench gso --data data/gso --out gso
 
+    Example: viewmask eval --bench demo --sweep schedule=cosine,linear --sweep steps=4,20 --out sweep
+
+    Example: viewmask eval --consistency chairs other/chairs
+    """
+    for file in filter(None, (csv_file, None if str(json_file) == "-" else json_file)):
+        output.check_file(file, force)
+    if out is not None:
+        _check_out(out, force)
+    if consistency:
+        if not folders or sweep or out is not None:
+            raise ViewmaskError(
+                "--consistency takes folders of views, --json and --csv: viewmask eval --consistency DIR"
+            )
+        return _consistency(folders, json_file, csv_file)
+    if folders:
+        raise ViewmaskError(f"{folders[0]}: folders are read with --consistency, or as --method views:DIR")
+    if protocol != "viewmask":
+        raise ViewmaskError(f"there is no protocol {protocol!r}: choose viewmask")
+
+    from eval import report
     from eval.bench import run
     from eval.methods import Sampling
+    from eval.sweep import parse, run_sweep
+    from eval.table import table, to_csv
 
-    with progress(f"measuring {method} on {bench}", "objects") as report:
-        result = run(
-            bench, method, data=data, subset=subset, views=views, light=light, split=split, limit=limit, meshes=meshes,
-            sampling=Sampling(steps, schedule, temperature, guidance, weights), seed=seed, records=records,
-            progress=report,
-        )  # fmt: skip
-    if printed:
-        print(json.dumps(result.to_json(), indent=1, ensure_ascii=False))
-        return result
-    _show(result, published=bench == "gso")
-    if json_file is not None:
-        result.save(json_file)
-        output.remember([json_file])
-        print("wrote", json_file)
+    if sweep and records is not None:
+        raise ViewmaskError("a sweep keeps its records in --out: leave --records away")
+    swept = parse(sweep or [])
+    options: dict[str, Any] = {
+        "data": data, "views": views, "subset": subset, "light": light, "split": split, "limit": limit,
+        "meshes": meshes, "sampling": Sampling(steps, schedule, temperature, guidance, weights), "seed": seed,
+        "out": out,
+    }  # fmt: skip
+    published, written = bench == "gso", []
+    result: Any
+    if swept:
+        with progress(f"sweeping {', '.join(swept)} on {bench}", "objects") as show:
+            result = run_sweep(swept, bench, method, progress=show, **options)
+        printed, text = result.table(), result.to_csv()
+    else:
+        with progress(f"measuring {method} on {bench}", "objects") as show:
+            result = run(bench, method, records=records, progress=show, **options)
+        printed, text = table(result, published=published), to_csv(result)
+    if out is not None:
+        with progress("writing the report", "objects") as show:
+            shown = report.of_sweep(result, out) if swept else report.of_result(result, out)
+            page = report.write_report(out / "report.html", shown, result if swept else None, published, show)
+        written += [page, out / ("sweep.json" if swept else "results.json")]
+    _deliver(result.to_json(), printed, text, json_file, csv_file, written)
     return result
 
 
-def _show(result: Result, published: bool) -> None:
+def _consistency(folders: list[Path], json_file: Path | None, csv_file: Path | None) -> Any:
+    from eval.consistency import measure, table, to_csv, to_json
+
+    with progress("measuring consistency", "sets") as show:
+        groups = measure(folders, progress=show)
+    _deliver(to_json(groups), table(groups), to_csv(groups), json_file, csv_file, [])
+    return groups
+
+
+def _deliver(
+    record: dict[str, Any], table: Any, text: str, json_file: Path | None, csv_file: Path | None, written: list[Path]
+) -> None:
+    """Print the table (or, for `--json -`, the record alone) and write the files; the last line names them."""
+    printed = str(json_file) == "-"
+    content = json.dumps(record, indent=1, ensure_ascii=False)
+    if csv_file is not None:
+        written.append(atomic.write(csv_file, text))
+    if json_file is not None and not printed:
+        written.append(atomic.write(json_file, content + "\n"))
+    output.remember(written)
+    if printed:
+        print(content)
+        return
+    _show(table)
+    if written:
+        print("wrote", *written)
+
+
+def _check_out(out: Path, force: bool) -> None:
+    """Refuse a folder that holds anything that an earlier run did not leave there."""
+    if force or not out.exists():
+        return
+    if not out.is_dir():
+        raise ViewmaskError(f"{out} is a file: choose another --out, or pass --force to go on")
+    for entry in sorted(out.iterdir()):
+        ours = entry.name in _OURS or entry.name.startswith(".") or (entry / "records.jsonl").is_file()
+        if not ours:
+            raise ViewmaskError(
+                f"{out} holds {entry.name}, not made by viewmask: choose another --out, or pass --force"
+            )
+
+
+def _show(table: Any) -> None:
     from rich.console import Console
 
-    from eval.table import table
-
     # A pipe has no width: give the table the room that it needs.
-    width = None if sys.stdout.isatty() else max(shutil.get_terminal_size().columns, 120)
-    Console(width=width).print(table(result, published=published))
+    width = None if sys.stdout.isatty() else max(shutil.get_terminal_size().columns, 140)
+    Console(width=width).print(table)

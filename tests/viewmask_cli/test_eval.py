@@ -1,6 +1,12 @@
 """`viewmask eval`."""
 
+import csv
 import json
+import os
+import re
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import get_args
 
@@ -13,11 +19,9 @@ QUICK = ("--bench", "demo", "--method", "copy", "--limit", 1, "--no-meshes")
 
 def test_the_choices_are_those_of_the_room():
     from eval.benches import BENCHES, SETS
-    from eval.methods import METHODS
     from render.light import LIGHTS
 
     assert set(get_args(command.Bench)) == set(BENCHES)
-    assert get_args(command.Method) == METHODS
     assert get_args(command.Subset) == SETS
     assert get_args(command.Light) == LIGHTS
 
@@ -52,10 +56,99 @@ def test_the_true_views_are_perfect(shell):
         ([*QUICK, "--json", "notes.json"], "notes.json exists and was not made by viewmask"),
         ([*QUICK, "--json", "."], "is a folder"),
         (["--bench", "demo", "--weights", "nowhere"], "no checkpoint at nowhere"),
+        ([*QUICK, "--csv", "notes.json"], "notes.json exists and was not made by viewmask"),
+        ([*QUICK, "--out", "notes"], "notes holds diary.txt, not made by viewmask"),
+        ([*QUICK, "--out", "notes.json"], "notes.json is a file"),
+        ([*QUICK, "--sweep", "stepz=4"], "no parameter 'stepz'"),
+        ([*QUICK, "--sweep", "steps=4", "--records", "r"], "keeps its records in --out"),
+        ([*QUICK, "--protocol", "mine"], "no protocol 'mine'"),
+        (["--bench", "demo", "--method", "magic"], "no method 'magic'"),
+        (["--consistency"], "takes folders"),
+        (["--consistency", "notes"], "no view set in notes"),
+        (["notes"], "folders are read with --consistency"),
     ],
 )
 def test_what_goes_wrong_is_one_line(shell, monkeypatch, words, says):
     monkeypatch.delenv("VIEWMASK_DATA", raising=False)
     Path("notes.json").write_text("mine")
+    Path("notes").mkdir()
+    Path("notes/diary.txt").write_text("mine")
     assert says in shell("eval", *words).error
-    assert Path("notes.json").read_text() == "mine"
+    assert Path("notes.json").read_text() == Path("notes/diary.txt").read_text() == "mine"
+
+
+def test_out_holds_the_report_and_a_rerun_resumes(shell, monkeypatch):
+    words = ("eval", "--bench", "demo", "--method", "mirror", "--limit", 2, "--no-meshes", "--out", "run")
+    first = shell(*words, "--csv", "figures.csv", "--json", "r.json")
+    assert first.code == 0, first.err
+    assert first.out.splitlines()[-1] == "wrote run/report.html run/results.json figures.csv r.json"
+    page = Path("run/report.html").read_text()
+    results = json.loads(Path("run/results.json").read_text())
+    for record in results["objects"]:
+        assert f"<h3>{record['id']}</h3>" in page
+    assert f"{results['psnr']:.2f}" in page
+    assert not re.findall(r"https?://|@import|url\(", page)
+    lines = list(csv.DictReader(Path("figures.csv").open()))
+    means = {line["method"]: line for line in lines if line["object"] == "mean"}
+    assert set(means) == {"copy", "mirror", "white"}
+    assert float(means["mirror"]["psnr"]) == results["psnr"]
+
+    from eval import bench
+
+    monkeypatch.setattr(bench, "_score", None)  # nothing is left to do
+    again = shell(*words)
+    assert again.code == 0
+    assert again.out.splitlines()[:-1] == first.out.splitlines()[:-1]
+    assert json.loads(Path("run/results.json").read_text()) == results
+
+
+def test_a_sweep_compares_settings(shell):
+    done = shell(
+        "eval", *QUICK[:2], "--limit", 2, "--no-meshes", "--sweep", "method=copy,mirror", "--sweep", "views=4",
+        "--out", "sweep", "--csv", "sweep.csv",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == "wrote sweep/report.html sweep/sweep.json sweep.csv"
+    assert {line["method"] for line in csv.DictReader(Path("sweep.csv").open())} == {"copy", "mirror"}
+    page = Path("sweep/report.html").read_text()
+    assert "<svg" in page
+    assert "method=mirror views=4" in page
+    assert "too few" in done.out
+
+
+def test_consistency_of_folders(shell):
+    from render.demo import demo_objects
+    from render.raycast import render
+    from viewmask.camera import orbit
+    from viewmask.viewset import ViewSet
+
+    cameras = orbit(4, size=64)
+    pictures = render(demo_objects()["car"].surface(), cameras)
+    ViewSet(pictures, cameras).save("true/car")
+    ViewSet([pictures[k] for k in (0, 3, 1, 2)], cameras).save("wrong/car")
+    done = shell("eval", "--consistency", "true", "wrong", "--csv", "c.csv", "--json", "c.json")
+    assert done.out.splitlines()[-1] == "wrote c.csv c.json"
+    true, wrong = json.loads(Path("c.json").read_text())["folders"]
+    assert true["photo_psnr"] > wrong["photo_psnr"]
+    assert f"{true['photo_psnr']:.2f}" in done.out
+    assert len(Path("c.csv").read_text().splitlines()) == 3
+
+
+def test_a_kill_loses_at_most_the_object_in_hand(tmp_path):
+    """The real command, killed by SIGKILL as soon as it has written some records; then run again."""
+    words = ["-c", "from viewmask_cli.main import run; run()", "eval", "--bench", "demo", "--method", "mirror"]
+    words = [sys.executable, *words, "--no-meshes", "--out", "killed"]
+    place = Path("killed/records.jsonl")
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        while running.poll() is None and not (place.exists() and place.read_bytes().count(b"\n") >= 2):
+            time.sleep(0.005)
+        running.kill()
+    kept = place.read_bytes().splitlines()[:2]
+    assert len(kept) == 2
+    subprocess.run(words, env=environment, check=True, capture_output=True)
+    lines = place.read_bytes().splitlines()
+    assert lines[:2] == kept
+    assert sorted(json.loads(line)["id"] for line in lines) == sorted({json.loads(line)["id"] for line in lines})
+    assert len(json.loads(Path("killed/results.json").read_text())["objects"]) == len(lines)
+    assert Path("killed/report.html").is_file()
