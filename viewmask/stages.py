@@ -48,7 +48,7 @@ SMALL_SCHEDULE = Schedule(
 SCHEDULES = {
     ("nano", "align"): replace(NANO_SCHEDULE, steps=500),
     ("nano", "i2mv"): NANO_SCHEDULE,
-    ("nano", "t2mv"): replace(NANO_SCHEDULE, rate=1.5e-3, muon=3e-3),
+    ("nano", "t2mv"): replace(NANO_SCHEDULE, batch=16, rate=1.5e-3, muon=3e-3),
     ("small", "align"): replace(SMALL_SCHEDULE, steps=2_000),
     ("small", "i2mv"): SMALL_SCHEDULE,
     ("small", "t2mv"): replace(SMALL_SCHEDULE, rate=7e-4, muon=1.4e-3),
