@@ -115,7 +115,7 @@ def _table(shown: Sequence[Shown], sweep: Sweep | None, published: bool) -> str:
     lines = [
         _row(name, [cell(means, m) for m in columns], "trivial") for name, means, kind in rows(results) if kind == "dim"
     ]
-    differences = sweep.differences() if sweep is not None else [{} for _ in shown]
+    differences = [{}, *sweep.differences()[1:]] if sweep is not None else [{} for _ in shown]
     for one, difference in zip(shown, differences, strict=True):
         cells = [cell(one.result.means, m) + _between(m, difference.get(m)) for m in columns]
         lines.append(_row(one.label, cells, "own"))

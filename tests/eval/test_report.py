@@ -94,7 +94,7 @@ def test_the_plot_shows_every_setting_where_it_belongs():
         assert len(heights) == 6
         assert heights == sorted(heights, reverse=True)  # up is better, for Chamfer distance too
     assert "schedule=linear steps=20: 16.83 (+5.00 to +7.50)" in psnr
-    assert drawn.count('class="key') == 2
+    assert drawn.count('class="key ') == 2
 
 
 def test_a_sweep_has_a_report(tmp_path: Path):
