@@ -137,7 +137,7 @@ def test_consistency_of_folders(shell):
 def test_a_kill_loses_at_most_the_object_in_hand(tmp_path):
     """The real command, killed by SIGKILL as soon as it has written some records; then run again."""
     words = ["-c", "from viewmask_cli.main import run; run()", "eval", "--bench", "demo", "--method", "mirror"]
-    words = [sys.executable, *words, "--no-meshes", "--out", "killed"]
+    words = [sys.executable, *words, "--no-meshes", "--views", "2", "--limit", "4", "--out", "killed"]
     place = Path("killed/records.jsonl")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
