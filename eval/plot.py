@@ -12,11 +12,11 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 12, 34, 30  # margins
 
 
 def sweep(sweep: Sweep) -> str:
-    """One panel a metric; the parameter with most values lies along x, every choice of the others is a line."""
+    """One panel a metric; a number, else the parameter with most values, lies along x, every choice of the others is a line."""
     names = [name for name in sweep.settings[0] if len(_values(sweep, name)) > 1]
     if not names:
         return ""
-    along = max(names, key=lambda name: len(_values(sweep, name)))
+    along = max(names, key=lambda name: (not isinstance(sweep.settings[0][name], str), len(_values(sweep, name))))
     others = [name for name in names if name != along]
     series: dict[str, list[int]] = {}
     for index, setting in enumerate(sweep.settings):

@@ -226,7 +226,8 @@ def _mesh(path: Path, name: str) -> str:
 
     full = Surface.load(path, transform=GLTF_TO_WORLD)
     light = textured(full, FACES, TEXTURE)
-    data = json.dumps(page_data(light, ViewSet([], [])), separators=(",", ":"))
+    facts = [f"shown with {len(light.faces):,} of {len(full.faces):,} triangles"]
+    data = json.dumps(page_data(light, ViewSet([], [])) | {"facts": facts}, separators=(",", ":"))
     packed = base64.b64encode(zlib.compress(data.encode(), 9)).decode()
     [picture] = render(full, [Camera.on_sphere(35, 22, 1.7, size=SIZE)], light="studio", samples=2)
     uri = picture_uri(Image.fromarray(picture), "WEBP", quality=80)

@@ -130,6 +130,9 @@ class Sweep:
             grid.add_column(name)
         for metric in metrics:
             grid.add_column(heading(metric), justify="right")
+        blank = [""] * (len(self.settings[0]) - 1)
+        for name, means in self.results[0].beside.items():
+            grid.add_row(name, *blank, *(cell(means, metric) for metric in metrics), style="dim")
         for setting, result, differences in zip(
             self.settings, self.results, [{}, *self.differences()[1:]], strict=True
         ):
