@@ -12,7 +12,7 @@ LEFT, RIGHT, TOP, BOTTOM = 58, 12, 34, 30  # margins
 
 
 def sweep(sweep: Sweep) -> str:
-    """One panel a metric; a number, else the parameter with most values, lies along x, every choice of the others is a line."""
+    """One panel a metric: a number (else the parameter with most values) along x, a line a choice of the others."""
     names = [name for name in sweep.settings[0] if len(_values(sweep, name)) > 1]
     if not names:
         return ""
