@@ -8,7 +8,7 @@ from eval.sweep import Interval, Sweep, title
 from eval.table import COLUMNS, cell
 
 WIDTH, HEIGHT = 340, 210
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 34, 30  # margins
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 34, 36  # margins
 
 
 def sweep(sweep: Sweep) -> str:
@@ -65,8 +65,8 @@ def _panel(sweep: Sweep, metric: str, along: str, series: list[list[int]], inter
         label = f"{tick:+.{_places(ticks)}f}" if tick else "0"
         shapes.append(f'<text x="{LEFT - 6}" y="{up(tick) + 3.5:.1f}" class="y">{label}</text>')
     for value in values:
-        shapes.append(f'<text x="{across(value):.1f}" y="{HEIGHT - 12}" class="x">{escape(str(value))}</text>')
-    shapes.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" class="along">{escape(along)}</text>')
+        shapes.append(f'<text x="{across(value):.1f}" y="{HEIGHT - 17}" class="x">{escape(str(value))}</text>')
+    shapes.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 5}" class="along">{escape(along)}</text>')
     for number, members in enumerate(series):
         shift = 5 * (number - (len(series) - 1) / 2)
         points = []
