@@ -8,15 +8,15 @@ from eval.sweep import Interval, Sweep, title
 from eval.table import COLUMNS, cell
 
 WIDTH, HEIGHT = 340, 210
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 34, 30  # margins
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 34, 36  # margins
 
 
 def sweep(sweep: Sweep) -> str:
-    """One panel a metric; the parameter with most values lies along x, every choice of the others is a line."""
+    """One panel a metric: a number (else the parameter with most values) along x, a line a choice of the others."""
     names = [name for name in sweep.settings[0] if len(_values(sweep, name)) > 1]
     if not names:
         return ""
-    along = max(names, key=lambda name: len(_values(sweep, name)))
+    along = max(names, key=lambda name: (not isinstance(sweep.settings[0][name], str), len(_values(sweep, name))))
     others = [name for name in names if name != along]
     series: dict[str, list[int]] = {}
     for index, setting in enumerate(sweep.settings):
@@ -65,8 +65,8 @@ def _panel(sweep: Sweep, metric: str, along: str, series: list[list[int]], inter
         label = f"{tick:+.{_places(ticks)}f}" if tick else "0"
         shapes.append(f'<text x="{LEFT - 6}" y="{up(tick) + 3.5:.1f}" class="y">{label}</text>')
     for value in values:
-        shapes.append(f'<text x="{across(value):.1f}" y="{HEIGHT - 12}" class="x">{escape(str(value))}</text>')
-    shapes.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 1}" class="along">{escape(along)}</text>')
+        shapes.append(f'<text x="{across(value):.1f}" y="{HEIGHT - 17}" class="x">{escape(str(value))}</text>')
+    shapes.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 5}" class="along">{escape(along)}</text>')
     for number, members in enumerate(series):
         shift = 5 * (number - (len(series) - 1) / 2)
         points = []

@@ -115,7 +115,7 @@ def _table(shown: Sequence[Shown], sweep: Sweep | None, published: bool) -> str:
     lines = [
         _row(name, [cell(means, m) for m in columns], "trivial") for name, means, kind in rows(results) if kind == "dim"
     ]
-    differences = sweep.differences() if sweep is not None else [{} for _ in shown]
+    differences = [{}, *sweep.differences()[1:]] if sweep is not None else [{} for _ in shown]
     for one, difference in zip(shown, differences, strict=True):
         cells = [cell(one.result.means, m) + _between(m, difference.get(m)) for m in columns]
         lines.append(_row(one.label, cells, "own"))
@@ -226,7 +226,8 @@ def _mesh(path: Path, name: str) -> str:
 
     full = Surface.load(path, transform=GLTF_TO_WORLD)
     light = textured(full, FACES, TEXTURE)
-    data = json.dumps(page_data(light, ViewSet([], [])), separators=(",", ":"))
+    facts = [f"shown with {len(light.faces):,} of {len(full.faces):,} triangles"]
+    data = json.dumps(page_data(light, ViewSet([], [])) | {"facts": facts}, separators=(",", ":"))
     packed = base64.b64encode(zlib.compress(data.encode(), 9)).decode()
     [picture] = render(full, [Camera.on_sphere(35, 22, 1.7, size=SIZE)], light="studio", samples=2)
     uri = picture_uri(Image.fromarray(picture), "WEBP", quality=80)

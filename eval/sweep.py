@@ -24,6 +24,7 @@ from viewmask.errors import ViewmaskError
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.text import Text
 
 PARAMETERS: dict[str, Callable[[str], Any]] = {
     "schedule": str, "steps": int, "temperature": float, "guidance": float, "weights": Path,
@@ -32,7 +33,7 @@ PARAMETERS: dict[str, Callable[[str], Any]] = {
 RESAMPLES = 10_000
 LEVEL = 0.95
 DEFINITION = (
-    f"intervals: {LEVEL:.0%} percentile intervals of the mean difference from the first setting, objects resampled "
+    f"the {LEVEL:.0%} percentile interval of the mean difference from the first setting, objects resampled "
     f"{RESAMPLES:,} times in pairs (Efron 1979), seed 0"
 )
 
@@ -129,9 +130,14 @@ class Sweep:
             grid.add_column(name)
         for metric in metrics:
             grid.add_column(heading(metric), justify="right")
-        for setting, result, differences in zip(self.settings, self.results, self.differences(), strict=True):
+        blank = [""] * (len(self.settings[0]) - 1)
+        for name, means in self.results[0].beside.items():
+            grid.add_row(name, *blank, *(cell(means, metric) for metric in metrics), style="dim")
+        for setting, result, differences in zip(
+            self.settings, self.results, [{}, *self.differences()[1:]], strict=True
+        ):
             cells = [
-                Text(cell(result.means, metric)).append_text(_interval(metric, differences.get(metric), result))
+                Text(cell(result.means, metric)).append_text(_interval(metric, differences.get(metric)))
                 for metric in metrics
             ]
             grid.add_row(*(str(_plain(value)) for value in setting.values()), *cells)
@@ -271,11 +277,11 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _interval(metric: str, interval: Interval | None, result: Result) -> Any:
+def _interval(metric: str, interval: Interval | None) -> Text:
     from rich.text import Text
 
     if interval is None or interval.low is None or interval.high is None:
-        return Text("")
+        return Text()
     digits = COLUMNS[metric][1] if metric in COLUMNS else 3
     words = f"\n{interval.low:+.{digits}f}…{interval.high:+.{digits}f}"
     return Text(words, style="bold" if interval.sure else "dim")

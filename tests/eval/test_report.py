@@ -14,7 +14,7 @@ from PIL import Image
 
 from eval import bench as bench_module
 from eval import plot, report
-from eval.bench import Result, run
+from eval.bench import Means, Result, run
 from eval.benches import open_bench
 from eval.sweep import Sweep, run_sweep
 
@@ -34,7 +34,7 @@ def test_error_map_is_white_where_right_and_darker_the_worse():
     assert shown[0] > shown[4] > shown[6]
 
 
-def test_a_report_holds_everything(tmp_path: Path):
+def test_a_report_holds_everything(tmp_path):
     bench = open_bench("demo", limit=1)
     (subject,) = bench.subjects
     result = run(bench, "gt-views", out=tmp_path)
@@ -83,7 +83,7 @@ def test_names_cannot_break_the_page(tmp_path: Path):
 def test_the_plot_shows_every_setting_where_it_belongs():
     def result(psnr: list[float]) -> Result:
         records = [{"id": str(i), "psnr": value, "chamfer": 1 - value / 100} for i, value in enumerate(psnr)]
-        means = {"psnr": float(np.mean(psnr)), "chamfer": 1 - float(np.mean(psnr)) / 100}
+        means: Means = {"psnr": float(np.mean(psnr)), "chamfer": 1 - float(np.mean(psnr)) / 100}
         return Result("m", means, {}, {}, records, {}, [])
 
     settings = [{"schedule": s, "steps": n} for s in ("cosine", "linear") for n in (4, 8, 20)]
@@ -94,7 +94,7 @@ def test_the_plot_shows_every_setting_where_it_belongs():
         assert len(heights) == 6
         assert heights == sorted(heights, reverse=True)  # up is better, for Chamfer distance too
     assert "schedule=linear steps=20: 16.83 (+5.00 to +7.50)" in psnr
-    assert drawn.count('class="key') == 2
+    assert drawn.count('class="key ') == 2
 
 
 def test_a_sweep_has_a_report(tmp_path: Path):

@@ -88,7 +88,7 @@ def test_out_holds_the_report_and_a_rerun_resumes(shell, monkeypatch):
         assert f"<h3>{record['id']}</h3>" in page
     assert f"{results['psnr']:.2f}" in page
     assert not re.findall(r"https?://|@import|url\(", page)
-    lines = list(csv.DictReader(Path("figures.csv").open()))
+    lines = list(csv.DictReader(Path("figures.csv").read_text().splitlines()))
     means = {line["method"]: line for line in lines if line["object"] == "mean"}
     assert set(means) == {"copy", "mirror", "white"}
     assert float(means["mirror"]["psnr"]) == results["psnr"]
@@ -109,7 +109,7 @@ def test_a_sweep_compares_settings(shell):
     )  # fmt: skip
     assert done.code == 0, done.err
     assert done.out.splitlines()[-1] == "wrote sweep/report.html sweep/sweep.json sweep.csv"
-    assert {line["method"] for line in csv.DictReader(Path("sweep.csv").open())} == {"copy", "mirror"}
+    assert {line["method"] for line in csv.DictReader(Path("sweep.csv").read_text().splitlines())} == {"copy", "mirror"}
     page = Path("sweep/report.html").read_text()
     assert "<svg" in page
     assert "method=mirror views=4" in page
@@ -137,7 +137,7 @@ def test_consistency_of_folders(shell):
 def test_a_kill_loses_at_most_the_object_in_hand(tmp_path):
     """The real command, killed by SIGKILL as soon as it has written some records; then run again."""
     words = ["-c", "from viewmask_cli.main import run; run()", "eval", "--bench", "demo", "--method", "mirror"]
-    words = [sys.executable, *words, "--no-meshes", "--out", "killed"]
+    words = [sys.executable, *words, "--no-meshes", "--views", "2", "--limit", "4", "--out", "killed"]
     place = Path("killed/records.jsonl")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
