@@ -183,7 +183,7 @@ def run_sweep(
     bench: str | Bench = "gso",
     method: str = "viewmask",
     *,
-    views: int = 4,
+    views: int | None = None,
     seed: int = 0,
     sampling: Sampling | None = None,
     out: str | Path | None = None,
@@ -206,7 +206,7 @@ def run_sweep(
         raise ViewmaskError("there is nothing to sweep: give steps=4,8 or the like")
     known = {field.name for field in fields(Sampling)}
     results: list[Result] = []
-    shown: set[int] = set()
+    shown: set[int | None] = set()
     for index, setting in enumerate(settings):
         chosen = {name: value for name, value in setting.items() if name in known}
         count = setting.get("views", views)

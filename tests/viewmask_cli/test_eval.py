@@ -18,11 +18,12 @@ QUICK = ("--bench", "demo", "--method", "copy", "--limit", 1, "--no-meshes")
 
 
 def test_the_choices_are_those_of_the_room():
-    from eval.benches import BENCHES, SETS
+    from eval.gso import SETS
+    from eval.protocols import PROTOCOLS
     from render.light import LIGHTS
 
-    assert set(get_args(command.Bench)) == set(BENCHES)
     assert get_args(command.Subset) == SETS
+    assert get_args(command.Protocol) == tuple(PROTOCOLS)
     assert get_args(command.Light) == LIGHTS
 
 
@@ -61,7 +62,7 @@ def test_the_true_views_are_perfect(shell):
         ([*QUICK, "--out", "notes.json"], "notes.json is a file"),
         ([*QUICK, "--sweep", "stepz=4"], "no parameter 'stepz'"),
         ([*QUICK, "--sweep", "steps=4", "--records", "r"], "keeps its records in --out"),
-        ([*QUICK, "--protocol", "mine"], "no protocol 'mine'"),
+        ([*QUICK, "--protocol", "mine"], "'mine' is not one of 'viewmask', 'syncdreamer'"),
         (["--bench", "demo", "--method", "magic"], "no method 'magic'"),
         (["--consistency"], "takes folders"),
         (["--consistency", "notes"], "no view set in notes"),
@@ -152,3 +153,24 @@ def test_a_kill_loses_at_most_the_object_in_hand(tmp_path):
     assert sorted(json.loads(line)["id"] for line in lines) == sorted({json.loads(line)["id"] for line in lines})
     assert len(json.loads(Path("killed/results.json").read_text())["objects"]) == len(lines)
     assert Path("killed/report.html").is_file()
+
+
+def test_protocols_and_repetition(shell):
+    done = shell("eval", *QUICK, "--protocol", "eschernet", "--json", "first.json", "--workers", 2)
+    assert done.code == 0, done.err
+    assert "EscherNet" in done.out
+    assert json.loads(Path("first.json").read_text())["protocol"]["name"] == "eschernet"
+    done = shell("eval", "--repeat", "first.json")
+    assert done.code == 0, done.err
+    assert "every figure and every pinned fact is the same" in done.err
+    assert shell("eval", "--repeat", "notes.json").code == 2
+
+
+def test_any_folder_of_meshes_is_a_bench(shell):
+    import trimesh
+
+    Path("mine").mkdir()
+    trimesh.creation.box((1, 0.5, 0.5)).export("mine/box.glb")
+    done = shell("eval", "--bench", "mine", "--method", "copy", "--no-meshes", "--published")
+    assert done.code == 0, done.err
+    assert "1 objects of mine" in done.out
