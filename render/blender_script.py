@@ -105,14 +105,17 @@ def empty() -> None:
 
 
 def convert(source: str, target: str) -> None:
-    """Import a mesh file by its suffix and write it as GLB, everything in place and +Y up."""
+    """Import a mesh file by its suffix and write it as GLB (or, for tests, FBX), everything in place and +Y up."""
     empty()
     importers = {
         ".fbx": bpy.ops.import_scene.fbx, ".glb": bpy.ops.import_scene.gltf, ".gltf": bpy.ops.import_scene.gltf,
         ".obj": bpy.ops.wm.obj_import, ".ply": bpy.ops.wm.ply_import, ".stl": bpy.ops.wm.stl_import,
     }  # fmt: skip
     importers[Path(source).suffix.lower()](filepath=source)
-    bpy.ops.export_scene.gltf(filepath=target, export_format="GLB", export_apply=True, export_animations=False)
+    if target.endswith(".fbx"):
+        bpy.ops.export_scene.fbx(filepath=target)
+    else:
+        bpy.ops.export_scene.gltf(filepath=target, export_format="GLB", export_apply=True, export_animations=False)
     empty()
 
 
