@@ -16,7 +16,8 @@ class Deadly(Source):
     """Does what `about["does"]` says instead of being read; "nothing" is the mesh itself."""
 
     def read(self):
-        Path(self.about["log"]).open("a").write(f"{self.id}\n")
+        with Path(self.about["log"]).open("a") as log:
+            log.write(f"{self.id}\n")
         does = self.about.get("does", "nothing")
         if does == "crash":
             print("the last words", file=sys.stderr, flush=True)

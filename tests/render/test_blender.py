@@ -108,7 +108,7 @@ def test_a_job_that_fails_is_told_and_the_next_one_is_drawn(tmp_path):
 def test_a_child_that_dies_is_told_and_replaced():
     worker = blender.start()
     worker.process.kill()
-    with pytest.raises(ViewmaskError, match="Blender died .SIGKILL"):
+    with pytest.raises(ViewmaskError, match=r"Blender died .SIGKILL"):
         blender.render(demo_objects()["tree"].surface(), orbit(1, size=16))
     (picture,) = blender.render(demo_objects()["tree"].surface(), orbit(1, size=16))
     assert picture[..., 3].any()

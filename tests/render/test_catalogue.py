@@ -140,7 +140,8 @@ def test_hssd_s_objects_are_named_turned_to_their_front_and_rid_of_their_parts(t
 @pytest.mark.parametrize(
     ("wanted", "kept"),
     [
-        (["cc0"], ["CC0-1.0", "cc0"]), (["cc-by"], ["CC-BY-4.0", "by"]), (["CC-BY-3.0", "mit"], ["CC-BY-4.0", "by", "MIT"]),
+        (["cc0"], ["CC0-1.0", "cc0"]), (["cc-by"], ["CC-BY-4.0", "by"]),
+        (["CC-BY-3.0", "mit"], ["CC-BY-4.0", "by", "MIT"]),
         (["by-nc"], ["CC-BY-NC-4.0"]), (["gpl"], []),
     ],
 )  # fmt: skip

@@ -99,7 +99,7 @@ def test_a_worker_is_replaced_after_so_many_objects(mesh, tmp_path):
 def test_a_worker_that_cannot_start_ends_the_run(tmp_path):
     from render.crew import Crew
 
-    with Crew(_pid, _fails, 1, Limits()) as crew, pytest.raises(ViewmaskError, match="could not start: .*no engine"):
+    with Crew(_pid, _fails, 1, Limits()) as crew, pytest.raises(ViewmaskError, match=r"could not start: .*no engine"):
         list(crew.run([1]))
 
 
@@ -189,7 +189,7 @@ def test_a_run_that_is_killed_or_interrupted_takes_its_workers_along_and_goes_on
 
 @needs_proc
 def test_a_killed_worker_costs_what_it_held_and_the_rest_is_done(run):
-    begin, log, out = run
+    begin, _, out = run
     child = begin()
     for pid in workers_of(child.pid):
         if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes():

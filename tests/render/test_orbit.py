@@ -172,7 +172,8 @@ def test_jitter_stays_within_its_bounds_and_keeps_the_box_normalised(meshes):
     "wrong",
     [
         {"views": 0}, {"size": 0}, {"elevation": 90}, {"distance": -1}, {"fov": 0}, {"light": "disco"},
-        {"samples": 0}, {"engine": "pencil"}, {"workers": 0}, {"split": "none such"}, {"shards": 0}, {"passes": ["smell"]}, {"spp": 4},
+        {"samples": 0}, {"engine": "pencil"}, {"workers": 0}, {"split": "none such"},
+        {"shards": 0}, {"passes": ["smell"]}, {"spp": 4},
     ],
 )  # fmt: skip
 def test_an_impossible_setting_is_refused_before_anything_is_written(meshes, tmp_path, wrong):

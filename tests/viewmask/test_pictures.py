@@ -91,15 +91,15 @@ def test_tokens_of_shards_are_the_folders_tokens(data, url, tmp_path):
 
 
 def test_what_is_missing_cut_or_no_view_set_is_named(data, url, tmp_path):
-    with pytest.raises(ViewmaskError, match="no view sets in .*nothing.tar"):
+    with pytest.raises(ViewmaskError, match=r"no view sets in .*nothing.tar"):
         pictures.find([tmp_path / "nothing.tar"])
-    with pytest.raises(ViewmaskError, match="cannot read the shard .*000009.tar.*404"):
+    with pytest.raises(ViewmaskError, match=r"cannot read the shard .*000009.tar.*404"):
         list(pictures.read(pictures.find([url + "/000009.tar"])))
     whole = (data / "shards" / "000000.tar").read_bytes()
     (tmp_path / "cut.tar").write_bytes(whole[: len(whole) // 2 - 300])
-    with pytest.raises(ViewmaskError, match="cut.tar"):
+    with pytest.raises(ViewmaskError, match=r"cut.tar"):
         list(pictures.read(pictures.find([tmp_path / "cut.tar"])))
     with tarfile.open(tmp_path / "other.tar", "w") as tar:
         tar.addfile(tarfile.TarInfo("x.png"), io.BytesIO())
-    with pytest.raises(ViewmaskError, match="sample x in .* is no view set"):
+    with pytest.raises(ViewmaskError, match=r"sample x in .* is no view set"):
         list(pictures.read(pictures.find([tmp_path / "other.tar"])))
