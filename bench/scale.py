@@ -95,7 +95,7 @@ def main() -> None:
             seconds["a process an object"] += time.perf_counter() - begun
             begun = time.perf_counter()
             records = render_orbits(
-                part, Path(scratch) / f"out{number}", engine="blender", light="studio", views=options.views,
+                part, Path(scratch) / f"out{number}", engine="blender", light="uniform", views=options.views,
                 size=options.size, spp=options.spp,
             )  # fmt: skip
             seconds["viewmask render"] += time.perf_counter() - begun
@@ -135,9 +135,9 @@ def apart(sources: list[Source], options: argparse.Namespace) -> None:
             surface = source.surface()
             _ = surface.corner_normals
             times.append(time.perf_counter())
-            blender.render(surface, cameras, "studio", spp=1)
+            blender.render(surface, cameras, "uniform", spp=1)
             times.append(time.perf_counter())
-            pictures = blender.render(surface, cameras, "studio", spp=options.spp)
+            pictures = blender.render(surface, cameras, "uniform", spp=options.spp)
             times.append(time.perf_counter())
             ViewSet(pictures, cameras).save(Path(scratch) / f"{number}")
             times.append(time.perf_counter())

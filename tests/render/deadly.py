@@ -28,7 +28,7 @@ class Deadly(Source):
             self.about["held"] = bytearray(os.urandom(2**20)) * 700
             time.sleep(600)
         elif does == "wait":
-            time.sleep(0.4)
+            time.sleep(0.25)
         elif does == "break blender":
             from render import blender
 
@@ -36,6 +36,7 @@ class Deadly(Source):
             from render.surface import Surface
 
             surface = Surface.load(super().read())
+            _ = surface.corner_normals  # kept, so that the faces are looked up no more on this side
             surface.faces[:] = 2**30
             blender.render(surface, self.about["cameras"])
         return super().read()
