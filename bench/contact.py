@@ -1,6 +1,6 @@
 """A contact sheet of rendered views: a tile an object, from a folder that `viewmask render` wrote, or its shards.
 
-    python bench/contact.py VIEWS --out docs/rendered.jpg [--view 1] [--tile 72] [--columns 20]
+python bench/contact.py VIEWS --out docs/rendered.jpg [--view 1] [--tile 72] [--columns 20]
 """
 
 from __future__ import annotations

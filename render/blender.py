@@ -196,7 +196,7 @@ class Blender:
         else:
             code = self.close()
             error = ViewmaskError(f"Blender died ({death(code)})")
-        error.add_note(said[-KEPT_LOG:])
+        error.add_note(last_words(said))
         raise error
 
     def close(self) -> int:
@@ -211,6 +211,12 @@ class Blender:
             code = self.process.wait()
         self.folder.cleanup()
         return code
+
+
+def last_words(log: str) -> str:
+    """The end of what a process said; Python's list of loaded modules after a crash is left out."""
+    lines = [line for line in log.strip().splitlines() if not line.startswith("Extension modules: ")]
+    return "\n".join(lines)[-KEPT_LOG:]
 
 
 def death(code: int | None) -> str:

@@ -148,8 +148,8 @@ def _annotated(record: dict[str, Any]) -> dict[str, Any]:
     return about
 
 
-def _with(source: Source, **about: Any) -> Source:
-    return replace(source, about=source.about | about)
+def _with(one: Source, **about: Any) -> Source:
+    return replace(one, about=one.about | about)
 
 
 def _text(file: str | Path) -> str:

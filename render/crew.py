@@ -23,6 +23,7 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from render.blender import death, last_words
 from viewmask.errors import ViewmaskError
 
 Job = TypeVar("Job")
@@ -30,7 +31,6 @@ Record = dict[str, Any]
 
 START_SECONDS = 300.0
 WATCH_SECONDS = 0.5  # between two looks at the clock and at memory
-KEPT_LOG = 2000  # characters of a dead worker's standard error
 PAGE = 4096
 PARENT_DEATH = 1  # Linux's prctl(PR_SET_PDEATHSIG)
 
@@ -167,8 +167,6 @@ class _Worker:
             self._process.join(5)
             if not self._ready:
                 raise ViewmaskError(f"a worker could not start: {self._last_line()}") from None
-            from render.blender import death
-
             return self._lost(f"the process that rendered it died ({death(self._process.exitcode)})")
         if not self._ready and seconds > START_SECONDS:
             raise ViewmaskError(f"a worker did not start within {START_SECONDS:.0f} s: {self._last_line()}")
@@ -194,7 +192,7 @@ class _Worker:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _lost(self, reason: str) -> Record:
-        return {"lost": reason, "stderr": self._said()[-KEPT_LOG:]}
+        return {"lost": reason, "stderr": last_words(self._said())}
 
     def _said(self) -> str:
         logs = sorted(self.scratch.rglob("log"))  # its own, and its Blender's
