@@ -27,7 +27,7 @@ def main() -> None:
         resize(views.images[options.view], options.tile) for views in pictures.read(pictures.find([options.views]))
     ]
     rows = -(-len(tiles) // options.columns)
-    sheet = Image.new("RGB", (options.columns * options.tile, rows * options.tile), "white")
+    sheet = Image.new("RGB", (options.columns * options.tile, rows * options.tile), "#c8ccd2")  # white things show, too
     for index, tile in enumerate(tiles):
         picture = Image.fromarray(tile, "RGBA")
         row, column = divmod(index, options.columns)
