@@ -80,7 +80,7 @@ def draw(folder: Path) -> None:
     CameraUtility.set_intrinsics_from_K_matrix(intrinsics, job["width"], job["height"], clip_start=0.01, clip_end=100)
     for pose in job["poses"]:
         CameraUtility.add_camera_pose(np.array(pose))
-    scene.cycles.use_denoising = job["denoise"]
+    scene.cycles.use_denoising = bpy.context.view_layer.cycles.use_denoising = job["denoise"]
     if job["denoise"]:
         scene.cycles.denoiser = "OPENIMAGEDENOISE"
     for frame, (left, top, right, bottom) in enumerate(job["windows"]):

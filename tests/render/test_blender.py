@@ -64,7 +64,7 @@ def test_a_texture_lies_as_in_ray_casting(make_glb, square_uv):
 @with_blender
 def test_the_lights_are_ray_casting_s():
     surface, camera = demo_objects()["car"].surface(), orbit(1, size=64, start=30)
-    for light, least in (("uniform", 34), ("studio", 34)):
+    for light, least in (("uniform", 32), ("studio", 32)):
         (ours,), (theirs,) = (engine.render(surface, camera, light, 2, seed=4) for engine in (raycast, blender))
         assert colour_psnr(ours, theirs) > least
 
@@ -136,8 +136,10 @@ def test_a_file_of_any_format_is_drawn_upright_and_in_its_colours(suffix, tmp_pa
     drawn = blender.render(surface, orbit(2, size=96, start=30))
     for ours, theirs in zip(true, drawn, strict=True):
         assert silhouette_iou(ours, theirs) >= 0.99
-        if suffix in ("glb", "obj", "fbx"):  # PLY and STL were given no colour
+        if suffix in ("glb", "fbx"):  # PLY and STL were given no colour, and an OBJ's is sRGB
             assert colour_psnr(ours, theirs) > 34
+        if suffix == "obj":
+            assert np.abs(theirs[theirs[..., 3] == 255] - np.array([200, 40, 40, 255])).max() <= 2
 
 
 @with_blender
