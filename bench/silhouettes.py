@@ -1,6 +1,6 @@
 """Render GSO-30's meshes with its cameras and compare with its true views: silhouette IoU, and colour under each light.
 
-python bench/silhouettes.py ../shared/data/gso [--views 16] [--samples 1]
+python bench/silhouettes.py ../shared/data/gso [--views 16] [--samples 1] [--engine raycast] [--lights uniform]
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from render import blender, raycast
 from render.light import LIGHTS
-from render.raycast import render
 from render.surface import Surface
 from viewmask.camera import Camera
 from viewmask.viewset import read_picture
@@ -24,10 +24,13 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--views", type=int, default=16, help="how many of the 16, evenly spaced")
     parser.add_argument("--samples", type=int, default=1)
+    parser.add_argument("--engine", choices=["raycast", "blender"], default="raycast")
+    parser.add_argument("--lights", nargs="+", choices=LIGHTS, default=LIGHTS)
     options = parser.parse_args()
+    render = raycast.render if options.engine == "raycast" else blender.render
     record = json.loads((options.data / "cameras.json").read_text())
     rows = []
-    print(f"{'object':16} {'texture':9} {'IoU':>6} {'worst':>6}  foreground PSNR (dB) " + " ".join(LIGHTS))
+    print(f"{'object':16} {'texture':9} {'IoU':>6} {'worst':>6}  foreground PSNR (dB) " + " ".join(options.lights))
     for name, about in record["objects"].items():
         if not about["in_gso30"] or not about["mesh"]:
             continue
@@ -36,7 +39,7 @@ def main() -> None:
         cameras = [Camera.on_sphere(view["azimuth"], view["elevation"]) for view in views]
         true = [read_picture(options.data / view["file"]) for view in views]
         figures = []
-        for light in LIGHTS:
+        for light in options.lights:
             # SyncDreamer turned some objects before rendering, lamp and all: `yaw` undoes it.
             lamp = about["yaw"] + 13.86 if light == "uniform" else None
             drawn = render(surface, cameras, light, options.samples, lamp=lamp)

@@ -1,7 +1,7 @@
 """Rendering by Blender's Cycles through BlenderProc, as `render.raycast` but path-traced: same arguments, same cameras.
 
 BlenderProc is GPL, so it runs in a child process (`blender_script.py`) and only files pass. One child serves every
-object that this process renders.
+object that this process renders: its start, seconds long, is paid once.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import atexit
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +29,8 @@ from viewmask.viewset import read_picture
 
 INSTALL = "in viewmask's source tree: pip install torch==2.13.0 '.[blender]'"
 RAYS = {"none": 4, "uniform": 32, "studio": 32}  # Cycles samples for each of `samples` x `samples`: light is noisy
+STUDIO_DISTANCE = 10.0  # of the studio's area lights: far enough that their light falls evenly
+KEPT_LOG = 2000  # characters of what Blender said, kept with a failure
 
 
 def available() -> bool:
@@ -48,11 +52,18 @@ def render(
     seed: int = 0,
     strength: float | None = None,
     lamp: float | None = None,
+    spp: int | None = None,
+    denoise: bool = False,
 ) -> list[NDArray[np.uint8]]:
     """Render a surface from every camera; arguments and result as for `render.raycast.render`.
 
+    Args:
+        spp: Cycles samples a pixel, in place of `samples` (whose default of 2 x 2 means 16 unlit, 128 lit).
+        denoise: clean the noise with Intel's Open Image Denoise.
+
     Raises:
-        ViewmaskError: the engine is absent or fails, an unknown light, or cameras of several kinds.
+        ViewmaskError: the engine is absent or fails (its last words are the error's note), an unknown light, or
+            cameras of several kinds.
     """
     lights.check(light)
     require()
@@ -61,11 +72,17 @@ def render(
         raise ViewmaskError("the blender engine needs cameras of one size and focal length: render them apart")
     level = STRENGTH[light] if strength is None else strength
     sky, lamps = _lights(light, level, seed, lamp)
+    windows = [surface.window(camera) for camera in cameras]
+    seen = [index for index, (left, top, right, bottom) in enumerate(windows) if left < right and top < bottom]
+    pictures = [np.zeros((camera.height, camera.width, 4), dtype=np.uint8) for camera in cameras]
+    if not seen:
+        return pictures
     job = {
         "light": light, "strength": level, "sky": sky, "lamps": lamps, "seed": seed,
-        "samples": RAYS[light] * samples**2, "textures": len(surface.textures),
+        "samples": spp or RAYS[light] * samples**2, "denoise": denoise, "textures": len(surface.textures),
         "width": first.width, "height": first.height, "intrinsics": first.intrinsics.tolist(),
-        "poses": [camera.camera_to_world.tolist() for camera in cameras],
+        "poses": [cameras[index].camera_to_world.tolist() for index in seen],
+        "windows": [windows[index] for index in seen],
     }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="viewmask-blender-") as name:
         folder = Path(name)
@@ -76,11 +93,43 @@ def render(
         }  # fmt: skip
         arrays |= {f"texture{index}": texture for index, texture in enumerate(surface.textures)}
         np.savez(folder / "surface.npz", **arrays)
-        _worker().draw(folder)
-        pictures = [read_picture(folder / f"rgb_{index:04d}.png").copy() for index in range(len(cameras))]
+        start().ask({"draw": name})
+        for frame, index in enumerate(seen):
+            pictures[index] = read_picture(folder / f"rgb_{frame:04d}.png").copy()
     for picture in pictures:
         picture[picture[..., 3] == 0] = 0
     return pictures
+
+
+def as_glb(source: bytes | Path, file_type: str) -> bytes:
+    """A mesh file of a format that Blender imports, as GLB.
+
+    Raises:
+        ViewmaskError: the engine is absent, or Blender cannot read the file.
+    """
+    require()
+    with tempfile.TemporaryDirectory(prefix="viewmask-blender-") as name:
+        file, target = Path(name) / f"mesh.{file_type}", Path(name) / "converted.glb"
+        if isinstance(source, bytes):
+            file.write_bytes(source)
+        else:
+            file = source.resolve()
+        start().ask({"convert": str(file), "to": str(target)})
+        return target.read_bytes()
+
+
+def start(threads: int | None = None) -> Blender:
+    """The child that serves this process, started at the first call.
+
+    Args:
+        threads: of Cycles; 0 for one a core, and $OMP_NUM_THREADS unless given. Holds from the start on.
+    """
+    global _running
+    if _running is None:
+        wanted = os.environ.get("OMP_NUM_THREADS", "")
+        _running = Blender((int(wanted) if wanted.isdecimal() else 0) if threads is None else threads)
+        atexit.register(_running.close)
+    return _running
 
 
 def _lights(light: Light, level: float, seed: int, azimuth: float | None) -> tuple[float, list[dict[str, Any]]]:
@@ -92,61 +141,95 @@ def _lights(light: Light, level: float, seed: int, azimuth: float | None) -> tup
         place = lamp_position(azimuth).tolist()
         return level, [{"kind": "POINT", "energy": watts, "shadow": True, "radius": 0.1, "position": place}]
     studio = Studio.of_seed(seed, azimuth)
-    angle = 2 * float(np.arctan(studio.softness))
-    key = {"energy": np.pi * level * studio.key_level, "shadow": True, "towards": studio.key.tolist(), "angle": angle}
-    fill = {"energy": np.pi * level * studio.fill_level, "shadow": False, "towards": studio.fill.tolist(), "angle": 0.0}
-    return level * studio.ambient_level, [{"kind": "SUN"} | key, {"kind": "SUN"} | fill]
+
+    def area(towards: NDArray[np.float32], share: float, shadow: bool) -> dict[str, Any]:
+        # A distant area light of power P lends a white surface that faces it the radiance P / (pi distance)^2.
+        watts = (np.pi * STUDIO_DISTANCE) ** 2 * level * share
+        place = (STUDIO_DISTANCE * towards).tolist()
+        radius = STUDIO_DISTANCE * studio.softness
+        return {"kind": "AREA", "energy": watts, "shadow": shadow, "radius": radius, "position": place}
+
+    key, fill = area(studio.key, studio.key_level, True), area(studio.fill, studio.fill_level, False)
+    return level * studio.ambient_level, [key, fill, area(studio.side, studio.side_level, False)]
 
 
-class _Worker:
+class Blender:
     """The child process and its two pipes; what Blender says besides goes to a log."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int = 0) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="viewmask-blender-")
         self.log = Path(self.folder.name) / "log"
         script = Path(__file__).with_name("blender_script.py")
-        with self.log.open("wb") as log:
+        # Linux counts the end of the thread that started a child as its parent's death.
+        parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, str(script), self.folder.name],
+                [sys.executable, str(script), self.folder.name, str(threads), str(parent)],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
             )  # fmt: skip
-        self.answer()
+        self._answer()
 
-    def draw(self, job: Path) -> None:
+    def ask(self, request: dict[str, str]) -> None:
+        """Have a request of `blender_script.py` done.
+
+        Raises:
+            ViewmaskError: it could not be done, or the child died; the next call starts another.
+        """
+        os.truncate(self.log, 0)
         stream: IO[str] | None = self.process.stdin
         assert stream is not None
         try:
-            stream.write(f"{job}\n")
+            stream.write(json.dumps(request) + "\n")
             stream.flush()
         except BrokenPipeError:
             pass  # the missing answer tells
-        self.answer()
+        self._answer()
 
-    def answer(self) -> None:
+    def _answer(self) -> None:
         assert self.process.stdout is not None
         line = self.process.stdout.readline().strip()
         if line in ("ready", "ok"):
             return
-        if not line:
-            last = self.log.read_text(errors="replace").strip().splitlines()[-1:]
-            self.close()
-            raise ViewmaskError(f"Blender ended without an answer: {' '.join(last) or 'no message'}")
-        raise ViewmaskError(f"Blender could not render the object: {line.removeprefix('failed ')}")
+        said = self.log.read_text(errors="replace").strip()
+        if line:
+            error = ViewmaskError(f"Blender could not do it: {line.removeprefix('failed ')}")
+        else:
+            code = self.close()
+            error = ViewmaskError(f"Blender died ({death(code)})")
+        error.add_note(last_words(said))
+        raise error
 
-    def close(self) -> None:
+    def close(self) -> int:
+        """End the child, and its exit code."""
         global _running
-        _running = None
-        self.process.kill()
-        self.process.wait()
+        if _running is self:
+            _running = None
+        try:
+            code = self.process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
         self.folder.cleanup()
+        return code
 
 
-_running: _Worker | None = None
+def last_words(log: str) -> str:
+    """The end of what a process said; Python's list of loaded modules after a crash is left out."""
+    lines = [line for line in log.strip().splitlines() if not line.startswith("Extension modules: ")]
+    return "\n".join(lines)[-KEPT_LOG:]
 
 
-def _worker() -> _Worker:
-    global _running
-    if _running is None:
-        _running = _Worker()
-        atexit.register(_running.close)
-    return _running
+def death(code: int | None) -> str:
+    """An exit code in words: a signal by its name."""
+    import signal
+
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return name + (": killed from outside, perhaps for want of memory" if name == "SIGKILL" else "")
+
+
+_running: Blender | None = None

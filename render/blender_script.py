@@ -1,14 +1,31 @@
 """A stand-alone program, run by `render.blender` as a child process: draws jobs with BlenderProc on the `bpy` wheel.
 
 BlenderProc is GPL: nothing of viewmask is imported here, this file is never imported, and jobs and pictures pass as
-files. It reads folder names from standard input, one a line; each folder holds `job.json` and `surface.npz` and gets
-`rgb_0000.png` ...; then it answers with one line: "ok", or "failed" and the reason.
+files. It reads lines of JSON from standard input and answers each with one line: "ok", or "failed" and the reason.
+
+    {"draw": DIR}               DIR holds `job.json` and `surface.npz` and gets `rgb_0000.png` ...
+    {"convert": FILE, "to": GLB}  any mesh file that Blender imports, to GLB
+
+    python blender_script.py TEMPORARY-DIR THREADS PARENT
+
+THREADS 0 means all. If PARENT is the number of the process that started it, it dies with that process.
 """
 
+import ctypes
+import faulthandler
 import json
 import os
+import signal
 import sys
 from pathlib import Path
+
+PARENT_DEATH = 1  # Linux's prctl(PR_SET_PDEATHSIG)
+
+if sys.platform == "linux" and int(sys.argv[3]):
+    ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[3]):
+        os._exit(1)
+faulthandler.enable()  # before bpy: its own handler would write crash reports into the temporary folder
 
 # BlenderProc wants to be started by its own launcher, which downloads Blender; this says that it has been.
 os.environ["OUTSIDE_OF_THE_INTERNAL_BLENDER_PYTHON_ENVIRONMENT_BUT_IN_RUN_SCRIPT"] = "1"
@@ -24,28 +41,30 @@ from blenderproc.python.renderer import RendererUtility  # noqa: E402
 from blenderproc.python.utility.GlobalStorage import GlobalStorage  # noqa: E402
 from blenderproc.python.utility.Initializer import _Initializer, clean_up  # noqa: E402
 from blenderproc.python.utility.SetupUtility import SetupUtility  # noqa: E402
+from mathutils import Matrix  # noqa: E402
 
 
-def start(temporary: str) -> None:
+def start(temporary: str, threads: int) -> None:
     """What `blenderproc.init()` does, less what fails on the pip wheel (its language files are absent)."""
     SetupUtility.setup_utility_paths(temporary)
     clean_up(clean_up_camera=True)
     bpy.context.scene.render.engine = "CYCLES"
     _Initializer.set_default_parameters()
     GlobalStorage.add("bproc_init_complete", True)
-    RendererUtility.set_render_devices(use_only_cpu=True)
-    RendererUtility.set_cpu_threads(int(os.environ.get("OMP_NUM_THREADS", "0")))
+    RendererUtility.set_render_devices()  # a GPU where there is one
+    RendererUtility.set_cpu_threads(threads)
     RendererUtility.set_denoiser(None)
     RendererUtility.set_noise_threshold(0)
+    render = bpy.context.scene.render
+    render.use_persistent_data = True  # between the views of an object
+    render.use_border, render.use_crop_to_border = True, False
+    render.image_settings.compression = 0
 
 
 def draw(folder: Path) -> None:
     """Render one job into its folder."""
     job = json.loads((folder / "job.json").read_text())
-    GlobalStorage.set("output", [])  # BlenderProc refuses a second folder otherwise
-    clean_up(clean_up_camera=True)
-    for image in list(bpy.data.images):
-        bpy.data.images.remove(image)
+    empty()
     with np.load(folder / "surface.npz") as arrays:
         place_surface({name: arrays[name] for name in arrays.files}, job)
     place_lights(job)
@@ -61,7 +80,43 @@ def draw(folder: Path) -> None:
     CameraUtility.set_intrinsics_from_K_matrix(intrinsics, job["width"], job["height"], clip_start=0.01, clip_end=100)
     for pose in job["poses"]:
         CameraUtility.add_camera_pose(np.array(pose))
-    RendererUtility.render(output_dir=str(folder), return_data=False)
+    scene.cycles.use_denoising = bpy.context.view_layer.cycles.use_denoising = job["denoise"]
+    if job["denoise"]:
+        scene.cycles.denoiser = "OPENIMAGEDENOISE"
+    for frame, (left, top, right, bottom) in enumerate(job["windows"]):
+        # Empty pixels cost as much as full ones: only the object's part of each picture is traced.
+        scene.render.border_min_x, scene.render.border_max_x = left / job["width"], right / job["width"]
+        scene.render.border_min_y = 1 - bottom / job["height"]
+        scene.render.border_max_y = 1 - top / job["height"]
+        scene.frame_start, scene.frame_end = frame, frame + 1
+        RendererUtility.render(output_dir=str(folder), return_data=False, verbose=True)
+
+
+def empty() -> None:
+    """Leave nothing of the object before: neither its data nor the scene that Cycles keeps between views."""
+    scene = bpy.context.scene
+    scene.render.use_persistent_data = False
+    GlobalStorage.set("output", [])  # BlenderProc refuses a second folder otherwise
+    clean_up(clean_up_camera=True)
+    bpy.data.orphans_purge(do_local_ids=True, do_linked_ids=True, do_recursive=True)
+    for image in list(bpy.data.images):
+        bpy.data.images.remove(image)
+    scene.render.use_persistent_data = True
+
+
+def convert(source: str, target: str) -> None:
+    """Import a mesh file by its suffix and write it as GLB (or, for tests, FBX), everything in place and +Y up."""
+    empty()
+    importers = {
+        ".fbx": bpy.ops.import_scene.fbx, ".glb": bpy.ops.import_scene.gltf, ".gltf": bpy.ops.import_scene.gltf,
+        ".obj": bpy.ops.wm.obj_import, ".ply": bpy.ops.wm.ply_import, ".stl": bpy.ops.wm.stl_import,
+    }  # fmt: skip
+    importers[Path(source).suffix.lower()](filepath=source)
+    if target.endswith(".fbx"):
+        bpy.ops.export_scene.fbx(filepath=target)
+    else:
+        bpy.ops.export_scene.gltf(filepath=target, export_format="GLB", export_apply=True, export_animations=False)
+    empty()
 
 
 def place_surface(arrays: dict, job: dict) -> None:
@@ -115,6 +170,7 @@ def material(name: str, image: bpy.types.Image | None, job: dict) -> bpy.types.M
     links.new(socket, shader.inputs["Color"])
     if job["light"] == "none":
         shader.inputs["Strength"].default_value = job["strength"]
+        result.cycles.emission_sampling = "NONE"  # it lights nothing else
     links.new(shader.outputs[0], nodes.new("ShaderNodeOutputMaterial").inputs["Surface"])
     return result
 
@@ -126,27 +182,29 @@ def place_lights(job: dict) -> None:
         light = bpy.data.lights.new("lamp", lamp["kind"])
         light.energy = lamp["energy"]
         light.use_shadow = lamp["shadow"]
-        if lamp["kind"] == "SUN":
-            light.angle = lamp["angle"]
+        if lamp["kind"] == "AREA":
+            light.shape, light.size = "DISK", 2 * lamp["radius"]
         else:
             light.shadow_soft_size = lamp["radius"]
         stand = bpy.data.objects.new("lamp", light)
         bpy.context.collection.objects.link(stand)
-        if lamp["kind"] == "SUN":
-            pose = np.eye(4)
-            pose[:3, :3] = CameraUtility.rotation_from_forward_vec(-np.array(lamp["towards"]))
-            stand.matrix_world = pose.tolist()
-        else:
-            stand.location = lamp["position"]
+        pose = np.eye(4)
+        pose[:3, :3] = CameraUtility.rotation_from_forward_vec(-np.array(lamp["position"]))
+        pose[:3, 3] = lamp["position"]
+        stand.matrix_world = Matrix(pose)
 
 
 def main() -> None:
     """Answer jobs until standard input ends."""
-    start(sys.argv[1])
+    start(sys.argv[1], int(sys.argv[2]))
     answers.write("ready\n")
     for line in sys.stdin:
         try:
-            draw(Path(line.rstrip("\n")))
+            request = json.loads(line)
+            if "draw" in request:
+                draw(Path(request["draw"]))
+            else:
+                convert(request["convert"], request["to"])
             answers.write("ok\n")
         except Exception as error:
             answers.write("failed " + " ".join(f"{type(error).__name__}: {error}".split()) + "\n")

@@ -30,17 +30,21 @@ FILMIC = np.array([0.0, 0.039, 0.067, 0.108, 0.169, 0.255, 0.366, 0.497, 0.631, 
 
 @dataclass(frozen=True)
 class Studio:
-    """A soft key light, a fill without shadow and ambient light; levels are what a white surface gives back.
+    """Three area lights and a little ambient light; levels are what a white surface gives back.
 
     Attributes:
-        key, fill: unit vectors towards the lights, float32 [3].
-        softness: half-width of the key light, as the tangent of an angle.
+        key: unit vector towards the key light, which alone casts a (soft) shadow, float32 [3].
+        fill: towards the fill, on the far side of the key.
+        side: towards the third light, between the two.
+        softness: radius of every light over its distance.
     """
 
     key: NDArray[np.float32]
     key_level: float
     fill: NDArray[np.float32]
     fill_level: float
+    side: NDArray[np.float32]
+    side_level: float
     ambient_level: float
     softness: float = 0.25
 
@@ -52,7 +56,9 @@ class Studio:
         turn = drawn if azimuth is None else azimuth
         share = random.uniform(0.45, 0.7)
         fill = _direction(turn + 180 - random.uniform(-50, 50), 20)
-        return cls(_direction(turn, elevation), 1.15 * share, fill, 0.25 * (1 - share), 0.8 * (1 - share))
+        side = _direction(turn + random.choice([-1, 1]) * random.uniform(70, 110), random.uniform(30, 60))
+        rest = 1 - share
+        return cls(_direction(turn, elevation), 1.15 * share, fill, 0.25 * rest, side, 0.3 * rest, 0.6 * rest)
 
 
 def check(light: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -55,7 +56,8 @@ class Manifest:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # a full disk: `append` has told
+            self._file.close()
 
     def __enter__(self) -> Manifest:
         return self

@@ -37,7 +37,8 @@ def render(
     Args:
         light: "none" gives the base colour. "uniform" is the light of SyncDreamer's renderings: a uniform grey
             world with ambient occlusion, and the lamp of Blender's start scene, seen through "Filmic".
-            "studio" is a soft key light, a fill and ambient light, placed by `seed`.
+            "studio" is three area lights (a key with a soft shadow, a fill, a side light) and a little ambient
+            light, placed by `seed`.
         samples: `samples` x `samples` rays a pixel.
         strength: of all lights, linear: 1, 0.5 and 1 unless given.
         lamp: azimuth in degrees of the lamp ("uniform", 13.9 unless given) or of the key light ("studio").
@@ -69,7 +70,7 @@ def _picture(
     lamp: float | None,
 ) -> NDArray[np.uint8]:
     picture = np.zeros((camera.height, camera.width, 4), dtype=np.uint8)
-    left, top, right, bottom = _bounds(surface, camera)
+    left, top, right, bottom = surface.window(camera)
     if left >= right or top >= bottom:
         return picture
     window = replace(
@@ -111,18 +112,6 @@ def _picture(
     result[hit == 0] = 0
     picture[top:bottom, left:right] = result.reshape(window.height, window.width, 4)
     return picture
-
-
-def _bounds(surface: Surface, camera: Camera) -> tuple[int, int, int, int]:
-    """The part of the picture that the surface's box covers: left, top, right, bottom in pixels."""
-    low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
-    corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
-    pixels, depth = camera.project(corners.astype(np.float64))
-    if depth.min() <= 1e-6:  # the camera stands inside or beside the box
-        return 0, 0, camera.width, camera.height
-    left, top = np.floor(pixels.min(axis=0) - 1).astype(int)
-    right, bottom = np.ceil(pixels.max(axis=0) + 1).astype(int)
-    return max(left, 0), max(top, 0), min(right, camera.width), min(bottom, camera.height)
 
 
 # -- light ----------------------------------------------------------------------------------------
@@ -184,7 +173,7 @@ def _studio(
     grid: tuple[int, int],
     studio: Studio,
 ) -> Floats:
-    """Light of the key, with its soft shadow, and of the fill on each point, [n]."""
+    """Light of the key, with its soft shadow, of the fill and of the side light on each point, [n]."""
     place, flat, smooth = at
     tangent, bitangent = _frame(studio.key[None])
     tile = _tile(pixel, grid)
@@ -198,6 +187,7 @@ def _studio(
     shadow = _joined(shadow, flat, pixel, grid)
     light = studio.key_level * np.maximum(0, smooth @ studio.key) * (1 - shadow)
     light += studio.fill_level * np.maximum(0, smooth @ studio.fill)
+    light += studio.side_level * np.maximum(0, smooth @ studio.side)
     return light
 
 

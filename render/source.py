@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from render.surface import Surface
 from viewmask.errors import ViewmaskError
 
 INDEX = "index.jsonl"
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".3mf", ".dae")
+BLENDER_SUFFIXES = (".fbx",)  # what only Blender reads
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".3mf", ".dae", *BLENDER_SUFFIXES)
 KEPT = ("captions", "category", "source", "license", "author", "split", "base", "style")
 
 
@@ -28,12 +33,16 @@ class Source:
         path: the mesh file, or the zip that holds it.
         member: the file inside the zip, or "".
         about: captions, source, license, split, base ... as far as known.
+        turn: degrees about the vertical that bring its front to azimuth 0; for collections with a front of their own.
+        uid: in Objaverse: downloaded when it is read, unless `path` is there.
     """
 
     id: str
     path: Path
     member: str = ""
     about: dict[str, Any] = field(default_factory=dict, compare=False)
+    turn: float = 0.0
+    uid: str = ""
 
     @property
     def file_type(self) -> str:
@@ -44,8 +53,12 @@ class Source:
         """The mesh's bytes when it lies in a zip, else its path.
 
         Raises:
-            ViewmaskError: the zip or its member is missing or damaged.
+            ViewmaskError: the zip or its member is missing or damaged, or the download fails.
         """
+        if self.uid and not self.path.is_file():
+            from render.catalogue import download
+
+            download(self.uid)
         if not self.member:
             return self.path
         try:
@@ -53,11 +66,31 @@ class Source:
         except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
             raise ViewmaskError(f"cannot read {self.member} in {self.path}: {error}") from error
 
+    def surface(self, up: str = "y") -> Surface:
+        """The object in the world, normalised; `up` as for `Surface.load`.
 
-def find(paths: str | Path | Sequence[str | Path], split: str | None = None) -> list[Source]:
-    """The objects that `paths` name: mesh files, `index.jsonl` files, or folders that hold either.
+        Raises:
+            ViewmaskError: it cannot be read, or only Blender could and is absent.
+        """
+        mesh, file_type = self.read(), self.file_type
+        if f".{file_type}" in BLENDER_SUFFIXES:
+            from render.blender import as_glb
+
+            mesh, file_type = as_glb(mesh, file_type), "glb"
+        surface = Surface.load(mesh, up=up, file_type=file_type)
+        if self.turn:
+            angle = np.radians(self.turn)
+            turned = np.eye(4)
+            turned[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+            surface = surface.transformed(turned).normalised()
+        return surface
+
+
+def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = None) -> list[Source]:
+    """The objects that `paths` name: mesh files, `index.jsonl` files, folders that hold either, or glob patterns.
 
     Args:
+        paths: a `Source` among them stands for itself.
         split: keep only objects that an index puts into this split.
 
     Raises:
@@ -65,8 +98,10 @@ def find(paths: str | Path | Sequence[str | Path], split: str | None = None) -> 
     """
     files: list[Path] = []
     found: list[Source] = []
-    for path in [paths] if isinstance(paths, str | Path) else paths:
-        path = Path(path)
+    for path in _unfolded([paths] if isinstance(paths, str | Path) else paths):
+        if isinstance(path, Source):
+            found.append(path)
+            continue
         if path.is_dir() and (path / INDEX).is_file():
             path = path / INDEX
         if path.suffix == ".jsonl":
@@ -88,6 +123,18 @@ def find(paths: str | Path | Sequence[str | Path], split: str | None = None) -> 
     if twice:
         raise ViewmaskError(f"two objects are called {twice[0]}: rename one, or render them into separate folders")
     return [source for source in found if split is None or source.about.get("split") == split]
+
+
+def _unfolded(paths: Sequence[str | Path | Source]) -> Iterator[Path | Source]:
+    """The paths, each glob pattern by what it matches."""
+    for path in paths:
+        if isinstance(path, Source) or Path(path).exists() or not glob.has_magic(str(path)):
+            yield path if isinstance(path, Source) else Path(path)
+            continue
+        matches = sorted(glob.glob(str(path), recursive=True))
+        if not matches:
+            raise ViewmaskError(f"nothing matches {path}")
+        yield from map(Path, matches)
 
 
 def _indexed(path: Path) -> list[Source]:

@@ -22,6 +22,8 @@ from viewmask.errors import ViewmaskError
 if TYPE_CHECKING:
     import trimesh
 
+    from viewmask.camera import Camera
+
 Floats = NDArray[np.float32]
 
 # A column-permutation that is also a rotation: the file's front +Z goes to +X, its up +Y to +Z.
@@ -167,6 +169,17 @@ class Surface:
         matrix = np.diag([1 / longest, 1 / longest, 1 / longest, 1])
         matrix[:3, 3] = -(low + high) / 2 / longest
         return self.transformed(matrix)
+
+    def window(self, camera: Camera) -> tuple[int, int, int, int]:
+        """The part of a camera's picture that the surface's box covers: left, top, right, bottom in pixels."""
+        low, high = self.vertices.min(axis=0), self.vertices.max(axis=0)
+        corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
+        pixels, depth = camera.project(corners.astype(np.float64))
+        if depth.min() <= 1e-6:  # the camera stands inside or beside the box
+            return 0, 0, camera.width, camera.height
+        left, top = np.floor(pixels.min(axis=0) - 1).astype(int).tolist()
+        right, bottom = np.ceil(pixels.max(axis=0) + 1).astype(int).tolist()
+        return max(left, 0), max(top, 0), min(right, camera.width), min(bottom, camera.height)
 
     # -- looking up -----------------------------------------------------------------------------
 

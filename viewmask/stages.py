@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -57,7 +58,7 @@ SCHEDULES = {
 
 def train(
     stage: str,
-    data: list[Path],
+    data: Sequence[str | Path],
     out: Path,
     preset: str = "nano",
     time_limit: float | None = None,
@@ -67,7 +68,7 @@ def train(
     tokenizer: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Train the tokenizer (`data`: folders of view sets) or a stage of the model (`data`: token files).
+    """Train the tokenizer (`data`: folders of view sets, or shards) or a stage of the model (`data`: token files).
 
     Args:
         stage: one of STAGES.
@@ -103,7 +104,7 @@ def train(
         schedule = SCHEDULES[preset, stage]
         codes = checkpoint.load(tokenizer or WEIGHTS / TOKENIZER, Tokenizer, TokenizerConfig)[0]
         name = fingerprint(codes.encoder)
-        rows = tokens.read(data, name, "train")
+        rows = tokens.read([Path(file) for file in data], name, "train")
         mixture = MIXTURES[stage]
         architecture = replace(TRANSFORMERS[preset], words=text.size(), grid=codes.config.grid, bits=codes.config.bits)
         task = Denoising(architecture, rows, mixture, device)

@@ -7,7 +7,7 @@ file's metadata holds the grid and the hash of the encoder, so that tokens of an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Tokens:
 
 
 def tokenize(
-    folders: list[Path],
+    folders: Sequence[str | Path],
     out: Path,
     tokenizer: Tokenizer,
     augment: int = 0,
@@ -69,7 +69,7 @@ def tokenize(
     """Encode all view sets below `folders` into one Parquet file.
 
     Args:
-        folders: folders of view sets.
+        folders: folders of view sets, or shards; see `pictures.find`.
         out: the Parquet file.
         tokenizer: in evaluation mode.
         augment: further variants of each object of the train split: mirrored (the orbit reversed), and
@@ -82,7 +82,8 @@ def tokenize(
     """
     found = pictures.find(folders)
     rows: list[dict[str, Any]] = []
-    for index, (folder, views) in enumerate(zip(found, pictures.read(found), strict=True)):
+    objects = ((begun, views) for begun, place in enumerate(found, start=1) for views in pictures.read([place]))
+    for index, (begun, views) in enumerate(objects):
         random = np.random.default_rng([seed, index])
         variants = [views] if views.extra.get("split") != "train" else [views, *_variants(views, augment, random)]
         images = np.stack([resize(image, tokenizer.config.size) for variant in variants for image in variant.images])
@@ -91,7 +92,7 @@ def tokenize(
         for variant, part in zip(variants, np.split(codes, len(variants)), strict=True):
             rows.append(
                 {
-                    "id": folder.name,
+                    "id": str(views.extra["id"]),
                     "split": str(views.extra.get("split", "train")),
                     "variant": str(variant.extra.get("variant", "")),
                     "captions": list(variant.extra.get("captions") or [c for c in [variant.caption] if c]),
@@ -100,7 +101,7 @@ def tokenize(
                 }
             )
         if progress:
-            progress(index + 1, len(found))
+            progress(index + 1, (index + 1) * len(found) // begun)  # how much a shard holds is seen at its end
     about = {"tokenizer": fingerprint(tokenizer.encoder), "grid": tokenizer.config.grid}
     table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({META: json.dumps(about).encode()}))
     return atomic.write_with(out, lambda temporary: pq.write_table(table, temporary, compression="zstd"))

@@ -6,6 +6,7 @@ On disk: `000.png`, `001.png` ... (RGBA, straight alpha) and `transforms.json` i
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,13 +103,22 @@ class ViewSet:
             raise ViewmaskError(f"no view set in {path.parent}: {TRANSFORMS} is missing") from error
         except (OSError, ValueError) as error:
             raise ViewmaskError(f"cannot read {path}: {error}") from error
+        return cls.of_record(record, lambda name: read_picture(_picture_path(path.parent, name)), str(path))
+
+    @classmethod
+    def of_record(cls, record: Any, picture: Callable[[str], Picture], path: str = TRANSFORMS) -> ViewSet:
+        """The view set of a parsed transforms.json; `picture` reads the file that a frame names.
+
+        Raises:
+            ViewmaskError: a frame is incomplete, or there are none.
+        """
         frames = record.get("frames") if isinstance(record, dict) else None
         if not isinstance(frames, list) or not frames:
             raise ViewmaskError(f"{path} lists no frames")
         images, cameras = [], []
         for index, frame in enumerate(frames):
             try:
-                image = read_picture(_picture_path(path.parent, str(frame["file_path"])))
+                image = picture(str(frame["file_path"]))
                 cameras.append(_camera(record | frame, image))
             except (KeyError, TypeError, ValueError) as error:
                 raise ViewmaskError(f"{path}: frame {index} is incomplete ({error!r})") from error

@@ -13,7 +13,8 @@ from viewmask_cli.progress import progress
 
 def tokenize(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="View sets, or folders of them as render writes.")
+        list[str],
+        typer.Argument(metavar="VIEWS...", help="Folders of view sets as render writes; shards, also by URL."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")] = Path("tokens.parquet"),
     tokenizer: Annotated[
@@ -37,10 +38,17 @@ def tokenize(
     from viewmask.tokenizer import Tokenizer, TokenizerConfig
     from viewmask.tokens import tokenize as write_tokens
 
-    objects = len(pictures.find(folders))
+    pictures.find(folders)  # refused before the model is loaded
+    objects = 0
     model = checkpoint.load(tokenizer or WEIGHTS / TOKENIZER, Tokenizer, TokenizerConfig)[0]
     with progress("tokenizing", "objects") as report:
-        write_tokens(folders, out, model, augment, seed, report)
+
+        def count(done: int, total: int) -> None:
+            nonlocal objects
+            objects = done
+            report(done, total)
+
+        write_tokens(folders, out, model, augment, seed, count)
     output.remember([out])
     record = {"file": str(out), "objects": objects, "tokenizer": checkpoint.fingerprint(model.encoder)}
     output.say(as_json, record, [out])

@@ -19,9 +19,9 @@ Preset = Literal["nano", "small"]
 def train(
     stage: Annotated[Stage, typer.Argument(help="tokenizer learns from views, the others from tokens.")],
     data: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
-            "--data", "-d", help="Folder of views, or tokens.parquet; may be given again.", show_default=False
+            "--data", "-d", help="Views (folder, shards, URL) or tokens.parquet; repeatable.", show_default=False
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder.", show_default="runs/STAGE")] = None,

@@ -1,0 +1,267 @@
+"""A crew: worker processes that live across objects and are watched from outside.
+
+Each holds one job at a time. One that crashes, hangs or grows too large is killed with all its children and costs the
+job that it held, nothing else; one that has grown or served long is replaced between two jobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from render.blender import death, last_words
+from viewmask.errors import ViewmaskError
+
+Job = TypeVar("Job")
+Record = dict[str, Any]
+
+START_SECONDS = 300.0
+WATCH_SECONDS = 0.5  # between two looks at the clock and at memory
+PAGE = 4096
+PARENT_DEATH = 1  # Linux's prctl(PR_SET_PDEATHSIG)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a worker may take.
+
+    Attributes:
+        seconds: for one job.
+        jobs: before it is replaced.
+        mebibytes: with its children; at half of it the worker is replaced after its job, at all of it the job fails.
+            Watched on Linux alone.
+    """
+
+    seconds: float = 600.0
+    jobs: int = 500
+    mebibytes: int = 8192
+
+    def __post_init__(self) -> None:
+        if not self.seconds > 0 or self.jobs < 1 or self.mebibytes < 1:
+            raise ViewmaskError("a worker's limits (seconds, objects, MiB) must be positive")
+
+
+class Crew(Generic[Job]):
+    """Workers that run `work(job)`.
+
+    Args:
+        work: picklable; returns a job's record, or raises ViewmaskError where no further job makes sense.
+        prepare: called once in every new worker.
+        environment: variables set in the workers.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Job], Record],
+        prepare: Callable[[], object],
+        workers: int,
+        limits: Limits,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self._setting = (work, prepare, environment or {})
+        self._limits = limits
+        self._workers: list[_Worker] = []
+        self._size = workers
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Record]]:
+        """Every job with its record, as they come; a job whose worker was lost has `lost` (why) and `stderr`.
+
+        Raises:
+            ViewmaskError: raised by `work`, or a worker cannot start.
+        """
+        waiting = deque(jobs)
+        while len(self._workers) < min(self._size, len(waiting)):
+            self._workers.append(_Worker(*self._setting))
+        while waiting or any(worker.busy for worker in self._workers):
+            for index, worker in enumerate(self._workers):
+                if waiting and not worker.busy:
+                    if worker.worn(self._limits):
+                        worker.end()
+                        worker = self._workers[index] = _Worker(*self._setting)
+                    worker.begin(waiting.popleft())
+            pipes = [worker.pipe for worker in self._workers if worker.busy]
+            connection.wait(pipes, timeout=WATCH_SECONDS)
+            for index, worker in enumerate(self._workers):
+                if worker.busy and (record := worker.look(self._limits)) is not None:
+                    job, worker.job = worker.job, None
+                    if "lost" in record:
+                        worker.end()
+                        self._workers[index] = _Worker(*self._setting)
+                    yield job, record
+
+    def __enter__(self) -> Crew[Job]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all workers at once, whatever they hold."""
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+
+class _Worker:
+    """One process, its pipe and the folder for its scratch files."""
+
+    def __init__(self, work: Callable[[Any], Record], prepare: Callable[[], object], variables: dict[str, str]) -> None:
+        self.scratch = Path(tempfile.mkdtemp(prefix="viewmask-worker-"))
+        self.job: Any = None
+        self._served, self._ready = 0, False
+        self._since = time.monotonic()
+        self.pipe, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("spawn")
+        arguments = (theirs, self.scratch, os.getpid(), work, prepare)
+        self._process = context.Process(target=_serve, args=arguments, daemon=True)
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ |= variables
+        try:
+            self._process.start()
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    os.environ.pop(name, None)
+                else:
+                    os.environ[name] = value
+        theirs.close()
+
+    @property
+    def busy(self) -> bool:
+        return self.job is not None
+
+    def begin(self, job: Any) -> None:
+        self.job, self._since = job, time.monotonic()
+        self._served += 1
+        with contextlib.suppress(OSError):  # it is dead: the next look tells
+            self.pipe.send(job)
+
+    def look(self, limits: Limits) -> Record | None:
+        """The record of the job at hand if there is one by now; the worker is dead or has to be where it is `lost`."""
+        seconds = time.monotonic() - self._since
+        try:
+            if self.pipe.poll():
+                answer = self.pipe.recv()
+                if answer == "ready":
+                    self._ready, self._since = True, time.monotonic()
+                    return None
+                if isinstance(answer, str):
+                    raise ViewmaskError(answer)
+                record: Record = answer
+                return record
+        except (EOFError, OSError):
+            self._process.join(5)
+            if not self._ready:
+                raise ViewmaskError(f"a worker could not start: {self._last_line()}") from None
+            return self._lost(f"the process that rendered it died ({death(self._process.exitcode)})")
+        if not self._ready and seconds > START_SECONDS:
+            raise ViewmaskError(f"a worker did not start within {START_SECONDS:.0f} s: {self._last_line()}")
+        if self._ready and seconds > limits.seconds:
+            return self._lost(f"took longer than {limits.seconds:g} s")
+        if (taken := self._mebibytes()) > limits.mebibytes:
+            return self._lost(f"took {taken} MiB of memory, more than {limits.mebibytes}")
+        return None
+
+    def worn(self, limits: Limits) -> bool:
+        """Whether it should be replaced before its next job."""
+        return self._served >= limits.jobs or 2 * self._mebibytes() > limits.mebibytes
+
+    def end(self) -> None:
+        """Kill it with its children, and remove what they left."""
+        if self._process.pid is not None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                self._process.kill()
+        self._process.join()
+        self.pipe.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _lost(self, reason: str) -> Record:
+        return {"lost": reason, "stderr": last_words(self._said())}
+
+    def _said(self) -> str:
+        logs = sorted(self.scratch.rglob("log"))  # its own, and its Blender's
+        return "\n".join(text for log in logs if (text := log.read_text(errors="replace").strip()))
+
+    def _last_line(self) -> str:
+        return next(iter(self._said().splitlines()[-1:]), "no message")
+
+    def _mebibytes(self) -> int:
+        """Memory in use by the process and its children; 0 where that cannot be told."""
+        if sys.platform != "linux" or self._process.pid is None:
+            return 0
+        return sum(map(_resident, [self._process.pid, *_children(self._process.pid)])) * PAGE // 2**20
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (OSError, ValueError):
+        return []
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _serve(
+    pipe: connection.Connection,
+    scratch: Path,
+    parent: int,
+    work: Callable[[Any], Record],
+    prepare: Callable[[], object],
+) -> None:
+    """A worker's life: a job in, its record out, until the pipe closes."""
+    die_with(parent)
+    os.setpgid(0, 0)  # one group with its children, and out of reach of the terminal's Ctrl-C
+    log = (scratch / "log").open("ab")
+    os.dup2(log.fileno(), 2)
+    os.dup2(2, 1)  # libraries that chat on standard output would spoil the parent's
+    faulthandler.enable()
+    tempfile.tempdir = str(scratch)
+    try:
+        prepare()
+        pipe.send("ready")
+        while True:
+            job = pipe.recv()
+            os.truncate(log.name, 0)
+            try:
+                record = work(job)
+            except ViewmaskError as error:
+                pipe.send(str(error))
+            else:
+                pipe.send(record)
+    except EOFError:
+        os._exit(0)
+    except BaseException:  # its last words; the parent reads them
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def die_with(parent: int) -> None:
+    """End this process together with its parent, on Linux; elsewhere the closed pipe ends it after its job."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)

@@ -1,0 +1,55 @@
+"""Passes: what a surface's geometry looks like from a camera, beside its colours.
+
+Both engines draw the same triangles from the same cameras, so both get these passes from ray casting: one ray through
+each pixel's centre, no smoothing, the same arrays whatever drew the colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+from numpy.typing import NDArray
+
+from render.surface import Surface, interpolate
+from viewmask.camera import Camera
+
+Pass = Literal["depth", "normal"]
+PASSES: tuple[Pass, ...] = ("depth", "normal")
+FILE = "passes.npz"
+UNITS: dict[str, str] = {
+    "depth": "float32 [views, height, width]: distance along the viewing axis, the object's longest side being 1; "
+    "0 where nothing is seen",
+    "normal": "float16 [views, height, width, 3]: unit shading normal in the world (+Z up), towards the viewer; "
+    "0 where nothing is seen",
+}
+
+
+def render(surface: Surface, cameras: list[Camera], wanted: Sequence[Pass] = PASSES) -> dict[str, NDArray[Any]]:
+    """The wanted passes from every camera (all of one size), stacked; shapes and units are in `UNITS`."""
+    scene = EmbreeScene()
+    TriangleMesh(scene, surface.vertices, surface.faces)
+    views = [_view(scene, surface, camera) for camera in cameras]
+    stacked: dict[str, NDArray[Any]] = {
+        name: np.stack([view[index] for view in views]) for index, name in enumerate(PASSES)
+    }
+    return {name: stacked[name] for name in wanted}
+
+
+def _view(scene: EmbreeScene, surface: Surface, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
+    origins, directions = (part.reshape(-1, 3).astype(np.float32) for part in camera.rays(1))
+    hits = scene.run(origins, directions, output=1)
+    ray = np.flatnonzero(hits["primID"] >= 0)
+    face, u, v = hits["primID"][ray], hits["u"][ray], hits["v"][ray]
+    depth = np.zeros(len(directions), dtype=np.float32)
+    along = -camera.camera_to_world[:3, 2].astype(np.float32)  # OpenGL: the camera looks down its -Z
+    depth[ray] = hits["tfar"][ray] * (directions[ray] @ along)
+    normals = np.zeros((len(directions), 3), dtype=np.float16)
+    smooth = interpolate(surface.corner_normals, face, u, v)
+    smooth /= np.maximum(np.linalg.norm(smooth, axis=-1, keepdims=True), 1e-9)
+    flat = surface.face_normals[face]
+    normals[ray] = smooth * -np.sign((flat * directions[ray]).sum(-1, keepdims=True))
+    return depth.reshape(camera.height, camera.width), normals.reshape(camera.height, camera.width, 3)

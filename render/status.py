@@ -1,0 +1,77 @@
+"""Where a run stands, read from its folder alone: it may be running, finished or killed, here or on a shared disk."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from render.orbit import MANIFEST, RUN, held
+from viewmask.errors import ViewmaskError
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run's state.
+
+    Attributes:
+        objects: in all, as the newest run counted them.
+        done: rendered.
+        failed: number by reason; names and figures in a reason are "…".
+        left: neither done nor failed.
+        running: whether a process holds the folder.
+        rate: objects an hour of the newest run, failed ones included; 0 before the first.
+        seconds_left: None where the rate is 0.
+        bytes: of the rendered objects on disk.
+    """
+
+    objects: int
+    done: int
+    failed: dict[str, int]
+    left: int
+    running: bool
+    rate: float
+    seconds_left: float | None
+    bytes: int
+
+    @classmethod
+    def read(cls, out: str | Path) -> Status:
+        """The state of the run in `out`.
+
+        Raises:
+            ViewmaskError: no run was ever begun there.
+        """
+        out = Path(out)
+        try:
+            run = json.loads((out / RUN).read_text())
+            with (out / MANIFEST).open("rb") as file:
+                lines = file.read().splitlines()
+                running = not held(file.fileno())
+        except (OSError, ValueError) as error:
+            raise ViewmaskError(f"no run of viewmask render in {out} ({error})") from error
+        records = {}
+        for line in lines:
+            try:
+                record = json.loads(line)
+                records[record["id"]] = record
+            except (ValueError, KeyError, TypeError):
+                break  # a line being written
+        current = [record for record in records.values() if record.get("settings") == run["digest"]]
+        good = [record for record in current if record["status"] == "ok"]
+        failed = Counter(_kind(record) for record in current if record["status"] != "ok")
+        fresh = [record.get("at", 0.0) for record in current if record.get("at", 0.0) >= run["begun"]]
+        until = time.time() if running else max(fresh, default=run["begun"])
+        rate = 3600 * len(fresh) / max(until - run["begun"], 1e-3) if fresh else 0.0
+        left = max(0, run["objects"] - len(current))
+        seconds = 3600 * left / rate if rate else None
+        size = sum(record.get("bytes", 0) for record in good)
+        return cls(run["objects"], len(good), dict(failed.most_common()), left, running, rate, seconds, size)
+
+
+def _kind(record: dict[str, str]) -> str:
+    """A failure's reason without what belongs to the one object: its name, paths and figures."""
+    reason = record.get("reason", "").replace(record["id"], "…")
+    return re.sub(r"\S*[/\\…]\S*|\b\d[\d.,]*", "…", reason)[:120]
