@@ -125,7 +125,7 @@ def _table(shown: Sequence[Shown], sweep: Sweep | None, published: bool) -> str:
     if published:
         lines += [
             _row(f"{quoted.method} (quoted)", [cell(quoted.figures, m) for m in columns], "quoted")
-            for quoted in PUBLISHED
+            for quoted in PUBLISHED.get(results[0].protocol["bench"], [])
         ]
         notes.append(CAUTION)
     head = "".join(f"<th>{escape(heading(metric))}</th>" for metric in columns)
