@@ -106,7 +106,7 @@ def test_content_tells_outputs_apart(truth: ViewSet, tmp_path: Path) -> None:
 def test_through_the_bench_they_score_as_the_same_pictures_made_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_module, "_lpips", lambda: (None, []))
+    monkeypatch.setattr(bench_module, "_lpips", lambda net, weights: (None, []))
     bench = open_bench("demo", limit=2)
     for subject in bench.subjects:
         truth = subject.views(4)

@@ -21,7 +21,7 @@ from eval.sweep import Sweep, run_sweep
 
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch):
-    monkeypatch.setattr(bench_module, "_lpips", lambda: (None, ["no LPIPS <here>"]))
+    monkeypatch.setattr(bench_module, "_lpips", lambda net, weights: (None, ["no LPIPS <here>"]))
 
 
 def test_error_map_is_white_where_right_and_darker_the_worse():
