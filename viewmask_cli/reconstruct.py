@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,12 +14,19 @@ from viewmask_cli.progress import note, steps
 if TYPE_CHECKING:
     from viewmask.viewset import ViewSet
 
+Layout = Literal["zero123plus", "mvadapter", "syncdreamer"]
+
 SUFFIXES = (".glb", ".obj", ".ply", ".stl", ".3mf")
 
 
 def reconstruct(
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="Posed views.", show_default="the views written last")
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]",
+            help="Posed views, or one picture of them all (see --layout).",
+            show_default="the views written last",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -30,6 +37,7 @@ def reconstruct(
     faces: Annotated[int, typer.Option(min=100, max=2_000_000, help="Most triangles.")] = 20_000,
     texture: Annotated[int, typer.Option(min=64, max=8192, help="Side of the texture in pixels.")] = 1024,
     resolution: Annotated[int, typer.Option(min=16, max=512, help="Grid points along the longest side.")] = 128,
+    layout: Annotated[Layout | None, typer.Option(help="The picture is a grid that this generator wrote.")] = None,
     page: Annotated[Path | None, typer.Option(help="Also write a turntable page (.html).")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -38,19 +46,30 @@ def reconstruct(
 
     Example: viewmask reconstruct chair --out chair.glb
     """
+    if folder is None and layout is not None:
+        raise ViewmaskError(
+            f"--layout {layout} of which picture? Write viewmask reconstruct grid.png --layout {layout}"
+        )
     if folder is None:
         folder = output.last_views()
         note(f"taking the views written last: {folder}")
-    out = out or folder / "mesh.glb"
+    out = out or (folder / "mesh.glb" if layout is None else folder.with_suffix(".glb"))
     if out.suffix.lower() not in SUFFIXES:
         raise ViewmaskError(f"{out}: the suffix picks the format, one of {', '.join(SUFFIXES)}")
     beside = [out.with_suffix(suffix) for suffix in (".mtl", ".png")] if out.suffix.lower() == ".obj" else []
     for file in filter(None, (out, *beside, page)):
         output.check_file(file, force)
 
-    from viewmask.viewset import ViewSet
+    if layout is not None:
+        from recon.layout import read
 
-    views = ViewSet.load(folder)
+        views = read(folder, layout)
+    elif folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
+        raise ViewmaskError(f"{folder} is one picture: say how its views lie, as in --layout zero123plus")
+    else:
+        from viewmask.viewset import ViewSet
+
+        views = ViewSet.load(folder)
     files, about = _write(views, out, page, faces, texture, resolution)
     output.remember(files)
     record = {"views": str(folder), "mesh": about, "files": [str(file) for file in files]}

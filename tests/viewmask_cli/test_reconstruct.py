@@ -59,6 +59,22 @@ def test_the_suffix_picks_the_format_and_json_names_every_file(shell, views, tmp
     assert 0 < len(trimesh.load(files[0], force="mesh").faces) <= 220
 
 
+def test_a_grid_of_views_from_elsewhere(shell, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    from recon.layout import LAYOUTS
+    from render.demo import demo_objects
+    from render.raycast import render
+
+    cameras = [camera.resized(48, 48) for camera in LAYOUTS["zero123plus"].cameras]
+    images = render(demo_objects()["car"].surface(), cameras)
+    sheet = np.vstack([np.hstack(images[row : row + 2]) for row in (0, 2, 4)])
+    Image.fromarray(sheet).save(tmp_path / "here" / "grid.png")
+    done = shell("reconstruct", "grid.png", "--layout", "zero123plus", *QUICK)
+    assert done.out.startswith("wrote grid.glb (watertight, ")
+
+
 def test_3mf_says_that_it_is_up_along_z(shell, views):
     assert shell("reconstruct", *QUICK, "--resolution", 24, "--out", "chair.3mf").out.endswith("+Z up)\n")
 
@@ -77,6 +93,8 @@ def test_a_page_can_be_had(shell, views, tmp_path):
         (["capture"], "cannot read the picture"),
         (["capture", "--out", "a.step"], "the suffix picks the format"),
         (["capture", "--out", "mesh"], "the suffix picks the format"),
+        (["capture/000.png"], "say how its views lie"),
+        (["--layout", "mvadapter"], "of which picture"),
     ],
 )
 def test_what_goes_wrong_is_one_line(shell, tmp_path, words, says):
