@@ -69,9 +69,7 @@ def read(path: str | Path, layout: str) -> ViewSet:
     images = tiles(picture, grid.columns, grid.rows)
     if images is None:
         height, width = picture.shape[:2]
-        raise ViewmaskError(
-            f"{path} is {width} x {height} pixels, not {grid.form}: give the picture as {layout} wrote it"
-        )
+        raise ViewmaskError(f"{path} is not {grid.form}, but {width} x {height}: give the picture as {layout} wrote it")
     side = images[0].shape[0]
     return ViewSet(images, [camera.resized(side, side) for camera in grid.cameras], {"source": layout})
 
