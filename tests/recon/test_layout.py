@@ -56,7 +56,7 @@ def test_views_in_a_grid_become_the_shape_that_they_show(tmp_path: Path, picture
 
 def test_what_is_no_such_grid_is_said(tmp_path: Path) -> None:
     Image.new("RGB", (60, 40)).save(tmp_path / "a.png")
-    with pytest.raises(ViewmaskError, match="is not a strip of 16 views .* but 60 x 40"):
+    with pytest.raises(ViewmaskError, match=r"is not a strip of 16 views .* but 60 x 40"):
         read(tmp_path / "a.png", "syncdreamer")
     with pytest.raises(ViewmaskError, match="choose zero123plus, mvadapter, syncdreamer"):
         read(tmp_path / "a.png", "wonder3d")
