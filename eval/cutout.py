@@ -28,16 +28,3 @@ def from_white(rgb: NDArray[np.uint8]) -> Picture:
     colour = (rgb - (1 - share) * 255) / share
     colour = np.where(alpha > 0, np.clip(np.round(colour), 0, 255), 0).astype(np.uint8)
     return np.concatenate([colour, alpha], axis=-1)
-
-
-def tiles(picture: NDArray[np.uint8], columns: int, rows: int) -> list[NDArray[np.uint8]] | None:
-    """A grid of equal square pictures taken apart, row by row; None if the picture is no such grid."""
-    height, width = picture.shape[:2]
-    if width % columns or height % rows or width // columns != height // rows:
-        return None
-    side = width // columns
-    return [
-        picture[side * row : side * (row + 1), side * column : side * (column + 1)]
-        for row in range(rows)
-        for column in range(columns)
-    ]

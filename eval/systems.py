@@ -6,7 +6,6 @@ its own repository (named with it); docs/baselines.md tells how to run them.
 
 from __future__ import annotations
 
-import math
 import shlex
 import subprocess
 from collections.abc import Callable
@@ -18,14 +17,14 @@ import numpy as np
 import trimesh
 from PIL import Image
 
-from eval.cutout import from_white, tiles
+from eval.cutout import from_white
 from eval.fitting import fitted
 from eval.methods import Method
 from eval.outputs import RENDERED, about_z, digest, matched, rendered
+from recon.layout import LAYOUTS, Layout, read
 from viewmask import atomic
-from viewmask.camera import Camera, orbit
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import Picture, ViewSet, read_picture
+from viewmask.viewset import Picture, ViewSet
 
 if TYPE_CHECKING:
     from render.surface import Surface
@@ -40,7 +39,7 @@ class System:
         form: what that is, in words.
         command: an example of how to start it, in its own checkout.
         note: which of its output a bench can score, a line.
-        columns, rows, cameras: of a picture: its grid, and a camera a tile, row by row; azimuth 0 is the given view's.
+        layout: of a picture: its grid and cameras.
         scored: whether those cameras are a bench's. Where not, only a mesh made of its views is measured.
         surface: of a mesh file: how to read it into the world, from the file and the true view set.
     """
@@ -49,9 +48,7 @@ class System:
     form: str
     command: str
     note: str
-    columns: int = 0
-    rows: int = 0
-    cameras: tuple[Camera, ...] = ()
+    layout: Layout | None = None
     scored: bool = False
     surface: Callable[[Path, ViewSet], Surface] | None = None
 
@@ -75,50 +72,32 @@ def _instantmesh(path: Path, truth: ViewSet) -> Surface:
     return fitted(surface, truth.images[0], truth.cameras[0], turn=False)
 
 
-def _zero123plus_cameras() -> tuple[Camera, ...]:
-    """v1.2; the distance only sets the scale, which is fitted: 2 is InstantMesh's, whose objects are two units long."""
-    return tuple(Camera.on_sphere(30 + 60 * i, (20, -10)[i % 2], 2.0, 30.0, 320) for i in range(6))
-
-
-def _mvadapter_cameras() -> tuple[Camera, ...]:
-    """Orthographic, 1.1 wide: seen from very far, which at 768 pixels is the same to a fortieth of a pixel."""
-    far = 500.0
-    fov = 2 * math.degrees(math.atan(0.55 / far))
-    return tuple(Camera.on_sphere(azimuth, 0.0, far, fov, 768) for azimuth in (0, 45, 90, 180, 270, 315))
-
-
 SYSTEMS = {
     "syncdreamer": System(  # liuyuan-pal/SyncDreamer: generate.py, meta_info/camera-16.pkl
         writes="*.png",
-        form="a strip of 16 views of 256 pixels, 0.png",
+        form=LAYOUTS["syncdreamer"].form,
         command="cd SyncDreamer && python generate.py --ckpt ckpt/syncdreamer-pretrain.ckpt --input {image} "
         "--output {out} --sample_num 1 --cfg_scale 2.0 --elevation 30 --crop_size -1 --seed {seed}",
         note="its 16 views, every 22.5 degrees at elevation 30, are the bench's for 2, 4, 8 and 16 views",
-        columns=16,
-        rows=1,
-        cameras=tuple(orbit(16)),
+        layout=LAYOUTS["syncdreamer"],
         scored=True,
     ),
     "zero123plus": System(  # SUDO-AI-3D/zero123plus: README, camera poses of v1.2
         writes="*.png",
-        form="a picture of 3 rows of 2 views of 320 pixels (640 x 960)",
+        form=LAYOUTS["zero123plus"].form,
         command="python your_zero123plus.py {image} {out}/output.png",
         note="its views stand at elevations 20 and -10, never where a bench's do: no image columns; its mesh is our "
         "reconstruction from its six views, scaled to the given view",
-        columns=2,
-        rows=3,
-        cameras=_zero123plus_cameras(),
+        layout=LAYOUTS["zero123plus"],
     ),
     "mvadapter": System(  # huanngzh/MV-Adapter: scripts/inference_i2mv_sdxl.py
         writes="output.png",
-        form="a row of 6 views of 768 pixels, output.png",
+        form=LAYOUTS["mvadapter"].form,
         command="cd MV-Adapter && python -m scripts.inference_i2mv_sdxl --image {image} --seed {seed} "
         "--output {out}/output.png",
         note="its views are orthographic at elevation 0, a bench's are not: no image columns; its mesh is our "
         "reconstruction from its six views, scaled to the given view",
-        columns=6,
-        rows=1,
-        cameras=_mvadapter_cameras(),
+        layout=LAYOUTS["mvadapter"],
     ),
     "instantmesh": System(  # TencentARC/InstantMesh: run.py
         writes="**/*.obj",
@@ -167,13 +146,7 @@ def open_system(name: str, folder: Path, command: str | None = None, seed: int =
         return _written(system, place)[0]
 
     def made(subject: str, truth: ViewSet) -> ViewSet:
-        path = file(subject, truth)
-        grid = tiles(np.ascontiguousarray(read_picture(path)[..., :3]), system.columns, system.rows)
-        if grid is None:
-            raise ViewmaskError(f"{path} is not {system.form}: put there what {name} wrote, as it wrote it")
-        pictures = [from_white(tile) for tile in grid]
-        side = pictures[0].shape[0]
-        return ViewSet(pictures, [camera.resized(side, side) for camera in system.cameras])
+        return read(file(subject, truth), name)
 
     last: list[tuple[str, ViewSet, Surface]] = []  # views and mesh are asked for in turn: fit once
 
@@ -182,7 +155,9 @@ def open_system(name: str, folder: Path, command: str | None = None, seed: int =
             return rendered(mesh(subject, truth), truth)
         if not system.scored:
             raise ViewmaskError(f"{name}: {system.note}")
-        return matched(made(subject, truth), truth, str(folder / subject))
+        grid = made(subject, truth)
+        whole = ViewSet([from_white(image[..., :3]) for image in grid.images], grid.cameras)
+        return matched(whole, truth, str(folder / subject))
 
     def mesh(subject: str, truth: ViewSet) -> Surface:
         if not (last and last[0][0] == subject and last[0][1] is truth):

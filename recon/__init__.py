@@ -6,6 +6,8 @@ reconstruct(ViewSet.load("views")).save("mesh.glb")
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from recon import atlas, hull, silhouette
 from recon import texture as baking
 from recon.mesh import TexturedMesh
@@ -14,8 +16,17 @@ from viewmask.viewset import ViewSet
 
 __all__ = ["TexturedMesh", "reconstruct"]
 
+# The share of the work that lies behind when a step begins: measured on 4 views of 256 pixels with the defaults.
+CARVING, SURFACE, UNWRAPPING, BAKING = 0.06, 0.35, 0.68, 0.82
 
-def reconstruct(views: ViewSet, faces: int = 20_000, texture: int = 1024, resolution: int = 128) -> TexturedMesh:
+
+def reconstruct(
+    views: ViewSet,
+    faces: int = 20_000,
+    texture: int = 1024,
+    resolution: int = 128,
+    progress: Callable[[str, float], None] = lambda step, share: None,
+) -> TexturedMesh:
     """The visual hull of posed views as a closed mesh with their colours baked on.
 
     Args:
@@ -23,6 +34,7 @@ def reconstruct(views: ViewSet, faces: int = 20_000, texture: int = 1024, resolu
         faces: at most about this many triangles.
         texture: side of the square texture in pixels.
         resolution: grid points along the longest side of the hull.
+        progress: told each step's name when it begins, and the share of the work that lies behind it.
 
     Raises:
         ViewmaskError: too few views, nothing on them, no plain background, silhouettes that contradict
@@ -31,9 +43,15 @@ def reconstruct(views: ViewSet, faces: int = 20_000, texture: int = 1024, resolu
     for name, value, least in (("faces", faces, 100), ("texture", texture, 16), ("resolution", resolution, 8)):
         if value < least:
             raise ViewmaskError(f"{name} must be at least {least}, not {value}")
+    progress("cutting the object out", 0.0)
     cut = silhouette.cut_out(views)
     distances = [silhouette.signed_distance(image[..., 3]) for image in cut.images]
-    surface = hull.surface(*hull.carve(cut.cameras, distances, resolution), faces=faces)
+    progress("carving", CARVING)
+    carved = hull.carve(cut.cameras, distances, resolution)
+    progress("finding the surface", SURFACE)
+    surface = hull.surface(*carved, faces=faces)
+    progress("unwrapping", UNWRAPPING)
     places = atlas.unwrap(surface, texture)
+    progress("baking", BAKING)
     picture = baking.bake(surface, places, cut, distances, texture)
     return TexturedMesh(surface.vertices, surface.faces, places.uv, places.uv_faces, picture)

@@ -106,7 +106,9 @@ def field(grid: Grid, cameras: list[Camera], distances: list[FloatImage], tolera
 
     Plainly the least over the views. Where that leaves a good part of some silhouette without a
     shape behind it, the views contradict each other; there, and only there, the next least counts,
-    so that one bad view is outvoted. Consistent silhouettes give exactly the plain hull.
+    so that one bad view is outvoted. Consistent silhouettes give exactly the plain hull. Softer rules (a margin
+    of some pixels, the second least up to a margin, blends of both) all lose on the shipped generator's views too:
+    their hulls err by too much volume, not too little.
 
     Args:
         cameras, distances: per view, its camera and `silhouette.signed_distance`.

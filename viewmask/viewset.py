@@ -88,11 +88,13 @@ class ViewSet:
     def load(cls, path: str | Path) -> ViewSet:
         """Read a folder of posed views (or its transforms.json) in nerfstudio's form.
 
-        Intrinsics may stand once or in every frame, as `fl_x` or as `camera_angle_x`; pictures
-        may lack a suffix in `file_path` (the NeRF-synthetic spelling) and may lack alpha.
+        Intrinsics may stand once or in every frame, as `fl_x` or as `camera_angle_x` (and `_y`); pictures may lack a
+        suffix in `file_path` (the NeRF-synthetic spelling), may lack alpha, and may have a `mask_path` (nerfstudio:
+        black is left out). Poses are taken as they stand: nerfstudio's `applied_transform` has been applied already.
+        Lens distortion is not undone.
 
         Raises:
-            ViewmaskError: something is missing or unreadable.
+            ViewmaskError: something is missing or unreadable, a pose is no pose, or a camera is no pinhole.
         """
         path = Path(path)
         if path.name != TRANSFORMS:
@@ -119,7 +121,11 @@ class ViewSet:
         for index, frame in enumerate(frames):
             try:
                 image = picture(str(frame["file_path"]))
+                if frame.get("mask_path"):
+                    image = _masked(image, picture(str(frame["mask_path"])))
                 cameras.append(_camera(record | frame, image))
+            except ViewmaskError as error:
+                raise ViewmaskError(f"{path}: frame {index}: {error}") from error
             except (KeyError, TypeError, ValueError) as error:
                 raise ViewmaskError(f"{path}: frame {index} is incomplete ({error!r})") from error
             images.append(image)
@@ -184,11 +190,20 @@ def composite(image: Picture, background: float = 1.0) -> NDArray[np.float32]:
 
 def _picture_path(folder: Path, name: str) -> Path:
     path = folder / name
+    if not path.exists():
+        path = folder / name.replace("\\", "/")  # written on Windows
     if not path.suffix or not path.exists():
-        for suffix in (".png", ".webp", ".jpg"):
+        for suffix in (".png", ".webp", ".jpg", ".jpeg", ".PNG", ".JPG"):
             if path.with_name(path.name + suffix).exists():
                 return path.with_name(path.name + suffix)
     return path
+
+
+def _masked(image: Picture, mask: Picture) -> Picture:
+    """The picture with alpha 0 where the mask is black; the mask may be of another size."""
+    height, width = image.shape[:2]
+    grey = Image.fromarray(mask[..., :3], "RGB").convert("L").resize((width, height), Image.Resampling.BILINEAR)
+    return np.dstack([image[..., :3], np.minimum(image[..., 3], np.asarray(grey))])
 
 
 def _camera(frame: dict[str, Any], image: Picture) -> Camera:
@@ -197,16 +212,30 @@ def _camera(frame: dict[str, Any], image: Picture) -> Camera:
     def number(key: str, default: float) -> float:
         return float(frame.get(key, default))
 
+    model = str(frame.get("camera_model", "OPENCV"))
+    if any(word in model.upper() for word in ("FISHEYE", "EQUIRECTANGULAR", "ORTHO")):
+        raise ViewmaskError(f"a camera of the model {model} is no pinhole: undistort the pictures first")
     stated_width, stated_height = int(number("w", width)), int(number("h", height))
+    if min(stated_width, stated_height) < 1 or abs(stated_width * height / (stated_height * width) - 1) > 0.02:
+        raise ViewmaskError(
+            f"the picture is {width}x{height}, its camera says {stated_width}x{stated_height}: "
+            "use the pictures that the intrinsics were made for (not cropped, not turned)"
+        )
+    pose = np.array(frame["transform_matrix"], dtype=np.float64)
+    if pose.shape == (3, 4):
+        pose = np.vstack([pose, [0, 0, 0, 1]])
+    if pose.shape != (4, 4) or not np.isfinite(pose).all() or abs(np.linalg.det(pose[:3, :3])) < 1e-9:
+        raise ViewmaskError("transform_matrix is no pose: 4x4 finite numbers, camera to world, are needed")
     angle = number("camera_angle_x", float(np.radians(FIELD_OF_VIEW)))
     fl_x = number("fl_x", stated_width / 2 / float(np.tan(angle / 2)))
+    fl_y = stated_height / 2 / float(np.tan(number("camera_angle_y", 0) / 2)) if "camera_angle_y" in frame else fl_x
     camera = Camera(
         stated_width,
         stated_height,
         fl_x,
-        number("fl_y", fl_x),
+        number("fl_y", fl_y),
         number("cx", stated_width / 2),
         number("cy", stated_height / 2),
-        np.array(frame["transform_matrix"], dtype=np.float64),
+        pose,
     )
     return camera if (stated_width, stated_height) == (width, height) else camera.resized(width, height)

@@ -25,7 +25,7 @@ MADE_BY = "viewmask generate"
 """Stands in our transforms.json: somebody's own capture may have the same file names."""
 
 _VIEW = re.compile(r"\d{3,4}\.png")
-_OURS = re.compile(r"\d{3,4}\.png|transforms\.json|sheet\.png|mesh\.(glb|obj|mtl|ply|stl|png)|page\.html")
+_OURS = re.compile(r"\d{3,4}\.png|transforms\.json|sheet\.png|mesh\.(glb|obj|mtl|ply|stl|3mf|png)|page\.html")
 _KEPT = 200
 """How many written files are remembered."""
 
@@ -87,8 +87,8 @@ def write_views(views: ViewSet, folder: Path) -> list[Path]:
     return [*sorted(file for file in folder.iterdir() if file != sheet), sheet]
 
 
-def say(as_json: bool, record: dict[str, Any], files: Iterable[Path]) -> None:
-    """Print the result on standard output: JSON, or one line that names what was written."""
+def say(as_json: bool, record: dict[str, Any], files: Iterable[Path], facts: str = "") -> None:
+    """Print the result on standard output: JSON, or one line that names what was written, and facts about it."""
     if as_json:
         print(json.dumps(record, indent=1, ensure_ascii=False))
         return
@@ -97,7 +97,7 @@ def say(as_json: bool, record: dict[str, Any], files: Iterable[Path]) -> None:
         for file in files
         if not _VIEW.fullmatch(file.name)
     ]
-    print("wrote", " ".join(names))
+    print("wrote", " ".join(names) + (f" ({facts})" if facts else ""))
 
 
 def remember(files: Iterable[Path] = (), views: Path | None = None) -> None:

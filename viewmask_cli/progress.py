@@ -41,6 +41,37 @@ def working(label: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def steps(label: str) -> Iterator[Callable[[str, float], None]]:
+    """For work of several seconds in named steps: a bar with time left on a terminal, one line in a log file.
+
+    Yields:
+        `report(step, share)`: a step begins, and `share` of all the work lies behind it.
+    """
+    if not sys.stderr.isatty():
+        note(label)
+        yield lambda step, share: None
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    start = time.monotonic()
+    columns = [
+        rich.TextColumn(f"{label}:"),
+        rich.BarColumn(bar_width=30),
+        rich.TextColumn("{task.description}  {task.fields[left]}"),
+    ]
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0, left="")
+
+        def report(step: str, share: float) -> None:
+            passed = time.monotonic() - start
+            left = f"{duration(passed * (1 - share) / share)} left" if share > 0 else ""
+            bar.update(task, completed=share, description=step, left=left)
+
+        yield report
+
+
 def note(message: str) -> None:
     """One line on standard error that says what is going on."""
     print(message, file=sys.stderr, flush=True)

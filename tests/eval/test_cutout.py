@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from eval.cutout import from_white, tiles
+from eval.cutout import from_white
 from render.demo import demo_objects
 from render.raycast import render
 from viewmask.camera import orbit
@@ -36,15 +36,3 @@ def test_without_a_plain_background_it_stays_opaque() -> None:
 def test_white_is_nothing() -> None:
     cut = from_white(np.full((64, 64, 3), 255, np.uint8))
     assert not cut.any()
-
-
-def test_a_grid_is_read_row_by_row() -> None:
-    grid = np.zeros((6, 4, 3), np.uint8)
-    for index in range(6):
-        row, column = divmod(index, 2)
-        grid[2 * row : 2 * row + 2, 2 * column : 2 * column + 2] = index
-    apart = tiles(grid, columns=2, rows=3)
-    assert apart is not None
-    assert [int(tile[0, 0, 0]) for tile in apart] == list(range(6))
-    assert tiles(grid, columns=3, rows=2) is None
-    assert tiles(np.zeros((4, 60, 3), np.uint8), columns=16, rows=1) is None

@@ -53,3 +53,9 @@ def ball_views() -> ViewSet:
 @pytest.fixture(scope="session")
 def bar_views() -> ViewSet:
     return views_of(bar)
+
+
+@pytest.fixture(scope="session")
+def pictures() -> Callable[[Camera], NDArray[np.uint8]]:
+    """Pictures of the bar from any camera."""
+    return lambda camera: picture(bar, camera)

@@ -3,6 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import trimesh
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
 
 from recon import hull
 from recon.silhouette import signed_distance
@@ -126,6 +129,17 @@ def test_floaters_go_and_parts_stay():
     mesh = hull.surface(np.maximum(np.maximum(large, part), crumb).astype(np.float32), grid)
     assert mesh.body_count == 2
     assert mesh.bounds[1, 0] < 27
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), side=st.integers(4, 14), blur=st.floats(0, 1.2), faces=st.sampled_from([100, 1000])
+)
+def test_any_field_becomes_a_closed_manifold(seed, side, blur, faces):
+    noise = np.random.default_rng(seed).normal(size=(side,) * 3)
+    field = 0.1 * ndimage.gaussian_filter(noise, blur).astype(np.float32)
+    assume((field > 1e-4).any())
+    assert hull.is_closed(hull.surface(field, hull.Grid(np.zeros(3), 0.1, field.shape), faces))
 
 
 def test_shape_that_fills_its_grid_is_closed():

@@ -3,13 +3,17 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import trimesh
 from PIL import Image
 
+from recon import reconstruct
+from recon.hull import is_closed
 from recon.mesh import TexturedMesh
 from viewmask.errors import ViewmaskError
 
@@ -79,14 +83,39 @@ def test_stl_holds_the_shape(mesh, tmp_path):
     assert loaded.volume == pytest.approx(0.1, rel=1e-5)
 
 
+def test_3mf_is_closed_coloured_up_along_z_and_stands_on_the_plate(mesh, tmp_path):
+    (path,) = mesh.save(tmp_path / "box.3mf")
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        model = ElementTree.fromstring(archive.read("3D/3dmodel.model"))
+        start = ElementTree.fromstring(archive.read("_rels/.rels"))
+    assert start[0].get("Target") == "/3D/3dmodel.model"
+    core = "{http://schemas.microsoft.com/3dmanufacturing/core/2015/02}"
+    vertices = np.array([[float(one.get(axis)) for axis in "xyz"] for one in model.iter(f"{core}vertex")])
+    triangles = list(model.iter(f"{core}triangle"))
+    loaded = trimesh.Trimesh(vertices, [[int(one.get(f"v{i}")) for i in (1, 2, 3)] for one in triangles], process=False)
+    assert is_closed(loaded)
+    assert model.get("unit") == "meter"
+    np.testing.assert_allclose(loaded.extents, [0.2, 0.5, 1.0], atol=1e-6)
+    (item,) = model.iter(f"{core}item")
+    moved = vertices + [float(word) for word in item.get("transform").split()[9:]]
+    np.testing.assert_allclose(moved.min(0), 0, atol=1e-6)
+    colours = [one.get("color") for one in model.iter() if one.tag.endswith("}color")]
+    back = vertices[:, 0] < 0
+    for triangle, corners in zip(triangles, loaded.faces, strict=True):
+        for i, corner in enumerate(corners):
+            colour = colours[int(triangle.get(f"p{i + 1}"))]
+            assert colour == "#0000C8" if back[corner] else colour[1:3] != "00"
+
+
 def test_unknown_suffix_writes_nothing(mesh, tmp_path):
     for name in ("box.fbx", "box"):
-        with pytest.raises(ViewmaskError, match=r"\.glb, \.obj, \.ply, \.stl"):
+        with pytest.raises(ViewmaskError, match=r"\.glb, \.obj, \.ply, \.stl, \.3mf"):
             mesh.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl"])
+@pytest.mark.parametrize("suffix", [".glb", ".obj", ".ply", ".stl", ".3mf"])
 def test_same_mesh_gives_the_same_bytes(mesh, tmp_path, suffix):
     first = [file.read_bytes() for file in mesh.save(tmp_path / f"box{suffix}")]
     assert [file.read_bytes() for file in mesh.save(tmp_path / f"box{suffix}")] == first
@@ -120,7 +149,10 @@ def _validator() -> Path | None:
 
 
 @pytest.mark.skipif(_validator() is None, reason="needs node and npm's gltf-validator")
-def test_glb_passes_khronos_validator(mesh, tmp_path):
+@pytest.mark.parametrize("made", ["by hand", "from views"])
+def test_glb_passes_khronos_validator(mesh, bar_views, tmp_path, made):
+    if made == "from views":
+        mesh = reconstruct(bar_views, faces=2000, texture=128, resolution=48)
     (path,) = mesh.save(tmp_path / "box.glb")
     script = (
         "const [, validator, file] = process.argv;"
@@ -130,4 +162,4 @@ def test_glb_passes_khronos_validator(mesh, tmp_path):
     report = json.loads(subprocess.check_output(["node", "-e", script, str(_validator()), str(path)]))
     assert report["issues"]["numErrors"] == 0, report["issues"]
     assert report["issues"]["numWarnings"] == 0, report["issues"]
-    assert report["info"]["totalTriangleCount"] == 12
+    assert report["info"]["totalTriangleCount"] == len(mesh.faces)

@@ -123,14 +123,14 @@ RUN = """
 
     if __name__ == "__main__":
         mesh, log, out = map(Path, sys.argv[1:])
-        sources = [Deadly(f"o{i}", mesh, about={"does": "wait", "log": str(log)}) for i in range(8)]
+        sources = [Deadly(f"o{i}", mesh, about={"does": "wait", "log": str(log)}) for i in range(24)]
         render_orbits(sources, out, workers=2, views=2, size=16)
 """
 
 
 @pytest.fixture
 def run(mesh, tmp_path):
-    """Start a run of ten slow objects in a process of its own, and wait until some are done."""
+    """Start a run of 24 slow objects in a process of its own, and wait until some are done."""
     program, log, out = tmp_path / "program.py", tmp_path / "log", tmp_path / "out"
     program.write_text(textwrap.dedent(RUN))
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -179,10 +179,10 @@ def test_a_run_that_is_killed_or_interrupted_takes_its_workers_along_and_goes_on
     assert gone(workers)
     state = Status.read(out)
     assert not state.running
-    assert 0 < state.left < 8
+    assert 0 < state.left < 24
     done = {path.parent.name: path.stat().st_mtime_ns for path in out.glob("*/transforms.json")}
     begin().wait(60)
-    whole(out, [f"o{number}" for number in range(8)])
+    whole(out, [f"o{number}" for number in range(24)])
     for name, when in done.items():
         assert (out / name / "transforms.json").stat().st_mtime_ns == when  # not rendered twice
 
@@ -196,7 +196,7 @@ def test_a_killed_worker_costs_what_it_held_and_the_rest_is_done(run):
             os.kill(pid, signal.SIGKILL)
             break
     assert child.wait(60) == 0
-    records = whole(out, [f"o{number}" for number in range(8)])
+    records = whole(out, [f"o{number}" for number in range(24)])
     failed = [record for record in records.values() if record["status"] == "failed"]
     assert len(failed) <= 1  # none, if it was between two objects
     assert all("SIGKILL" in record["reason"] for record in failed)

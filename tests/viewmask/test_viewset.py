@@ -57,6 +57,51 @@ def test_nerf_synthetic_spelling(views, tmp_path):
     assert back.cameras[0].fl_x == pytest.approx(10 / np.tan(0.35))
 
 
+def test_every_frame_may_have_its_own_intrinsics_mask_and_spelling(views, tmp_path):
+    (tmp_path / "images").mkdir()
+    for index, name in enumerate(("a.jpg", "b.JPG", "c.png")):
+        Image.fromarray(views.images[index][..., :3]).save(tmp_path / "images" / name)
+    half = np.zeros((8, 8), np.uint8)
+    half[:, 4:] = 255
+    Image.fromarray(half).save(tmp_path / "mask.png")
+    pose = views.cameras[0].camera_to_world.tolist()
+    frames = [
+        {"file_path": "images\\a.jpg", "transform_matrix": pose, "camera_angle_x": 0.7, "camera_angle_y": 0.5},
+        {"file_path": "./images/b", "transform_matrix": pose[:3], "fl_x": 30, "fl_y": 31, "cx": 7, "w": 16, "h": 16},
+        {"file_path": "images/c.png", "transform_matrix": pose, "mask_path": "mask.png"},
+    ]
+    moved = [[0, 1, 0, 5], [1, 0, 0, 0], [0, 0, -1, 0]]  # says where the poses come from, not where they go
+    (tmp_path / TRANSFORMS).write_text(
+        json.dumps({"camera_model": "PINHOLE", "fl_x": 20, "applied_transform": moved, "frames": frames})
+    )
+    back = ViewSet.load(tmp_path)
+    assert back.cameras[0].fl_y == pytest.approx(8 / np.tan(0.25))
+    assert (back.cameras[1].fl_x, back.cameras[1].fl_y, back.cameras[1].cx) == (30, 31, 7)
+    assert back.cameras[2].fl_x == 20
+    for camera in back.cameras:
+        np.testing.assert_array_equal(camera.camera_to_world, views.cameras[0].camera_to_world)
+    assert (back.images[2][:, :7, 3] == 0).all()
+    assert (back.images[2][:, 9:, 3] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"transform_matrix": [[float("nan")] * 4] * 4}, "frame 0: transform_matrix is no pose"),
+        ({"transform_matrix": [[0] * 4] * 4}, "no pose"),
+        ({"w": 32}, "the picture is 16x16, its camera says 32x16"),
+        ({"camera_model": "OPENCV_FISHEYE"}, "is no pinhole"),
+    ],
+)
+def test_cameras_that_cannot_be_are_refused(views, tmp_path, change, says):
+    folder = views.save(tmp_path / "set")
+    record = json.loads((folder / TRANSFORMS).read_text())
+    record["frames"][0] |= change
+    (folder / TRANSFORMS).write_text(json.dumps(record))
+    with pytest.raises(ViewmaskError, match=says):
+        ViewSet.load(folder)
+
+
 def test_pictures_of_another_size_than_stated_scale_their_intrinsics(views, tmp_path):
     folder = views.save(tmp_path / "set")
     Image.open(folder / "001.png").resize((32, 32)).save(folder / "001.png")

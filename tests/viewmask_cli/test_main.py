@@ -79,9 +79,9 @@ def test_the_version_is_that_of_the_distribution(shell):
         (["train", "everything"], "'tokenizer', 'align', 'i2mv', 't2mv'"),
         (["train", "i2mv", "--steps", "0"], "'--steps'"),
         (["train", "i2mv", "--preset", "huge"], "'nano', 'small'"),
-        (["tokenize"], "DIR"),
+        (["tokenize"], "VIEWS"),
         (["eval", "--views", "0"], "'--views'"),
-        (["eval", "--method", "magic"], "'viewmask'"),
+        (["eval", "--protocol", "magic"], "'viewmask'"),
     ],
 )
 def test_a_wrong_word_is_one_line_that_names_it_and_the_help(shell, words, says):

@@ -62,6 +62,20 @@ def test_work_in_one_piece_has_a_line_in_a_log_and_a_clock_on_a_terminal(monkeyp
     assert "0:00:00" in shown
 
 
+def test_named_steps_are_a_line_in_a_log_and_a_bar_with_time_left_on_a_terminal(monkeypatch, capsys):
+    with progress.steps("building") as report:
+        report("carving", 0.5)
+    assert capsys.readouterr().err == "building\n"
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with progress.steps("building") as report:
+        report("cutting", 0.0)
+        report("carving", 0.5)
+    shown = capsys.readouterr().err
+    assert "building: " in shown
+    assert "carving  0 s left" in shown
+
+
 def test_an_error_inside_passes_through():
     with pytest.raises(ZeroDivisionError), progress.progress("x") as report:
         report(1 // 0, 1)

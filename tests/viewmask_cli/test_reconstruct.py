@@ -1,6 +1,7 @@
 """`viewmask reconstruct`."""
 
 import json
+import re
 
 import pytest
 
@@ -19,7 +20,9 @@ def views(capsys):
 
 def test_it_takes_the_views_written_last_and_says_which(shell, views):
     done = shell("reconstruct", *QUICK)
-    assert (done.code, done.out) == (0, "wrote views/chair/mesh.glb\n")
+    assert done.code == 0
+    facts = r"watertight, 1 component, \d+ faces, size 0\.\d\d x 0\.\d\d x \d\.\d\d, \+Y up"
+    assert re.fullmatch(rf"wrote views/chair/mesh\.glb \({facts}\)\n", done.out)
     assert "taking the views written last: views/chair" in done.err
 
 
@@ -47,15 +50,38 @@ def test_the_suffix_picks_the_format_and_json_names_every_file(shell, views, tmp
     import trimesh
 
     done = shell("reconstruct", *QUICK, "--out", f"chair.{suffix}", "--json")
-    files = json.loads(done.out)["files"]
+    said = json.loads(done.out)
+    files = said["files"]
+    assert said["mesh"]["watertight"]
+    assert said["mesh"]["up"] == "+Y"
     assert files[0] == f"chair.{suffix}"
     assert sorted(files) == sorted(path.name for path in (tmp_path / "here").glob("chair.*"))
     assert 0 < len(trimesh.load(files[0], force="mesh").faces) <= 220
 
 
+def test_a_grid_of_views_from_elsewhere(shell, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    from recon.layout import LAYOUTS
+    from render.demo import demo_objects
+    from render.raycast import render
+
+    cameras = [camera.resized(48, 48) for camera in LAYOUTS["zero123plus"].cameras]
+    images = render(demo_objects()["car"].surface(), cameras)
+    sheet = np.vstack([np.hstack(images[row : row + 2]) for row in (0, 2, 4)])
+    Image.fromarray(sheet).save(tmp_path / "here" / "grid.png")
+    done = shell("reconstruct", "grid.png", "--layout", "zero123plus", *QUICK)
+    assert done.out.startswith("wrote grid.glb (watertight, ")
+
+
+def test_3mf_says_that_it_is_up_along_z(shell, views):
+    assert shell("reconstruct", *QUICK, "--resolution", 24, "--out", "chair.3mf").out.endswith("+Z up)\n")
+
+
 def test_a_page_can_be_had(shell, views, tmp_path):
     done = shell("reconstruct", *QUICK, "--out", "a.glb", "--page", "a.html")
-    assert done.out == "wrote a.glb a.html\n"
+    assert done.out.startswith("wrote a.glb a.html (watertight, ")
     assert "<html" in (tmp_path / "here" / "a.html").read_text()
 
 
@@ -67,6 +93,8 @@ def test_a_page_can_be_had(shell, views, tmp_path):
         (["capture"], "cannot read the picture"),
         (["capture", "--out", "a.step"], "the suffix picks the format"),
         (["capture", "--out", "mesh"], "the suffix picks the format"),
+        (["capture/000.png"], "say how its views lie"),
+        (["--layout", "mvadapter"], "of which picture"),
     ],
 )
 def test_what_goes_wrong_is_one_line(shell, tmp_path, words, says):
