@@ -116,12 +116,15 @@ def _fails():
 
 
 RUN = """
+    import signal
     import sys
     from pathlib import Path
     from render.orbit import render_orbits
     from tests.render.deadly import Deadly
 
     if __name__ == "__main__":
+        # A shell that starts the tests in the background has Ctrl-C ignored in all that comes after it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         mesh, log, out = map(Path, sys.argv[1:])
         sources = [Deadly(f"o{i}", mesh, about={"does": "wait", "log": str(log)}) for i in range(24)]
         render_orbits(sources, out, workers=2, views=2, size=16)
