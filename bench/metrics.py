@@ -2,8 +2,8 @@
 
     python bench/metrics.py --data data/gso
 
-Views and meshes are made before the clock starts: the truth against its mirror image and against a hull's stand-in, the
-true mesh turned by 20 degrees (as detailed as the truth, so the dearest case).
+Views and meshes are made before the clock starts: true views against their mirror images, and the true mesh
+against itself turned by 20 degrees (as detailed as the truth, so the dearest case).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ import numpy as np
 import torch
 import trimesh
 
-from eval import mesh_metrics
+from eval import image_metrics, mesh_metrics
 from eval.benches import Bench, open_bench
-from eval.image_metrics import colour_lpips, gaussian_ssim
+from eval.image_metrics import gaussian_ssim
 from eval.mesh_metrics import chamfer, volume_iou
 from eval.protocols import VIEWMASK
 from viewmask.errors import ViewmaskError
@@ -109,7 +109,7 @@ def main() -> None:
     print(f"all metrics: {seconds(everything):.1f} s")
     if lpips is not None:
         pair = [composite(picture) for picture in rows[0][0]], [composite(picture) for picture in rows[0][1]]
-        print(f"LPIPS (AlexNet): {seconds(lambda: colour_lpips(*pair, lpips)) / 3 * 1e3:.0f} ms a view")
+        print(f"LPIPS (AlexNet): {seconds(lambda: image_metrics.lpips(*pair, lpips)) / 3 * 1e3:.0f} ms a view")
     for metric, ours, peer, theirs in beside(rows):
         print(f"{metric}: {ours:.2f} s, {peer} {theirs:.2f} s on 8 objects, one thread: {theirs / ours:.1f} times ours")
 

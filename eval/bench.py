@@ -44,8 +44,8 @@ class Result:
             where none has.
         counts: how many objects have each figure.
         beside: the means of the trivial methods on the same objects (no meshes).
-        records: a record an object: `id`, `sha256`, the figures, `beside`, `seconds`, and `mesh_error` where no mesh
-            could be made.
+        records: a record an object: `id`, `sha256`, the figures, `beside`, `seconds` (of making the views), and
+            `mesh_error` where no mesh could be made.
         protocol: how it was measured: bench, objects, views, definitions, method, versions, in words and numbers.
         notes: what a reader should know, such as how to get a missing column.
     """
@@ -149,7 +149,8 @@ def run(
 
         def record_of(subject: Subject) -> Record:
             """The record of an object, and whether it was made anew."""
-            content = method.content(subject.id, subject.views(views)) if method.content else ""
+            truth = subject.views(views) if method.content else None
+            content = method.content(subject.id, truth) if method.content and truth else ""
             pinned = [settings, subject.sha256, content]
             key = hashlib.sha256(json.dumps(pinned, sort_keys=True).encode()).hexdigest()
             record = manifest.records.get(subject.id) if manifest else None
@@ -157,7 +158,7 @@ def run(
             if record and record.get("key") == key and kept:
                 return record, False
             keep = partial(artefacts.keep, subject.id, key) if artefacts else None
-            figures = _score(subject, method, others, ruler, views, meshes, seed, lpips, keep)
+            figures = _score(subject, truth or subject.views(views), method, others, ruler, meshes, seed, lpips, keep)
             return {"id": subject.id, "key": key} | figures, True
 
         for record, new in _in_threads(record_of, bench.subjects, workers):
@@ -175,13 +176,14 @@ def run(
     if ruler.given and not any(record["given"] for record in done):
         notes.append(f"the given view is not scored: {method.name} hands it back as it is")
     means, counts = _means(done)
+    pinned = _protocol(bench, method, ruler, views, seed, given=any(record["given"] for record in done))
     result = Result(
         method=method.name,
         means=means,
         counts=counts,
         beside={other.name: _means([record["beside"][other.name] for record in done])[0] for other in others},
         records=done,
-        protocol=_protocol(bench, method, ruler, views, seed) | ({"asked": asked} if named else {}),
+        protocol=pinned | ({"asked": asked} if named else {}),
         notes=notes,
     )
     if out is not None:
@@ -193,6 +195,7 @@ def repeat(
     path: str | Path,
     data: str | Path | None = None,
     workers: int = 1,
+    lpips_weights: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Result, list[str]]:
     """Measure again what a saved result measured, and say what came out otherwise.
@@ -200,7 +203,7 @@ def repeat(
     Args:
         path: the JSON of `Result.save`: its protocol pins the objects, their hashes, the cameras, the definitions, the
             method's weights and the seed.
-        data: the bench's folder, as in `run`.
+        data, workers, lpips_weights: as in `run`.
 
     Returns:
         the new result, and a line for each thing that differs: pinned facts first, then figures.
@@ -218,7 +221,7 @@ def repeat(
         ) from error
     if sampling.weights is not None:
         sampling = replace(sampling, weights=Path(sampling.weights))
-    result = run(**asked, sampling=sampling, data=data, workers=workers, progress=progress)
+    result = run(**asked, sampling=sampling, data=data, workers=workers, lpips_weights=lpips_weights, progress=progress)
     now = json.loads(json.dumps(result.to_json()))
     different = [
         f"{key}: {json.dumps(protocol.get(key))} then, {json.dumps(value)} now"
@@ -253,10 +256,10 @@ def _in_threads(work: Callable[[Subject], Record], items: Sequence[Subject], wor
 
 def _score(
     subject: Subject,
+    truth: ViewSet,
     method: Method,
     others: list[Method],
     ruler: Protocol,
-    views: int,
     meshes: bool,
     seed: int,
     lpips: Lpips | None,
@@ -264,17 +267,16 @@ def _score(
 ) -> dict[str, Any]:
     """The record of one object; `keep` is given its views and meshes."""
     start = time.monotonic()
-    truth = subject.views(views)
     size = truth.images[0].shape[0]
-    record: dict[str, Any] = {"sha256": subject.sha256, "given": False} | dict.fromkeys(METRICS)
+    record: dict[str, Any] = {"sha256": subject.sha256, "given": False, "seconds": None} | dict.fromkeys(METRICS)
     completed = ViewSet(truth.images[:1], truth.cameras[:1])  # the given view, and what the method adds to it
     if method.has_views:
         made = [resize(image, size) for image in method.views(subject.id, truth)]
-        others_made = made if len(made) < views else made[1:]
-        record["given"] = given = ruler.given and len(made) == views
-        record |= ruler.images(truth.images if given else truth.images[1:], made if given else others_made, lpips)
-        completed = ViewSet([truth.images[0], *others_made], truth.cameras)
-    record["seconds"] = round(time.monotonic() - start, 3)
+        record["seconds"] = round(time.monotonic() - start, 3)
+        added = made if len(made) < len(truth) else made[1:]
+        record["given"] = given = ruler.given and len(made) == len(truth)
+        record |= ruler.images(truth.images if given else truth.images[1:], made if given else added, lpips)
+        completed = ViewSet([truth.images[0], *added], truth.cameras)
     mesh = true_mesh = None
     if meshes and ruler.meshes is not None and subject.mesh is not None and (method.has_views or method.mesh):
         from recon import reconstruct
@@ -313,7 +315,7 @@ def _lpips(net: str, weights: str | Path | None) -> tuple[Lpips | None, list[str
         return None, [f"no LPIPS: {error}"]
 
 
-def _protocol(bench: Bench, method: Method, ruler: Protocol, views: int, seed: int) -> dict[str, Any]:
+def _protocol(bench: Bench, method: Method, ruler: Protocol, views: int, seed: int, given: bool) -> dict[str, Any]:
     azimuths = [round(360 * i / views, 3) for i in range(views)]
     return {
         "name": ruler.name,
@@ -322,9 +324,9 @@ def _protocol(bench: Bench, method: Method, ruler: Protocol, views: int, seed: i
         "objects": bench.title,
         "truth": bench.truth,
         "given_azimuth": 0,
-        "scored_azimuths": azimuths[1:],
+        "scored_azimuths": azimuths if given else azimuths[1:],
         "elevation": 30,
-        "size": 256,
+        "size": ruler.size,
         "background": "white",
         "means": "over the views of an object, then over objects",
         "definitions": ruler.definition,

@@ -23,11 +23,6 @@ Colours = NDArray[np.floating[Any]]  # [height, width, 3] in [0, 1]
 CEILING = 100.0  # dB: what two equal pictures score, so that means stay finite
 
 
-def psnr(truth: Picture, view: Picture) -> float:
-    """Peak signal-to-noise ratio of two RGBA pictures on white, dB, at most 100."""
-    return _decibels(_squared_error(truth, view))
-
-
 def foreground_psnr(truth: Picture, view: Picture) -> float:
     """PSNR over the union of both silhouettes, dB: missing and invented parts both count, background does not.
 
@@ -46,21 +41,6 @@ def silhouette_iou(truth: Picture, view: Picture) -> float:
     return int((a & b).sum()) / union if union else 1.0
 
 
-def ssim(truth: Picture, view: Picture) -> float:
-    """Structural similarity on white (Wang et al. 2004: Gaussian 11x11, sigma 1.5, data range 1), by scikit-image.
-
-    Raises:
-        ViewmaskError: the pictures are smaller than the window.
-    """
-    _same_size(truth, view)
-    return gaussian_ssim(composite(truth), composite(view))
-
-
-def lpips(truths: Sequence[Picture], views: Sequence[Picture], model: Lpips) -> list[float]:
-    """LPIPS of each pair of equally large pictures on white; smaller is more alike."""
-    return colour_lpips([composite(picture) for picture in truths], [composite(picture) for picture in views], model)
-
-
 def silhouette(picture: Picture) -> NDArray[np.bool_]:
     """Where a picture shows its object: alpha > 0.5, [height, width]."""
     return picture[..., 3] > 127
@@ -69,7 +49,7 @@ def silhouette(picture: Picture) -> NDArray[np.bool_]:
 # -- of colours [height, width, 3], once pictures lie on a background; SSIM in the four forms that papers use ----------
 
 
-def colour_psnr(a: Colours, b: Colours) -> float:
+def psnr(a: Colours, b: Colours) -> float:
     """PSNR of two equally large RGB pictures in [0, 1], dB, at most 100."""
     return _decibels((a.astype(np.float64) - b) ** 2)
 
@@ -131,7 +111,7 @@ def clipped_ssim(a: Colours, b: Colours) -> float:
     return float((numerator / ((mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2))).mean())
 
 
-def colour_lpips(a: Sequence[Colours], b: Sequence[Colours], model: Lpips) -> list[float]:
+def lpips(a: Sequence[Colours], b: Sequence[Colours], model: Lpips) -> list[float]:
     """LPIPS of each pair of equally large RGB pictures in [0, 1]; smaller is more alike."""
     import torch
 

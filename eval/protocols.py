@@ -15,6 +15,7 @@ import numpy as np
 from eval import image_metrics, mesh_metrics
 from eval.image_metrics import Colours
 from eval.occupancy import Mesh
+from viewmask.camera import SIZE
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import Picture, composite
 
@@ -34,7 +35,8 @@ class Protocol:
         views: of the orbit, the given one included, unless asked otherwise.
         given: whether the given view is scored too, where a method makes it anew. A method that hands the given
             picture back untouched is not scored on it: that would be a figure of nothing.
-        colours: an RGBA picture as RGB in [0, 1] on its background, at the size that is compared.
+        size: side in pixels at which pictures are compared.
+        colours: an RGBA picture as RGB in [0, 1] on its background, at that size.
         ssim: of two such pictures.
         lpips: the network, on the same pictures.
         meshes: figures of a mesh against the true one, with a seed; None where the source measures none.
@@ -45,6 +47,7 @@ class Protocol:
     source: str
     views: int
     given: bool
+    size: int
     colours: Callable[[Picture], Colours]
     ssim: Callable[[Colours, Colours], float]
     lpips: Literal["alex", "vgg"]
@@ -71,10 +74,10 @@ class Protocol:
         own = {"foreground_psnr": image_metrics.foreground_psnr, "silhouette_iou": image_metrics.silhouette_iou}
         figures: Figures = {name: float(np.mean([metric(*pair) for pair in pairs])) for name, metric in own.items()}
         true_colours, colours = ([self.colours(picture) for picture in pictures] for pictures in (truths, views))
-        theirs = {"psnr": image_metrics.colour_psnr, "ssim": self.ssim}
+        theirs = {"psnr": image_metrics.psnr, "ssim": self.ssim}
         for name, metric in theirs.items():
             figures[name] = float(np.mean([metric(a, b) for a, b in zip(true_colours, colours, strict=True)]))
-        distances = image_metrics.colour_lpips(true_colours, colours, model) if model else None
+        distances = image_metrics.lpips(true_colours, colours, model) if model else None
         figures["lpips"] = float(np.mean(distances)) if distances else None
         return {name: figures[name] for name in image_metrics.NAMES}
 
@@ -126,6 +129,7 @@ VIEWMASK = Protocol(
     source="this project (the paper does not publish its own; SSIM as Wang et al. 2004, LPIPS as Zhang et al. 2018)",
     views=4,
     given=False,
+    size=SIZE,
     colours=composite,
     ssim=image_metrics.gaussian_ssim,
     lpips="alex",
@@ -144,6 +148,7 @@ SYNCDREAMER = Protocol(
     source="SyncDreamer (arXiv 2309.03453), eval_nvs.py and eval_mesh.py of liuyuan-pal/SyncDreamer",
     views=16,
     given=True,
+    size=SIZE,
     colours=composite,
     ssim=image_metrics.own_range_ssim,
     lpips="vgg",
@@ -164,6 +169,7 @@ ESCHERNET = Protocol(
     source="EscherNet (CVPR 2024), metrics/eval_2D_NVS.py, eval_3D_GSO.py and metrics.py of kxhit/EscherNet",
     views=4,
     given=False,
+    size=SIZE,
     colours=white_where_empty,
     ssim=image_metrics.uniform_ssim,
     lpips="alex",
@@ -183,6 +189,7 @@ VIVID = Protocol(
     source="ViVid-1-to-3 (CVPR 2024), run_evaluation.py and vivid123/metrics of ubc-vision/vivid123",
     views=12,
     given=False,
+    size=512,
     colours=white_where_empty_512,
     ssim=image_metrics.clipped_ssim,
     lpips="vgg",

@@ -22,7 +22,7 @@ PACKAGES = {
     "numpy": "numpy", "pillow": "PIL", "scipy": "scipy", "scikit-image": "skimage", "trimesh": "trimesh",
     "embreex": "embreex", "xatlas": "xatlas", "fast-simplification": "fast_simplification",
     "manifold3d": "manifold3d", "safetensors": "safetensors", "tokenizers": "tokenizers", "pyarrow": "pyarrow",
-    "torchmetrics": "torchmetrics",
+    "torchmetrics": "torchmetrics", "libigl": "igl",
 }  # fmt: skip
 REINSTALL = "in viewmask's source tree: pip install torch==2.13.0 ."
 

@@ -44,9 +44,7 @@ def evaluate(
         int | None,
         typer.Option(min=2, max=64, help="Of the orbit, the given one included.", show_default="the protocol's: 4"),
     ] = None,
-    subset: Annotated[
-        Subset, typer.Option("--set", "--subset", help="Of gso: true views, or rendered meshes.")
-    ] = "gso30",
+    subset: Annotated[Subset, typer.Option("--set", help="Of gso: true views, or rendered meshes.")] = "gso30",
     split: Annotated[Literal["train", "val", "test"], typer.Option(help="Of objects, scans, furniture.")] = "val",
     light: Annotated[Light, typer.Option(help="Of rendered meshes.")] = "none",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many objects, evenly spread.")] = None,
@@ -123,8 +121,10 @@ def evaluate(
     if sweep and records is not None:
         raise ViewmaskError("a sweep keeps its records in --out: leave --records away")
     if repeat is not None:
+        if sweep or out is not None or records is not None:
+            raise ViewmaskError("--repeat takes its settings from the file: leave --sweep, --out and --records away")
         with progress(f"measuring again what {repeat} says", "objects") as show:
-            again, different = measure_again(repeat, data, workers, show)
+            again, different = measure_again(repeat, data, workers, lpips_weights, show)
         _deliver(again.to_json(), table(again), to_csv(again), json_file, csv_file, [])
         print("\n".join(different) or "every figure and every pinned fact is the same", file=sys.stderr)
         return again

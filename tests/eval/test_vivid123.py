@@ -16,12 +16,12 @@ import torch
 from eval.methods import Sampling, open_method
 from eval.vivid123 import Vivid123, orbit_frames, video_weights
 from eval.zero123 import decoded
-from render.demo import demo_objects
-from render.raycast import render
 from tests.eval import tiny_weights
 from viewmask.camera import orbit
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import ViewSet, composite
+
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +35,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Vivid123:
     return Vivid123.load(folder / "zero123-xl", folder / "zeroscope")
-
-
-@pytest.fixture(scope="module")
-def truth() -> ViewSet:
-    cameras = orbit(4, size=64)
-    return ViewSet(render(demo_objects()["car"].surface(), cameras), cameras)
-
-
-@pytest.fixture(autouse=True)
-def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
 def test_the_whole_loop_from_released_files(folder: Path, truth: ViewSet) -> None:

@@ -17,12 +17,12 @@ import torch
 from eval import released
 from eval.methods import Sampling, open_method
 from eval.zero123 import Zero123, decoded, poses, starting_noise
-from render.demo import demo_objects
-from render.raycast import render
 from tests.eval import tiny_weights
 from viewmask.camera import orbit
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import ViewSet, composite, resize
+
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 
 @pytest.fixture(scope="module")
@@ -33,17 +33,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Zero123:
     return Zero123.load(folder)
-
-
-@pytest.fixture(scope="module")
-def truth() -> ViewSet:
-    cameras = orbit(4, size=64)
-    return ViewSet(render(demo_objects()["car"].surface(), cameras), cameras)
-
-
-@pytest.fixture(autouse=True)
-def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
 def test_the_whole_loop_from_released_files(folder: Path, truth: ViewSet, tmp_path: Path) -> None:
