@@ -80,6 +80,8 @@ class Denoising:
     def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
         shares = {name: getattr(self.mixture, name) for name in ("t2i", "mmu", "i2mv", "t2mv")}
         name = str(random.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
+        if name in ("t2i", "mmu"):
+            batch *= self.views  # a sequence of one view is about so much shorter, and as cheap
         layout, captions, tokens = self.draw(name, random, batch)
         dropped = torch.from_numpy(random.random(batch) < self.mixture.dropped).to(self.device)
         if layout.text_last:

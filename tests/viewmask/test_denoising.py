@@ -37,6 +37,15 @@ def test_batches_of_every_layout(tokens, name):
         assert torch.isfinite(task.loss(step, random, 5)[0])
 
 
+def test_batches_of_single_views_hold_as_many_views(tokens, monkeypatch):
+    sizes = []
+    for name in ("t2i", "mmu", "i2mv", "t2mv"):
+        task = Denoising(CONFIG, tokens, Mixture(**{name: 1.0}), CPU)
+        task.model.register_forward_hook(lambda model, batch, output: sizes.append(tuple(batch[2].shape[:2])))
+        task.loss(0, np.random.default_rng(0), 3)
+    assert sizes == [(12, 1), (12, 1), (3, 4), (3, 4)]
+
+
 def test_text_rows_show_the_front_of_captioned_objects(tokens):
     task = Denoising(CONFIG, tokens, Mixture(t2mv=1.0), CPU)
     layout, _, views = task.draw("t2mv", np.random.default_rng(0), 64)
