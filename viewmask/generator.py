@@ -30,7 +30,7 @@ MOST_VIEWS = 16
 
 # Chosen on the `val` splits of the training sets (docs/RESULTS.md), never on a benchmark.
 FROM_IMAGE = Sampling(temperature=0.7, noise=0.5, guidance=0.0)
-FROM_TEXT = Sampling(temperature=0.7, noise=0.5, guidance=1.0)
+FROM_TEXT = Sampling(temperature=0.7, noise=0.5, guidance=2.0, occupancy=0.8)
 
 Progress = Callable[[int, int], None]
 
@@ -190,6 +190,7 @@ def _options(
         default.temperature if temperature is None else temperature,
         default.noise,
         default.guidance if guidance is None else guidance,
+        default.occupancy,
     )
 
 

@@ -5,6 +5,8 @@ stay unknown follows a schedule. On plain backgrounds most tokens are empty, and
 the surest guess: compared by the probability of their codes, the object's tokens lose every time
 and the object is eaten. So a token's confidence is that of its occupancy alone (empty or not),
 where both answers compete as equals; the code of a token that is not empty is drawn beside it.
+Where little is known (a sentence), the likelier answer alone would leave what all possible objects
+have in common, a stick: there occupancy is drawn, too.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ class Sampling:
         steps: number of predictions.
         schedule: share of the tokens that stay unknown, a key of SCHEDULES.
         temperature: of the codes drawn; 0 takes the most likely.
+        occupancy: temperature of "empty or not"; 0 takes the likelier.
         noise: Gumbel noise on the confidence at the start; it falls to 0 with the steps.
         guidance: w in (1 + w) conditional - w unconditional; 0 asks for one pass a step.
     """
@@ -46,13 +49,14 @@ class Sampling:
     temperature: float = 0.7
     noise: float = 0.5
     guidance: float = 0.0
+    occupancy: float = 0.0
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise ViewmaskError(f"no schedule '{self.schedule}': choose one of {', '.join(SCHEDULES)}")
         if self.steps < 1:
             raise ViewmaskError(f"at least one step is needed, not {self.steps}")
-        for name in ("temperature", "noise", "guidance"):
+        for name in ("temperature", "noise", "guidance", "occupancy"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ViewmaskError(f"{name} must not be negative, not {value:g}")
@@ -165,15 +169,15 @@ def decide(
 
     Args:
         prediction: of n tokens.
-        draw: uniform numbers [n] for the order and [n, groups, codes] for the codes.
-        sampling: temperature and noise.
+        draw: uniform numbers [n] for the order, [n, groups, codes] for the codes, [n] for the occupancy.
+        sampling: temperatures and noise.
         left: share of the steps left, by which the noise falls.
         width: bits of a code.
 
     Returns:
         codes int64 [n], expected bits [n, width], confidence [n].
     """
-    order, lots = draw
+    order, lots, coins = draw
     logits = prediction.codes
     if sampling.temperature > 0:
         picks = (logits / sampling.temperature + gumbel(lots)).argmax(dim=-1)
@@ -187,11 +191,11 @@ def decide(
     if prediction.empty is None:
         confidence = logits.log_softmax(dim=-1).gather(-1, picks[..., None])[..., 0].sum(dim=1)
     else:
-        empty = prediction.empty > 0
+        empty = prediction.empty + sampling.occupancy * coins.clamp(1e-7, 1 - 1e-7).logit() > 0
         # Code 0 means empty: a token that is not takes the nearest other code.
         code = torch.where(empty, 0, torch.where(code == 0, 1, code))
         mean = torch.where(empty[:, None], -1.0, mean)
-        confidence = torch.nn.functional.logsigmoid(prediction.empty.abs())
+        confidence = torch.nn.functional.logsigmoid(torch.where(empty, prediction.empty, -prediction.empty))
     return code, mean, confidence + sampling.noise * left * gumbel(order)
 
 
@@ -207,8 +211,9 @@ def bits(tokens: Tensor, width: int) -> Tensor:
 
 def _draws(
     generators: list[torch.Generator], count: int, prediction: Prediction, device: torch.device
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     shape = (count, *prediction.codes.shape[1:])
     order = [torch.rand(count, generator=generator) for generator in generators]
     lots = [torch.rand(shape, generator=generator) for generator in generators]
-    return torch.cat(order).to(device), torch.cat(lots).to(device)
+    coins = [torch.rand(count, generator=generator) for generator in generators]
+    return torch.cat(order).to(device), torch.cat(lots).to(device), torch.cat(coins).to(device)

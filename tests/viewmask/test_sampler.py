@@ -53,23 +53,29 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
             empty = (1 + sampling.guidance) * empty - sampling.guidance * free.empty
         order = torch.rand(len(unknown), generator=random)
         lots = torch.rand(codes.shape, generator=random)
+        coins = torch.rand(len(unknown), generator=random)
         scored = []
         for i, place in enumerate(unknown):
             code = 0
-            if empty[i] <= 0:
+            coin = coins[i].clamp(1e-7, 1 - 1e-7)
+            void = empty[i] + sampling.occupancy * (coin / (1 - coin)).log() > 0
+            if not void:
                 scores = codes[i] / sampling.temperature - (-lots[i].log()).log() if sampling.temperature else codes[i]
                 code = (scores[0].argmax() + 512 * scores[1].argmax()).item() or 1
+            sure = empty[i].item() if void else -empty[i].item()
             noise = -math.log(-math.log(order[i])) * sampling.noise * (1 - (step + 1) / sampling.steps)
-            scored.append((-math.log1p(math.exp(-abs(empty[i].item()))) + noise, place, code))
+            scored.append((-math.log1p(math.exp(-sure)) + noise, place, code))
         keep = len(unknown) - unknown_after(step, sampling.steps, sampling.schedule, total)
         known |= {place: code for _, place, code in sorted(scored, reverse=True)[:keep]}
     return torch.tensor([known[place] for place in range(tokens.numel())]).view(tokens.shape)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize(("temperature", "guidance"), [(0.0, 0.0), (0.7, 0.0), (1.0, 1.5)])
-def test_equal_to_the_reference(model, start, schedule, temperature, guidance):
-    sampling = Sampling(6, schedule, temperature, 0.5, guidance)
+@pytest.mark.parametrize(
+    ("temperature", "guidance", "occupancy"), [(0.0, 0.0, 0.0), (0.7, 0.0, 0.0), (1.0, 1.5, 0.0), (0.7, 1.5, 0.8)]
+)
+def test_equal_to_the_reference(model, start, schedule, temperature, guidance, occupancy):
+    sampling = Sampling(6, schedule, temperature, 0.5, guidance, occupancy)
     made = unmask(model, LAYOUT, *start, sampling, seed=5).tokens
     captions, tokens, masked = start
     for index in range(2):
