@@ -130,7 +130,10 @@ def _locate(name: str, data: str | Path | None) -> Path:
         )
         found = _holds(MODEL_INFO)
     else:
-        layout = "index.jsonl (id, file, zip, split, captions) with its zips of GLB files beside it"
+        layout = (
+            f"index.jsonl (a line an object: id, file, zip, split, captions) and its zips of GLB files, gathered from the "
+            f"sources that docs/credits/{name}.md lists; any folder of meshes serves as well: --bench FOLDER"
+        )
         found = _holds("index.jsonl")
     for place in places:
         if found(place):
