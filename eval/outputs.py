@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eval.benches import digest
 from eval.methods import Method
 from viewmask.camera import Array, Camera
 from viewmask.errors import ViewmaskError
@@ -39,7 +38,7 @@ def views_of(folder: Path) -> Method:
 
     def content(subject: str, _: ViewSet) -> str:
         place = _view_folder(folder, subject)
-        return digest(sorted(path for path in place.rglob("*") if path.is_file()))
+        return digest(*sorted(path for path in place.rglob("*") if path.is_file()))
 
     return Method(f"views:{folder.name}", views, {"folder": folder.name}, content=content)
 
@@ -66,7 +65,7 @@ def meshes_of(folder: Path) -> Method:
         lambda subject, truth: rendered(mesh(subject, truth), truth),
         {"folder": folder.name},
         mesh=mesh,
-        content=lambda subject, _: digest([_mesh_file(folder, subject)]),
+        content=lambda subject, _: digest(*_mesh_files(folder, subject)),
         notes=(RENDERED,),
     )
 
@@ -114,21 +113,6 @@ def about_z(degrees: float) -> Array:
     return matrix
 
 
-def digest(files: Sequence[Path]) -> str:
-    """sha256 over the names and contents of files.
-
-    Raises:
-        ViewmaskError: one cannot be read.
-    """
-    total = hashlib.sha256()
-    for path in files:
-        try:
-            total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-        except OSError as error:
-            raise ViewmaskError(f"cannot read {path}: {error.strerror or error}") from error
-    return total.hexdigest()
-
-
 def _miss(camera: Camera, wanted: Camera, turn: float) -> float:
     """The farthest that a corner of the unit box lands from its place, as a share of the picture's width."""
     corners = np.array(list(product((-0.5, 0.5), repeat=3)))
@@ -162,6 +146,13 @@ def _mesh_file(folder: Path, subject: str) -> Path:
             if (folder / f"{stem}{suffix}").is_file():
                 return folder / f"{stem}{suffix}"
     raise ViewmaskError(f"no mesh of {subject} in {folder}: put it at {folder / subject}.glb (or .obj, .ply ...)")
+
+
+def _mesh_files(folder: Path, subject: str) -> list[Path]:
+    """A mesh with what may belong to it, an OBJ's MTL and textures: ID.* or all of ID/."""
+    mesh = _mesh_file(folder, subject)
+    beside = mesh.parent.glob("*" if mesh.parent != folder else f"{mesh.stem}.*")
+    return sorted(path for path in beside if path.is_file())
 
 
 def _check(folder: Path) -> None:

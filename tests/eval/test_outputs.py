@@ -103,6 +103,19 @@ def test_content_tells_outputs_apart(truth: ViewSet, tmp_path: Path) -> None:
     assert a == b != c
 
 
+def test_an_objs_texture_counts_as_its_content(chair: Surface, truth: ViewSet, tmp_path: Path) -> None:
+    write(chair, tmp_path / "one.obj")
+    write(chair, tmp_path / "two" / "mesh.obj")
+    method = open_method(f"meshes:{tmp_path}")
+    assert method.content is not None
+    before = [method.content(name, truth) for name in ("one", "two")]
+    (tmp_path / "one.png").write_bytes(b"other colours")
+    assert method.content("one", truth) != before[0]
+    assert method.content("two", truth) == before[1]
+    (tmp_path / "two" / "texture.png").write_bytes(b"other colours")
+    assert method.content("two", truth) != before[1]
+
+
 def test_through_the_bench_they_score_as_the_same_pictures_made_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
