@@ -78,9 +78,16 @@ def matched(made: ViewSet, truth: ViewSet, where: str) -> list[Picture]:
     field of view and roll are held by one number.
 
     Raises:
-        ViewmaskError: a true view has no counterpart; the nearest one is named.
+        ViewmaskError: a true view has no counterpart (the nearest one is named), pictures are not square, or
+            `given_azimuth` is no number.
     """
-    turn = truth.cameras[0].azimuth - float(made.extra.get("given_azimuth", 0.0))
+    try:
+        turn = truth.cameras[0].azimuth - float(made.extra.get("given_azimuth", 0.0))
+    except (TypeError, ValueError) as error:
+        raise ViewmaskError(f"{where}: given_azimuth is {made.extra['given_azimuth']!r}, not degrees") from error
+    shapes = {f"{camera.width} x {camera.height}" for camera in made.cameras if camera.width != camera.height}
+    if shapes:
+        raise ViewmaskError(f"{where} has pictures of {', '.join(sorted(shapes))}: the bench's are square")
     pictures = []
     for wanted in truth.cameras[1:]:
         misses = [_miss(camera, wanted, turn) for camera in made.cameras]

@@ -73,6 +73,14 @@ def test_other_cameras_are_not_scored(cameras: list[Camera], words: str, truth: 
         matched(numbered(cameras), truth, "it")
 
 
+def test_what_cannot_be_matched_is_said(truth: ViewSet) -> None:
+    with pytest.raises(ViewmaskError, match="it: given_azimuth is 'north', not degrees"):
+        matched(numbered(orbit(4, size=32), given_azimuth="north"), truth, "it")
+    wide = [replace(camera, width=48) for camera in orbit(4, size=32)]
+    with pytest.raises(ViewmaskError, match="it has pictures of 48 x 32: the bench's are square"):
+        matched(numbered(wide), truth, "it")
+
+
 def test_nearly_the_same_camera_is(truth: ViewSet) -> None:
     cameras = orbit(4, elevation=30.5, distance=1.51, fov=49, start=0.5, size=32)
     assert numbers(matched(numbered(cameras), truth, "it")) == [1, 2, 3]
