@@ -82,10 +82,10 @@ def means(records: Records) -> Row:
 
 def less(records: Records, others: Records) -> Row:
     """The mean differences of records from others, with their intervals."""
-    found = compare(others, records, METRICS)
+    found = {name: between for name, between in compare(others, records, METRICS).items() if between.low is not None}
     cells = []
     for metric in METRICS:
-        if metric not in found:  # no weights of LPIPS
+        if metric not in found:  # no weights of LPIPS, or a single object
             cells.append("–")
             continue
         digits, between = COLUMNS[metric][1], found[metric]

@@ -4,8 +4,8 @@
 
 True views are scored against their mirror images, and the true mesh against itself turned by 20 degrees (as detailed
 as the truth, so the dearest case); both are made before the clock starts. Comparisons run on one thread and count
-processor time, which other jobs of the machine change little. A peer that is not there (lpips, open3d, rtree of trimesh) is named
-and left out.
+processor time, which other jobs of the machine change little. A peer that is not there (lpips, open3d, trimesh's rtree) is
+named and left out.
 """
 
 from __future__ import annotations
