@@ -4,7 +4,7 @@
 
 True views are scored against their mirror images, and the true mesh against itself turned by 20 degrees (as detailed
 as the truth, so the dearest case); both are made before the clock starts. Comparisons run on one thread and count
-processor time, which other jobs of the machine change little. A peer that is not there (lpips, open3d, trimesh's rtree) is
+processor time, which other jobs change little. A peer that is not there (lpips, open3d, trimesh's rtree) is
 named and left out.
 """
 
