@@ -1,9 +1,11 @@
-"""How long scoring takes, and each metric beside a peer library's plain call on the same input.
+"""How long scoring takes, and each metric beside peer libraries' plain calls on the same input: time and value.
 
     python bench/metrics.py --data data/gso
 
-Views and meshes are made before the clock starts: true views against their mirror images, and the true mesh
-against itself turned by 20 degrees (as detailed as the truth, so the dearest case).
+True views are scored against their mirror images, and the true mesh against itself turned by 20 degrees (as detailed
+as the truth, so the dearest case); both are made before the clock starts. Comparisons run on one thread and count
+processor time, which other jobs change little. A peer that is not there (lpips, open3d, trimesh's rtree) is
+named and left out.
 """
 
 from __future__ import annotations
@@ -11,75 +13,207 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import igl
 import numpy as np
 import torch
+import torchmetrics.functional.image as tm
 import trimesh
+from skimage import metrics as sk
 
 from eval import image_metrics, mesh_metrics
 from eval.benches import Bench, open_bench
-from eval.image_metrics import gaussian_ssim
-from eval.mesh_metrics import chamfer, volume_iou
+from eval.image_metrics import Colours
 from eval.protocols import VIEWMASK
 from viewmask.errors import ViewmaskError
 from viewmask.lpips import Lpips
-from viewmask.viewset import composite
+from viewmask.viewset import Picture, composite
+
+Mesh = trimesh.Trimesh
+Figure = Callable[[Any, Any], float]  # of the truth and what was made
+COMPARED = 4  # objects; some peers take minutes
 
 
-def prepared(bench: Bench) -> list[tuple[Any, ...]]:
-    """True pictures, mirrored ones, true mesh, turned mesh of every object."""
+@dataclass(frozen=True)
+class Case:
+    """An object: its true views and mesh, and what is scored against them."""
+
+    truth: list[Picture]
+    mirrored: list[Picture]
+    mesh: Mesh
+    turned: Mesh
+
+
+def cases(bench: Bench) -> list[Case]:
     turn = trimesh.transformations.rotation_matrix(np.radians(20), (0, 0, 1))
-    rows = []
+    found = []
     for subject in bench.subjects:
-        truth = subject.views(4).images
+        truth = subject.views(4).images[1:]
         assert subject.mesh is not None
         mesh = subject.mesh()
-        whole = trimesh.Trimesh(np.asarray(mesh.vertices), np.asarray(mesh.faces), process=False)
+        whole = Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces), process=False)
         mirrored = [np.ascontiguousarray(picture[:, ::-1]) for picture in truth]
-        rows.append((truth[1:], mirrored[1:], whole, whole.copy().apply_transform(turn)))
-    return rows
+        found.append(Case(truth, mirrored, whole, whole.copy().apply_transform(turn)))
+    return found
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+def everything(found: Sequence[Case], lpips: Lpips | None, workers: int) -> None:
+    """Score all cases as `viewmask eval` does, and say how long it took."""
+
+    def score(case: Case) -> None:
+        VIEWMASK.images(case.truth, case.mirrored, lpips)
+        mesh_metrics.score(case.mesh, case.turned)
+
+    wall, processor = time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(score, found))
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    faces = sum(len(case.mesh.faces) for case in found)
+    print(f"{len(found)} objects, {3 * len(found)} views, {faces:,} faces, {workers} threads")
+    print(f"all metrics: {wall:.1f} s, {processor:.1f} s of processor time")
 
 
-def beside(rows: list[tuple[Any, ...]]) -> list[tuple[str, float, str, float]]:
-    """Metric, our seconds, the peer's call, its seconds, over the first eight objects."""
-    table = []
-    few = rows[:8]
-    pairs = [(composite(a), composite(b)) for truth, made, _, _ in few for a, b in zip(truth, made, strict=True)]
-    meshes = [(truth, mesh) for _, _, truth, mesh in few]
+# -- peers' plain calls ------------------------------------------------------------------------------------
 
-    import igl
-    from torchmetrics.functional.image import structural_similarity_index_measure
 
-    def peer_ssim() -> None:
-        for a, b in pairs:
-            first, second = (torch.from_numpy(x.transpose(2, 0, 1)[None].copy()) for x in (a, b))
-            structural_similarity_index_measure(second, first, data_range=1.0)
+def there(name: str) -> bool:
+    try:
+        import_module(name)
+    except (ImportError, RuntimeError, OSError) as error:  # torchvision's and open3d's own ways to be broken
+        print(f"without {name}: {error}")
+        return False
+    return True
 
-    ours = seconds(lambda: [gaussian_ssim(a, b) for a, b in pairs])
-    table.append(("SSIM", ours, "torchmetrics", seconds(peer_ssim)))
 
-    def peer_iou() -> None:
-        side = (np.arange(mesh_metrics.RESOLUTION) + 0.5) / mesh_metrics.RESOLUTION - 0.5
+def tensors(*pictures: Colours) -> list[torch.Tensor]:
+    return [torch.from_numpy(np.ascontiguousarray(x.transpose(2, 0, 1)[None])) for x in pictures]
+
+
+def lpips_forward(model: Lpips) -> Figure:
+    """The package lpips' own forward; its backbone, which it would download, takes the weights of ours."""
+    import lpips
+
+    net = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+    convolutions = [layer for layer in net.net.modules() if isinstance(layer, torch.nn.Conv2d)]
+    for i, layer in enumerate(convolutions):
+        layer.weight.data, layer.bias.data = getattr(model, f"kernel_{i}"), getattr(model, f"bias_{i}")
+
+    def distance(a: Colours, b: Colours) -> float:
+        with torch.inference_mode():
+            return float(net(*tensors(a, b), normalize=True))
+
+    return distance
+
+
+def chamfer_by(distances: Callable[[Mesh, Any], Any]) -> Figure:
+    """Half-sum of a peer's distances from points that trimesh samples to the other surface."""
+
+    def chamfer(a: Mesh, b: Mesh) -> float:
+        on_a, on_b = (trimesh.sample.sample_surface(mesh, mesh_metrics.SAMPLES, seed=0)[0] for mesh in (a, b))
+        return float(np.mean(distances(b, on_a)) + np.mean(distances(a, on_b))) / 2
+
+    return chamfer
+
+
+def iou_by(inside: Callable[[Mesh, Any], Any]) -> Figure:
+    """Volume IoU by a peer's inside test, at the centres of our voxels in a cube around both meshes."""
+
+    def iou(a: Mesh, b: Mesh) -> float:
+        reach = np.ceil(np.abs(np.concatenate([a.bounds, b.bounds])).max() * mesh_metrics.RESOLUTION)
+        side = (np.arange(-reach, reach) + 0.5) / mesh_metrics.RESOLUTION
         grid = np.stack(np.meshgrid(side, side, side, indexing="ij"), axis=-1).reshape(-1, 3)
-        for pair in meshes:
-            for mesh in pair:
-                igl.fast_winding_number(np.asarray(mesh.vertices), np.asarray(mesh.faces), grid)
+        first, second = inside(a, grid), inside(b, grid)
+        return float((first & second).sum() / (first | second).sum())
 
-    ours = seconds(lambda: [chamfer(a, b) for a, b in meshes])
-    print(f"Chamfer, F-score, normals (igl's exact distances): {ours:.2f} s on 8 objects, one thread")
-    ours = seconds(lambda: [volume_iou(a, b) for a, b in meshes])
-    table.append(("volume IoU", ours, "igl.fast_winding_number", seconds(peer_iou)))
-    return table
+    return iou
+
+
+def open3d_scene(mesh: Mesh) -> Any:
+    import open3d
+
+    scene = open3d.t.geometry.RaycastingScene(nthreads=1)
+    scene.add_triangles(np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.uint32))
+    return scene
+
+
+def between_clouds(a: Mesh, b: Mesh) -> float:
+    """The usual Chamfer distance, between two clouds of points: too large by the gaps between the points."""
+    import open3d
+
+    clouds = [
+        open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
+        for points in (trimesh.sample.sample_surface(mesh, mesh_metrics.SAMPLES, seed=0)[0] for mesh in (a, b))
+    ]
+    return float(sum(np.mean(x.compute_point_cloud_distance(y)) for x, y in (clouds, clouds[::-1]))) / 2
+
+
+def of_pictures(lpips: Lpips | None) -> dict[str, dict[str, Figure]]:
+    """Per metric ours, then the peers'."""
+    figures: dict[str, dict[str, Figure]] = {
+        "PSNR": {
+            "ours": image_metrics.psnr,
+            "torchmetrics": lambda a, b: float(tm.peak_signal_noise_ratio(*tensors(b, a), data_range=1.0)),
+            "scikit-image": lambda a, b: float(sk.peak_signal_noise_ratio(a, b, data_range=1.0)),
+        },
+        "SSIM": {
+            "ours": image_metrics.gaussian_ssim,  # scikit-image's with the options that Wang et al. define it by
+            "torchmetrics": lambda a, b: float(tm.structural_similarity_index_measure(*tensors(b, a), data_range=1.0)),  # type: ignore[arg-type]
+        },
+    }
+    if lpips is not None:
+        figures["LPIPS"] = {"ours": lambda a, b: image_metrics.lpips([a], [b], lpips)[0]}
+        if there("lpips"):
+            figures["LPIPS"]["lpips"] = lpips_forward(lpips)
+    return figures
+
+
+def of_meshes() -> dict[str, dict[str, Figure]]:
+    """Per metric ours, then the peers'."""
+
+    def parts(mesh: Mesh) -> tuple[Any, Any]:
+        return np.asarray(mesh.vertices), np.asarray(mesh.faces)
+
+    figures: dict[str, dict[str, Figure]] = {
+        "Chamfer": {
+            "ours": mesh_metrics.chamfer,  # libigl's distances; the normals come along
+            "libigl": chamfer_by(lambda m, p: np.sqrt(igl.point_mesh_squared_distance(p, *parts(m))[0])),
+        },
+        "volume IoU": {
+            "ours": mesh_metrics.volume_iou,
+            "libigl, fast winding number": iou_by(lambda m, p: igl.fast_winding_number(*parts(m), p) > 0.5),
+            "trimesh, contains": iou_by(lambda m, p: m.contains(p)),
+        },
+    }
+    if there("rtree"):  # trimesh's index of triangles
+        figures["Chamfer"]["trimesh"] = chamfer_by(lambda m, p: trimesh.proximity.closest_point(m, p)[1])
+    if there("open3d"):
+        figures["Chamfer"]["open3d, to the surface"] = chamfer_by(
+            lambda m, p: open3d_scene(m).compute_distance(p.astype(np.float32)).numpy()
+        )
+        figures["Chamfer"]["open3d, between points"] = between_clouds
+        figures["volume IoU"]["open3d, occupancy"] = iou_by(
+            lambda m, p: open3d_scene(m).compute_occupancy(p.astype(np.float32)).numpy() > 0.5
+        )
+    return figures
+
+
+def compare(figures: dict[str, dict[str, Figure]], inputs: Sequence[tuple[Any, Any]]) -> None:
+    """A line a metric and library: mean value, processor time of one call, and how many times ours."""
+    for metric, calls in figures.items():
+        base = None
+        for name, call in calls.items():
+            call(*inputs[0])  # what is built once, imports and tables, is not what is measured
+            start = time.process_time()
+            value = float(np.mean([call(a, b) for a, b in inputs]))
+            each = (time.process_time() - start) / len(inputs)
+            base = base or each
+            print(f"| {metric} | {name} | {value:.4f} | {1e3 * each:,.1f} ms | {each / base:.2f} |", flush=True)
 
 
 def main() -> None:
@@ -87,31 +221,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data/gso"))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    rows = prepared(open_bench("gso", options.data, subset="meshes"))
-    torch.set_num_threads(1)
     try:
+        found = cases(open_bench("gso", options.data, subset="meshes"))
         lpips = Lpips.load("alex")
     except ViewmaskError as error:
-        print(error)
-        lpips = None
-
-    def score(row: tuple[Any, ...]) -> None:
-        truth, made, mesh, turned = row
-        VIEWMASK.images(truth, made, lpips)
-        mesh_metrics.score(mesh, turned)
-
-    def everything() -> None:
-        with ThreadPoolExecutor(options.workers) as pool:
-            list(pool.map(score, rows))
-
-    faces = sum(len(mesh.faces) for _, _, mesh, _ in rows)
-    print(f"{len(rows)} objects, {3 * len(rows)} views, {faces:,} faces, {options.workers} threads")
-    print(f"all metrics: {seconds(everything):.1f} s")
-    if lpips is not None:
-        pair = [composite(picture) for picture in rows[0][0]], [composite(picture) for picture in rows[0][1]]
-        print(f"LPIPS (AlexNet): {seconds(lambda: image_metrics.lpips(*pair, lpips)) / 3 * 1e3:.0f} ms a view")
-    for metric, ours, peer, theirs in beside(rows):
-        print(f"{metric}: {ours:.2f} s, {peer} {theirs:.2f} s on 8 objects, one thread: {theirs / ours:.1f} times ours")
+        raise SystemExit(f"error: {error}") from error
+    torch.set_num_threads(1)
+    everything(found, lpips, options.workers)
+    few = found[:: len(found) // COMPARED][:COMPARED]
+    views = [(composite(a), composite(b)) for case in few for a, b in zip(case.truth, case.mirrored, strict=True)]
+    print(
+        f"\n{COMPARED} objects, one thread\n\n| metric | library | mean | a pair | times ours |\n|---|---|---|---|---|"
+    )
+    compare(of_pictures(lpips), views)
+    compare(of_meshes(), [(case.mesh, case.turned) for case in few])
 
 
 if __name__ == "__main__":

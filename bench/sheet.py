@@ -9,7 +9,6 @@ each row is one object, four views and its mesh rendered from 45 degrees to the 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -27,13 +26,6 @@ from viewmask.camera import Camera
 
 SHARES = {"objects": 4, "scans": 3, "furniture": 3}
 TILE = 160
-
-
-def captions(data: Path, name: str, count: int) -> list[str]:
-    """First captions of `count` val objects, evenly spread over the index."""
-    records = [json.loads(line) for line in (data / name / "index.jsonl").read_text().splitlines()]
-    chosen = [record["captions"][0] for record in records if record["split"] == "val"]
-    return [chosen[i * len(chosen) // count] for i in range(count)]
 
 
 def row(label: str, views: ViewSet) -> Image.Image:
@@ -82,11 +74,9 @@ def main() -> None:
     generator = Generator.load(options.weights)
     sheets: dict[str, list[Image.Image]] = {"sentences": [], "pictures": []}
     for name, count in SHARES.items():
-        for caption in captions(options.data, name, count):
-            print(caption, flush=True)
-            sheets["sentences"].append(row(caption, generator.from_text(caption)))
         for subject in open_bench(name, options.data / name, limit=count).subjects:
-            print(subject.id, flush=True)
+            print(subject.id, subject.caption, flush=True)
+            sheets["sentences"].append(row(subject.caption, generator.from_text(subject.caption)))
             sheets["pictures"].append(row(subject.id, generator.from_image(subject.views(4).images[0])))
     for name, rows in sheets.items():
         sheet = Image.new("RGB", (rows[0].width, TILE * len(rows)), "white")

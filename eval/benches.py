@@ -130,7 +130,10 @@ def _locate(name: str, data: str | Path | None) -> Path:
         )
         found = _holds(MODEL_INFO)
     else:
-        layout = "index.jsonl (id, file, zip, split, captions) with its zips of GLB files beside it"
+        layout = (
+            "index.jsonl (a line an object: id, file, zip, split, captions) and its zips of GLB files, gathered from "
+            f"the sources that docs/credits/{name}.md lists; any folder of meshes serves as well: --bench FOLDER"
+        )
         found = _holds("index.jsonl")
     for place in places:
         if found(place):
@@ -162,7 +165,8 @@ def _future(folder: Path, light: Light) -> Bench:
 
         about = models[name]
         words = about.get("category") or about.get("super-category") or ""
-        return Subject(name, digest(mesh), lambda n: rendered(surface(), n, light), surface, str(words).lower())
+        files = sorted(file for file in mesh.parent.iterdir() if file.is_file())  # the texture and its MTL too
+        return Subject(name, digest(*files), lambda n: rendered(surface(), n, light), surface, str(words).lower())
 
     found = {}
     for name in sorted(models):
@@ -235,10 +239,10 @@ def digest(*parts: Path | bytes) -> str:
     Raises:
         ViewmaskError: a file is missing or unreadable.
     """
-    digest = hashlib.sha256()
+    total = hashlib.sha256()
     for part in parts:
         try:
-            digest.update(part if isinstance(part, bytes) else part.read_bytes())
+            total.update(part if isinstance(part, bytes) else part.read_bytes())
         except OSError as error:
             raise ViewmaskError(f"cannot read {part!s}: {error.strerror or error}") from error
-    return digest.hexdigest()
+    return total.hexdigest()

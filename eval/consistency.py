@@ -68,7 +68,7 @@ class Consistency:
     records: list[dict[str, Any]]
 
     @property
-    def means(self) -> dict[str, float | None]:
+    def means(self) -> dict[str, float]:
         """Of each figure over the view sets."""
         return {name: float(np.mean([record[name] for record in self.records])) for name in NAMES}
 

@@ -120,7 +120,7 @@ def _seen(folder: Path, name: str) -> Subject | str:
     surface = _surface(mesh, about["mesh_to_world"]) if mesh and about["mesh_to_world"] else None
     return Subject(
         name,
-        digest(*files, *([mesh] if mesh else [])),
+        digest(*files, *(_files(mesh) if mesh else [])),
         lambda n: _true_views(folder / name, about["views"], n),
         surface,
     )
@@ -132,7 +132,7 @@ def _in_frame(folder: Path, name: str, light: Light) -> Subject | str:
     if mesh is None:
         return name
     surface = _surface(mesh, manifest()["objects"][name]["mesh_to_world"])
-    return Subject(name, digest(mesh), lambda n: rendered(surface(), n, light), surface)
+    return Subject(name, digest(*_files(mesh)), lambda n: rendered(surface(), n, light), surface)
 
 
 def _front_on(folder: Path, name: str, light: Light) -> Subject | str:
@@ -145,13 +145,21 @@ def _front_on(folder: Path, name: str, light: Light) -> Subject | str:
         turn = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
         return _load(mesh, turn).normalised(str(mesh))
 
-    return Subject(name, digest(mesh), lambda n: rendered(surface(), n, light), surface)
+    return Subject(name, digest(*_files(mesh)), lambda n: rendered(surface(), n, light), surface)
 
 
 def _mesh_file(folder: Path, name: str) -> Path | None:
     """The mesh in this project's layout or in Google's."""
     places = (folder / name / "mesh.glb", folder / manifest()["objects"][name]["gso_id"] / MODEL)
     return next((place for place in places if place.is_file()), None)
+
+
+def _files(mesh: Path) -> list[Path]:
+    """All that a mesh is made of: a GLB alone, an OBJ with its MTL and textures."""
+    if mesh.suffix != ".obj":
+        return [mesh]
+    places = (mesh.parent, mesh.parent.parent / TEXTURE)
+    return sorted(file for place in places if place.is_dir() for file in place.iterdir() if file.is_file())
 
 
 def _surface(mesh: Path, mesh_to_world: list[list[float]]) -> Any:

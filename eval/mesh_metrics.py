@@ -36,6 +36,9 @@ Triangles = NDArray[np.float64]  # [faces, 3, 3]
 def score(truth: Mesh, mesh: Mesh, seed: int = 0) -> dict[str, float]:
     """`chamfer`, `fscore`, `iou` and `normals` of a mesh against the true one; the seed fixes the sampled points.
 
+    `normals` is the normal consistency of Mescheder et al. 2019 (Occupancy Networks) without the sign, so that
+    inside-out faces do not count.
+
     Raises:
         ViewmaskError: a mesh has no surface, or reaches absurdly far beyond the unit box.
     """
@@ -70,15 +73,6 @@ def fscore(there: Floats, back: Floats, near: float = NEAR) -> float:
     """
     recall, precision = float((there < near).mean()), float((back < near).mean())
     return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
-
-
-def normal_consistency(truth: Mesh, mesh: Mesh, samples: int = SAMPLES, seed: int = 0) -> float:
-    """Mean absolute cosine between normals at sampled points and at the nearest points of the other surface, 0 to 1.
-
-    As Mescheder et al. 2019 (Occupancy Networks); the sign is left out, so inside-out faces do not count.
-    """
-    (_, ahead), (_, behind) = _both_ways(truth, mesh, samples, seed)
-    return _half_sum(ahead, behind)
 
 
 def volume_iou(truth: Mesh, mesh: Mesh, resolution: int = RESOLUTION) -> float:

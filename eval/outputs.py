@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from eval.benches import digest
 from eval.methods import Method
 from viewmask.camera import Array, Camera
 from viewmask.errors import ViewmaskError
@@ -39,7 +38,7 @@ def views_of(folder: Path) -> Method:
 
     def content(subject: str, _: ViewSet) -> str:
         place = _view_folder(folder, subject)
-        return digest(sorted(path for path in place.rglob("*") if path.is_file()))
+        return digest(*sorted(path for path in place.rglob("*") if path.is_file()))
 
     return Method(f"views:{folder.name}", views, {"folder": folder.name}, content=content)
 
@@ -66,7 +65,7 @@ def meshes_of(folder: Path) -> Method:
         lambda subject, truth: rendered(mesh(subject, truth), truth),
         {"folder": folder.name},
         mesh=mesh,
-        content=lambda subject, _: digest([_mesh_file(folder, subject)]),
+        content=lambda subject, _: digest(*_mesh_files(folder, subject)),
         notes=(RENDERED,),
     )
 
@@ -79,9 +78,16 @@ def matched(made: ViewSet, truth: ViewSet, where: str) -> list[Picture]:
     field of view and roll are held by one number.
 
     Raises:
-        ViewmaskError: a true view has no counterpart; the nearest one is named.
+        ViewmaskError: a true view has no counterpart (the nearest one is named), pictures are not square, or
+            `given_azimuth` is no number.
     """
-    turn = truth.cameras[0].azimuth - float(made.extra.get("given_azimuth", 0.0))
+    try:
+        turn = truth.cameras[0].azimuth - float(made.extra.get("given_azimuth", 0.0))
+    except (TypeError, ValueError) as error:
+        raise ViewmaskError(f"{where}: given_azimuth is {made.extra['given_azimuth']!r}, not degrees") from error
+    shapes = {f"{camera.width} x {camera.height}" for camera in made.cameras if camera.width != camera.height}
+    if shapes:
+        raise ViewmaskError(f"{where} has pictures of {', '.join(sorted(shapes))}: the bench's are square")
     pictures = []
     for wanted in truth.cameras[1:]:
         misses = [_miss(camera, wanted, turn) for camera in made.cameras]
@@ -112,21 +118,6 @@ def about_z(degrees: float) -> Array:
     matrix = np.eye(4)
     matrix[:2, :2] = [[cosine, -sine], [sine, cosine]]
     return matrix
-
-
-def digest(files: Sequence[Path]) -> str:
-    """sha256 over the names and contents of files.
-
-    Raises:
-        ViewmaskError: one cannot be read.
-    """
-    total = hashlib.sha256()
-    for path in files:
-        try:
-            total.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-        except OSError as error:
-            raise ViewmaskError(f"cannot read {path}: {error.strerror or error}") from error
-    return total.hexdigest()
 
 
 def _miss(camera: Camera, wanted: Camera, turn: float) -> float:
@@ -162,6 +153,13 @@ def _mesh_file(folder: Path, subject: str) -> Path:
             if (folder / f"{stem}{suffix}").is_file():
                 return folder / f"{stem}{suffix}"
     raise ViewmaskError(f"no mesh of {subject} in {folder}: put it at {folder / subject}.glb (or .obj, .ply ...)")
+
+
+def _mesh_files(folder: Path, subject: str) -> list[Path]:
+    """A mesh with what may belong to it, an OBJ's MTL and textures: ID.* or all of ID/."""
+    mesh = _mesh_file(folder, subject)
+    beside = mesh.parent.glob("*" if mesh.parent != folder else f"{mesh.stem}.*")
+    return sorted(path for path in beside if path.is_file())
 
 
 def _check(folder: Path) -> None:

@@ -17,10 +17,11 @@ import numpy as np
 import trimesh
 from PIL import Image
 
+from eval.benches import digest
 from eval.cutout import from_white
 from eval.fitting import fitted
 from eval.methods import Method
-from eval.outputs import RENDERED, about_z, digest, matched, rendered
+from eval.outputs import RENDERED, about_z, matched, rendered
 from recon.layout import LAYOUTS, Layout, read
 from viewmask import atomic
 from viewmask.errors import ViewmaskError
@@ -173,7 +174,7 @@ def open_system(name: str, folder: Path, command: str | None = None, seed: int =
         {"folder": folder.name} | ({"command": command, "seed": seed} if command else {}),
         mesh=None if system.scored else mesh,
         has_views=system.scored or system.surface is not None,
-        content=lambda subject, truth: digest([file(subject, truth)]),
+        content=lambda subject, truth: digest(file(subject, truth)),
         notes=(f"{name}: {system.note}", *((RENDERED,) if system.surface is not None else ())),
     )
 

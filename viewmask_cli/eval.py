@@ -120,6 +120,8 @@ def evaluate(
 
     if sweep and records is not None:
         raise ViewmaskError("a sweep keeps its records in --out: leave --records away")
+    if sweep and command is not None:
+        raise ViewmaskError("a sweep starts no other system: leave --command away")
     if repeat is not None:
         if sweep or out is not None or records is not None:
             raise ViewmaskError("--repeat takes its settings from the file: leave --sweep, --out and --records away")

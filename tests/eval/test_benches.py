@@ -93,6 +93,9 @@ def test_3d_future_in_its_own_layout(tmp_path: Path) -> None:
     assert [subject.id for subject in bench.subjects] == ["a-01", "b-02"]
     assert [subject.caption for subject in bench.subjects] == ["chair", "lounge chair"]
     assert bench.notes == ("1 of the 3 models that model_info.json lists are not there",)
+    (folder / "a-01" / "texture.png").write_bytes(b"another texture is another object")
+    again = open_bench("3d-future", folder).subjects
+    assert [a.sha256 == b.sha256 for a, b in zip(bench.subjects, again, strict=True)] == [False, True]
     front = bench.subjects[1].views(2).images[0][..., 3] > 127
     assert np.ptp(np.flatnonzero(front.any(axis=1))) > 1.4 * np.ptp(np.flatnonzero(front.any(axis=0)))
     (folder / "model_info.json").write_text("{")

@@ -113,6 +113,16 @@ def test_both_layouts_give_the_same_object_in_the_same_frame(ours: Path, googles
     assert tuple(views[1][128, 128, :3]) == pytest.approx((250, 40, 40), abs=4)  # the texture was found
 
 
+def test_another_texture_is_another_object(googles: Path) -> None:
+    def hashes() -> list[str]:
+        return [open_bench("gso", googles, subset=subset).subjects[0].sha256 for subset in ("others", "vivid100")]
+
+    before = hashes()
+    [texture] = (googles / "A_Brick" / "materials" / "textures").iterdir()
+    texture.write_bytes(texture.read_bytes() + b" ")
+    assert not set(before) & set(hashes())
+
+
 def test_googles_layout_has_no_true_views(googles: Path) -> None:
     bench = open_bench("gso", googles)
     assert "our own renderings" in bench.truth

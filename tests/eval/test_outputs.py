@@ -73,6 +73,14 @@ def test_other_cameras_are_not_scored(cameras: list[Camera], words: str, truth: 
         matched(numbered(cameras), truth, "it")
 
 
+def test_what_cannot_be_matched_is_said(truth: ViewSet) -> None:
+    with pytest.raises(ViewmaskError, match="it: given_azimuth is 'north', not degrees"):
+        matched(numbered(orbit(4, size=32), given_azimuth="north"), truth, "it")
+    wide = [replace(camera, width=48) for camera in orbit(4, size=32)]
+    with pytest.raises(ViewmaskError, match="it has pictures of 48 x 32: the bench's are square"):
+        matched(numbered(wide), truth, "it")
+
+
 def test_nearly_the_same_camera_is(truth: ViewSet) -> None:
     cameras = orbit(4, elevation=30.5, distance=1.51, fov=49, start=0.5, size=32)
     assert numbers(matched(numbered(cameras), truth, "it")) == [1, 2, 3]
@@ -101,6 +109,19 @@ def test_content_tells_outputs_apart(truth: ViewSet, tmp_path: Path) -> None:
     assert method.content is not None
     a, b, c = (method.content(name, truth) for name in "abc")
     assert a == b != c
+
+
+def test_an_objs_texture_counts_as_its_content(chair: Surface, truth: ViewSet, tmp_path: Path) -> None:
+    write(chair, tmp_path / "one.obj")
+    write(chair, tmp_path / "two" / "mesh.obj")
+    method = open_method(f"meshes:{tmp_path}")
+    assert method.content is not None
+    before = [method.content(name, truth) for name in ("one", "two")]
+    (tmp_path / "one.png").write_bytes(b"other colours")
+    assert method.content("one", truth) != before[0]
+    assert method.content("two", truth) == before[1]
+    (tmp_path / "two" / "texture.png").write_bytes(b"other colours")
+    assert method.content("two", truth) != before[1]
 
 
 def test_through_the_bench_they_score_as_the_same_pictures_made_here(

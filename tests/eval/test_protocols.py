@@ -220,13 +220,13 @@ def test_fscore_agrees_with_plain_nearest_neighbours() -> None:
 
 def test_normal_consistency_of_known_shapes() -> None:
     ball, larger = (trimesh.creation.icosphere(subdivisions=4, radius=radius) for radius in (0.3, 0.5))
-    assert mesh_metrics.normal_consistency(ball, larger, 4000) == pytest.approx(1, abs=0.005)
+    assert mesh_metrics.score(ball, larger)["normals"] == pytest.approx(1, abs=0.005)
     inverted = larger.copy()
     inverted.invert()
-    assert mesh_metrics.normal_consistency(ball, inverted, 4000) == pytest.approx(1, abs=0.005)
+    assert mesh_metrics.score(ball, inverted)["normals"] == pytest.approx(1, abs=0.005)
     sheet = trimesh.Trimesh([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)], [(0, 1, 2), (0, 2, 3)], process=False)
     wall = trimesh.Trimesh([(0, -1, -1), (0, 1, -1), (0, 1, 1), (0, -1, 1)], [(0, 1, 2), (0, 2, 3)], process=False)
-    assert mesh_metrics.normal_consistency(sheet, wall, 2000) == pytest.approx(0, abs=1e-9)
+    assert mesh_metrics.score(sheet, wall)["normals"] == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.skipif(not (SHARED / "gso" / "cameras.json").is_file(), reason="needs ../shared/data/gso")

@@ -62,6 +62,7 @@ def test_the_true_views_are_perfect(shell):
         ([*QUICK, "--out", "notes.json"], "notes.json is a file"),
         ([*QUICK, "--sweep", "stepz=4"], "no parameter 'stepz'"),
         ([*QUICK, "--sweep", "steps=4", "--records", "r"], "keeps its records in --out"),
+        ([*QUICK, "--sweep", "steps=4", "--command", "c"], "starts no other system"),
         ([*QUICK, "--protocol", "mine"], "'mine' is not one of 'viewmask', 'syncdreamer'"),
         (["--bench", "demo", "--method", "magic"], "no method 'magic'"),
         (["--consistency"], "takes folders"),
