@@ -52,6 +52,7 @@ renderer.set_denoiser(None)
 renderer.set_noise_threshold(0)
 renderer.set_max_amount_of_samples(job["spp"])
 renderer.set_output_format(enable_transparency=True, view_transform="Filmic")
+renderer.set_light_bounces(diffuse_bounces=1)
 renderer.set_world_background([1, 1, 1], 0.5)
 lamp = bpy.data.lights.new("lamp", "POINT")
 lamp.energy, lamp.shadow_soft_size = 1000, 0.1
