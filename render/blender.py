@@ -10,6 +10,7 @@ import atexit
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -219,8 +220,6 @@ def last_words(log: str) -> str:
 
 def death(code: int | None) -> str:
     """An exit code in words: a signal by its name."""
-    import signal
-
     if code is None or code >= 0:
         return f"exit code {code}"
     try:

@@ -43,7 +43,7 @@ def test_files_folders_globs_and_an_index(shell, meshes):
     assert ViewSet.load("index/seat").caption == "a seat"
     assert rendered(shell("render", index, "--split", "val", *SMALL, "--json", "-o", "split")) == ["cup"]
     assert rendered(shell("render", index, "--license", "cc0,cc-by", *SMALL, "--json", "-o", "free")) == ["seat"]
-    assert "nothing to render" in shell("render", index, "--license", "mit", *SMALL, "-o", "none").error
+    assert "leave none of 2 objects" in shell("render", index, "--license", "mit", *SMALL, "-o", "none").error
 
 
 def test_objaverse_with_captions_quality_and_licence(shell, objaverse_cache):
