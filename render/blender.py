@@ -30,7 +30,6 @@ from viewmask.viewset import read_picture
 
 INSTALL = "in viewmask's source tree: pip install torch==2.13.0 '.[blender]'"
 RAYS = {"none": 4, "uniform": 32, "studio": 32}  # Cycles samples for each of `samples` x `samples`: light is noisy
-BOUNCES = {"none": 0, "uniform": 1, "studio": 3}  # of indirect light; SyncDreamer's script has 1
 STUDIO_DISTANCE = 10.0  # of the studio's area lights: far enough that their light falls evenly
 KEPT_LOG = 2000  # characters of what Blender said, kept with a failure
 
@@ -81,7 +80,6 @@ def render(
         return pictures
     job = {
         "light": light, "strength": level, "sky": sky, "lamps": lamps, "seed": seed,
-        "bounces": BOUNCES[light],
         "samples": spp or RAYS[light] * samples**2, "denoise": denoise, "textures": len(surface.textures),
         "width": first.width, "height": first.height, "intrinsics": first.intrinsics.tolist(),
         "poses": [cameras[index].camera_to_world.tolist() for index in seen],

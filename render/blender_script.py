@@ -72,7 +72,6 @@ def draw(folder: Path) -> None:
     scene.cycles.pixel_filter_type = "BOX"
     scene.cycles.filter_width = 1.0
     scene.cycles.seed = job["seed"] % 2**31
-    scene.cycles.diffuse_bounces = job["bounces"]
     RendererUtility.set_max_amount_of_samples(job["samples"])
     view_transform = "Filmic" if job["light"] == "uniform" else "Standard"
     RendererUtility.set_output_format("PNG", 8, enable_transparency=True, view_transform=view_transform)
@@ -179,8 +178,6 @@ def material(name: str, image: bpy.types.Image | None, job: dict) -> bpy.types.M
 def place_lights(job: dict) -> None:
     """A sky of even grey, then lamps; levels are what a white surface gives back."""
     RendererUtility.set_world_background([1, 1, 1], job["sky"])
-    # A matt surface samples an even sky best by itself: then every light sample goes to a lamp.
-    bpy.context.scene.world.cycles.sampling_method = "NONE"
     for lamp in job["lamps"]:
         light = bpy.data.lights.new("lamp", lamp["kind"])
         light.energy = lamp["energy"]
