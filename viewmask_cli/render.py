@@ -121,6 +121,7 @@ def render(
         sources = find(meshes or [], split)
         if objaverse is not None:
             sources += catalogue.objaverse(objaverse)
+        listed = len(sources)
         if captions is not None:
             sources = catalogue.captioned(sources, captions)
         if quality is not None:
@@ -129,6 +130,10 @@ def render(
             sources = catalogue.hssd(sources, semantics)
         if licences:
             sources = catalogue.licensed(sources, licences.split(","))
+        if listed and not sources:
+            raise ViewmaskError(
+                f"nothing to render: --quality, --semantics and --license leave none of {listed} objects"
+            )
         records = render_orbits(
             sources, out, views=views, elevation=elevation, distance=distance, fov=fov,
             size=size, start="random" if random_start else start, engine=engine, light=light, samples=samples, up=up,
