@@ -109,9 +109,7 @@ def _write(
         from recon.mesh import UP
         from recon.page import write_page
 
-        mesh = mesh_from_views(
-            views, method, faces=faces, texture=texture, resolution=resolution, progress=report
-        )
+        mesh = mesh_from_views(views, method, faces=faces, texture=texture, resolution=resolution, progress=report)
         report("writing", 0.96)
         files = [Path(file) for file in mesh.save(path)]
         if page is not None:
