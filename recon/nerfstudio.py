@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
-from recon.hull import Grid, Volume, frame
+from recon.hull import Grid, Volume, frame, resampled
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import ViewSet
 
@@ -37,6 +37,7 @@ INSTALL = (
     "python3.11 -m venv nerf && nerf/bin/pip install torch==2.13.0 && nerf/bin/pip install torch==2.13.0 nerfstudio, "
     "then name nerf/bin/python by --nerfstudio or $VIEWMASK_NERFSTUDIO"
 )
+NO_SURFACE = "nerfstudio's method found no surface: train longer (--steps)"
 TIME_LIMIT = 24 * 3600.0  # seconds; nerfstudio has been seen to hang for ever when one of its workers died
 
 _LAUNCHER = Path(__file__).with_name("nerfstudio_launch.py")
@@ -173,7 +174,7 @@ def mesh_field(path: Path, to_world: Matrix, resolution: int) -> tuple[Volume, G
 
     mesh = trimesh.load_mesh(path, process=False)
     if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) < 4:
-        raise ViewmaskError("nerfstudio's method found no surface: train longer (--steps)")
+        raise ViewmaskError(NO_SURFACE)
     mesh.apply_transform(to_world)
     grid = _around(mesh.vertices, resolution)
     corners, faces = np.ascontiguousarray(mesh.vertices, np.float64), np.ascontiguousarray(mesh.faces, np.int64)
@@ -183,7 +184,7 @@ def mesh_field(path: Path, to_world: Matrix, resolution: int) -> tuple[Volume, G
     inside = np.abs(winding) > 0.5
     unsigned = np.sqrt(igl.point_mesh_squared_distance(_points(coarse), corners, faces)[0]).reshape(coarse.shape)
     signed = np.where(inside, unsigned, -unsigned).astype(np.float32)
-    return _finer(signed, coarse, grid), grid
+    return resampled(signed, coarse, grid), grid
 
 
 def splat_field(path: Path, to_world: Matrix, resolution: int) -> tuple[Volume, Grid]:
@@ -199,7 +200,7 @@ def splat_field(path: Path, to_world: Matrix, resolution: int) -> tuple[Volume, 
     scale = np.cbrt(np.linalg.det(to_world[:3, :3]))
     solid = opacity > 0.05
     if solid.sum() < 4:
-        raise ViewmaskError("nerfstudio's method found no surface: train longer (--steps)")
+        raise ViewmaskError(NO_SURFACE)
     mean, spread, opacity = mean[solid] @ to_world[:3, :3].T + to_world[:3, 3], spread[solid] * scale, opacity[solid]
     axes = to_world[:3, :3] / scale @ Rotation.from_quat(turn[solid][:, [1, 2, 3, 0]]).as_matrix()
     grid = _around(mean, resolution)
@@ -226,11 +227,6 @@ def _around(points: Matrix, resolution: int) -> Grid:
 
 def _points(grid: Grid) -> Matrix:
     return np.ascontiguousarray(grid.origin + grid.pitch * np.moveaxis(np.indices(grid.shape), 0, -1).reshape(-1, 3))
-
-
-def _finer(volume: Volume, coarse: Grid, grid: Grid) -> Volume:
-    places = np.moveaxis((_points(grid) - coarse.origin) / coarse.pitch, 1, 0).reshape(3, *grid.shape)
-    return np.asarray(ndimage.map_coordinates(volume, places, order=1, mode="nearest"), np.float32)
 
 
 # -- commands --------------------------------------------------------------------------------------------
@@ -285,6 +281,8 @@ def _steps(command: list[str], limit: float, what: str) -> Iterator[int]:
             yield int(line.split()[1])
     if said[-1:] == ["@late"]:
         raise ViewmaskError(f"{what} took longer than {limit:.0f} s: ask for fewer --steps")
+    if any("Surface level must be within volume data range" in line for line in said):
+        raise ViewmaskError(NO_SURFACE)
     if said[-1:] != ["@done"]:
         error = ViewmaskError(f"{what} failed: {_last(said)}")
         error.add_note("\n".join(said[-60:]))
