@@ -183,9 +183,7 @@ def main() -> None:
             bench = subjects(arguments.bench, arguments.data, arguments.limit) if arguments.method else None
             for subject in bench.subjects if bench else []:
                 for method in arguments.method:
-                    for record in measure(
-                        subject, method, arguments.views, arguments.generated, set(manifest.records)
-                    ):
+                    for record in measure(subject, method, arguments.views, arguments.generated, set(manifest.records)):
                         manifest.append(record)
                         print(f"{record['id'][:60]:60} {record.get('iou', 0):.3f}", file=sys.stderr, flush=True)
                 done += 1

@@ -105,4 +105,6 @@ def _field(
         return hull.carve(cut.cameras, distances, resolution)
     from recon import nerfstudio as nerf
 
-    return nerf.field(cut, method, resolution, nerfstudio, steps, progress=lambda step, share: progress(step, 0.9 * share))
+    return nerf.field(
+        cut, method, resolution, nerfstudio, steps, progress=lambda step, share: progress(step, 0.9 * share)
+    )

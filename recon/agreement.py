@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recon.hull import Grid, Volume, cone, frame, unexplained
 from recon.silhouette import FloatImage
@@ -37,11 +38,20 @@ def complaint(cameras: list[Camera], distances: list[FloatImage], names: list[in
     if given >= _GOOD:
         return None
     best, found = given + _BETTER, ""
+    known = {(i, i): each for i, each in enumerate(cones)}  # by picture and camera
     for words, order, pictures in _mistakes(names, distances):
         placed = [cameras[i] for i in order]
-        tried = float(explained(grid, None, placed, pictures).mean())
-        if tried > best:
-            best, found = tried, words
+        tried = []
+        for pair, camera, picture in zip(enumerate(order), placed, pictures, strict=True):
+            if picture is not distances[pair[0]]:  # flipped: needed once
+                tried.append(cone(grid, camera, picture))
+                continue
+            if pair not in known:
+                known[pair] = cone(grid, camera, picture)
+            tried.append(known[pair])
+        share = float(explained(grid, tried, placed, pictures).mean())
+        if share > best:
+            best, found = share, words
     if found:
         return f"{found}: silhouettes would agree to {best:.0%}, as given they do to {given:.0%}"
     if given >= _POOR:
@@ -54,11 +64,9 @@ def complaint(cameras: list[Camera], distances: list[FloatImage], names: list[in
 
 
 def explained(
-    grid: Grid, cones: list[Volume] | None, cameras: list[Camera], distances: list[FloatImage]
-) -> np.ndarray:
+    grid: Grid, cones: list[Volume], cameras: list[Camera], distances: list[FloatImage]
+) -> NDArray[np.float64]:
     """The share of every silhouette that what all cones have in common projects to, [views]."""
-    if cones is None:
-        cones = [cone(grid, camera, distance) for camera, distance in zip(cameras, distances, strict=True)]
     hull = np.min(cones, axis=0)
     return np.array(
         [
@@ -68,9 +76,7 @@ def explained(
     )
 
 
-def _mistakes(
-    names: list[int], distances: list[FloatImage]
-) -> Iterator[tuple[str, list[int], list[FloatImage]]]:
+def _mistakes(names: list[int], distances: list[FloatImage]) -> Iterator[tuple[str, list[int], list[FloatImage]]]:
     """The usual mistakes: in words, which camera every picture then has, and the pictures."""
     straight = list(range(len(names)))
     yield "the pictures look mirrored left to right", straight, [distance[:, ::-1] for distance in distances]
@@ -86,9 +92,7 @@ def _mistakes(
         yield f"views {names[one]} and {names[other]} look to have each other's camera", order, distances
 
 
-def _odd_one(
-    grid: Grid, cones: list[Volume], cameras: list[Camera], distances: list[FloatImage]
-) -> int | None:
+def _odd_one(grid: Grid, cones: list[Volume], cameras: list[Camera], distances: list[FloatImage]) -> int | None:
     """The view without which all others agree, if there is one."""
     if len(cameras) < 3:
         return None

@@ -109,7 +109,10 @@ def field(
         ViewmaskError: no nerfstudio, no such method, it needs CUDA, it failed or took too long, or found no surface.
     """
     progress("starting nerfstudio", 0.0)
-    installed = find(python)
+    try:
+        installed = find(python)
+    except ViewmaskError as error:
+        raise ViewmaskError(f"no method {method!r} here: {error}") from error
     if method not in installed.methods:
         raise ViewmaskError(
             f"nerfstudio {installed.version} has no method {method!r}: choose {', '.join(installed.methods)}"
@@ -138,7 +141,9 @@ def field(
             made = folder / ("splat.ply" if splats else "tsdf_mesh.ply")
             return splat_field(made, box_to_world, resolution) if splats else mesh_field(made, box_to_world, resolution)
         except (OSError, KeyError, ValueError) as error:
-            raise ViewmaskError(f"{method} left nothing that can be read ({error!r}): train longer (--steps)") from error
+            raise ViewmaskError(
+                f"{method} left nothing that can be read ({error!r}): train longer (--steps)"
+            ) from error
 
 
 # -- there and back --------------------------------------------------------------------------------------

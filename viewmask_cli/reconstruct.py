@@ -116,7 +116,13 @@ def facts(about: dict[str, Any]) -> str:
 
 
 def _write(
-    views: ViewSet, path: Path, page: Path | None, method: str, faces: int, texture: int, resolution: int = 128,
+    views: ViewSet,
+    path: Path,
+    page: Path | None,
+    method: str,
+    faces: int,
+    texture: int,
+    resolution: int = 128,
     **options: Any,
 ) -> tuple[list[Path], dict[str, Any]]:
     with steps("reconstructing the mesh") as report:

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recon import hull, reconstruct, silhouette
+from recon.refine import STEPS, disagreement, fit, refine
+from tests.recon.conftest import ball
+
+GRID = hull.Grid.around(np.full(3, -0.5), np.full(3, 0.5), 40)
+
+
+@pytest.fixture(scope="module")
+def carved(ball_views):
+    distances = [silhouette.signed_distance(image[..., 3]) for image in ball_views.images]
+    volume, grid = hull.carve(ball_views.cameras, distances, 40)
+    return volume, grid, ball_views, distances
+
+
+@pytest.fixture(scope="module")
+def fitted(carved):
+    return fit(*carved, seconds=1e9)
+
+
+def overlap(volume, grid):
+    """IoU with the true ball."""
+    points = np.moveaxis(GRID.origin[:, None, None, None] + GRID.pitch * np.indices(GRID.shape), 0, -1)
+    made, true = hull.resampled(volume, grid, GRID) > 0, ball(points)
+    return (made & true).sum() / (made | true).sum()
+
+
+def test_corners_of_a_hull_go_and_its_silhouettes_stay(carved, fitted):
+    volume, grid, views, distances = carved
+    assert overlap(fitted, grid) > overlap(volume, grid) + 0.01
+    assert hull.missing(grid, fitted, views.cameras, distances) is None
+
+
+def test_what_is_kept_agrees_better(carved):
+    result = refine(*carved, seconds=1e9)
+    assert result.kept == (result.after < result.before)
+    surface = hull.surface(result.volume, carved[1])
+    assert hull.is_closed(surface)
+    assert disagreement(surface, *carved[2:]) == pytest.approx(min(result.before, result.after))
+
+
+def test_no_time_changes_nothing(carved):
+    np.testing.assert_allclose(fit(*carved, seconds=1e-9), carved[0], atol=1e-6)
+
+
+def test_a_worse_surface_disagrees_more(carved):
+    volume, grid, views, distances = carved
+    true = disagreement(hull.surface(volume, grid), views, distances)
+    moved = hull.surface(volume, hull.Grid(grid.origin + [0.1, 0, 0], grid.pitch, grid.shape))
+    assert true < 0.5 * disagreement(moved, views, distances)
+
+
+def test_the_mesh_says_what_became_of_it(ball_views):
+    shares = []
+    mesh = reconstruct(
+        ball_views, faces=500, texture=64, resolution=24, refine=60, progress=lambda step, share: shares.append(share)
+    )
+    assert mesh.summary()["watertight"]
+    assert "views disagree by" in mesh.notes[-1]
+    assert shares == sorted(shares)
+    assert len(shares) > STEPS
+    assert shares[-1] < 1
