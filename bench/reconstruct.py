@@ -1,8 +1,8 @@
 """Reconstruction measured: IoU, distances, normals, colours, time and memory of every method, from 4, 8 and 16 views.
 
-Objects stand in their true frame. IoU is of the volumes on a 96^3 grid over the unit cube (where a 4-view hull of GSO's 48
-meshes has some 0.60); distances and normals are those of `eval.mesh_metrics`; PSNR is over white, of the textured mesh
-rendered into the views of the 16-view orbit that were not given. Seconds and memory are of `recon.reconstruct` alone.
+Objects stand in their true frame. IoU is of the volumes on a 96^3 grid over the unit cube; distances and normals are
+those of `eval.mesh_metrics`; PSNR is over white, of the textured mesh rendered into the views of the 16-view orbit that
+were not given. Seconds (wall clock) and memory are of `recon.reconstruct` alone.
 
     python bench/reconstruct.py --bench gso30 --data DIR --out out/gso30.jsonl [--method hull ...] [--views 4 8 16]
     python bench/reconstruct.py --bench scans --data DIR --limit 10 --generated --out FILE
@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +104,8 @@ def timed(given: ViewSet, method: str) -> tuple[TexturedMesh, float, float | Non
     options: dict[str, Any] = {"refine": float(refine or 5)} if "+refine" in method else {}
     if steps:
         options["steps"] = int(steps)
-    try:
+    with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
     start = time.perf_counter()
     mesh = reconstruct(given, kind, **options)
     seconds = time.perf_counter() - start
@@ -179,16 +177,16 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         with closing(Manifest(arguments.out)) as manifest:
-            start, done = time.monotonic(), 0
+            start = time.monotonic()
             bench = subjects(arguments.bench, arguments.data, arguments.limit) if arguments.method else None
-            for subject in bench.subjects if bench else []:
+            chosen = bench.subjects if bench else []
+            for done, subject in enumerate(chosen, 1):
                 for method in arguments.method:
                     for record in measure(subject, method, arguments.views, arguments.generated, set(manifest.records)):
                         manifest.append(record)
                         print(f"{record['id'][:60]:60} {record.get('iou', 0):.3f}", file=sys.stderr, flush=True)
-                done += 1
-                left = (time.monotonic() - start) / done * (len(bench.subjects) - done) if bench else 0
-                print(f"{done} of {len(bench.subjects) if bench else 0}, {left / 60:.0f} min left", file=sys.stderr)
+                left = (time.monotonic() - start) / done * (len(chosen) - done)
+                print(f"{done} of {len(chosen)} objects, {left / 60:.0f} min left", file=sys.stderr)
             title = f"{bench.title} ({bench.truth})" if bench else str(arguments.out)
             print(table(list(manifest.records.values()), title))
     except ViewmaskError as error:

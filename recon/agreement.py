@@ -1,7 +1,7 @@
 """Do the cameras belong to their pictures? Judged by silhouettes: what all cones share must fill every one of them.
 
-Wrong cameras leave a part of some silhouette empty. Then the usual mistakes are undone, one at a time, on a coarse grid; one
-that brings agreement back is named. Symmetric objects hide such mistakes, and then they do no harm to the shape.
+Wrong cameras leave a part of some silhouette empty. Then the usual mistakes are undone, one at a time, on a coarse
+grid; one that brings agreement back is named. Symmetric objects hide such mistakes, which then do the shape no harm.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ class Grid:
     def around(cls, low: Points, high: Points, resolution: int) -> Grid:
         """Cells of equal size that cover a box, `resolution` of them along its longest side."""
         size = np.asarray(high) - low
-        pitch = float(size.max()) / resolution
+        pitch = float(size.max() / resolution)
         shape = np.maximum(np.ceil(size / pitch - 1e-6).astype(int), 2)
         return cls((np.asarray(low) + high - (shape - 1) * pitch) / 2, pitch, (shape[0], shape[1], shape[2]))
 

@@ -1,12 +1,13 @@
 """Nerfstudio's methods (nerfacto, splatfacto ...) as a source of a signed field: `ns-train`, then `ns-export`.
 
-Both run as child processes in nerfstudio's own environment, for it pins numpy 1 and 3.5 GB of other things. The views go
-out scaled to nerfstudio's box [-1, 1], with its own turning, centring and scaling switched off; whatever it did
-all the same stands in its dataparser_transforms.json and is undone with ours when the surface comes back.
+Both run as child processes in nerfstudio's own environment, for it pins numpy 1 and 3.5 GB of other things. The views
+go out scaled to nerfstudio's box [-1, 1], with its own turning, centring and scaling switched off; whatever it did all
+the same stands in its dataparser_transforms.json and is undone with ours when the surface comes back.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -324,10 +325,8 @@ def _lines(command: list[str], limit: float, said: list[str]) -> Iterator[str]:
             said.append("@late")
         finally:
             # Its data workers outlive their parent otherwise.
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
 
 def _last(said: list[str]) -> str:

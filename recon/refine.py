@@ -1,9 +1,9 @@
 """Refinement: a signed field fitted to its views by gradient descent, for a few seconds.
 
-A hull is the largest shape behind its silhouettes; the real one is nearly always smaller and rounder. So the field moves
-to be as smooth as a thin plate while every ray at a silhouette's edge still just touches it. Along a ray the deepest
-point decides: its field through a sigmoid is how opaque the pixel is, and where the running maximum rises is where
-the ray ends, which is what colours are compared at (Laurentini's hull, Niemeyer's and NeuS's renderings, in one line).
+A hull is the largest shape behind its silhouettes; the real one is nearly always smaller and rounder. So the field
+moves to be as smooth as a thin plate while every ray at a silhouette's edge still just touches it: the deepest point
+along a ray, through a sigmoid, is how opaque its pixel is. Colours decide at the end whether the result is kept. Four
+views are too far apart for colours to lead the descent: what one sees of a place, the others mostly do not.
 """
 
 from __future__ import annotations
@@ -78,8 +78,9 @@ def refine(
 def disagreement(surface: trimesh.Trimesh, views: ViewSet, distances: list[FloatImage]) -> float:
     """How badly a surface explains its views, 0 to 1: the mean over pixels of object or surface.
 
-    A pixel that only one of them covers counts 1, but for those right at a silhouette's edge; one that both cover, the difference (mean of RGB, 0 to 1) of its colour
-    from what the other views say of that place; one of which no other view tells does not count.
+    A pixel that only one of them covers counts 1, but for those right at a silhouette's edge; one that both cover, the
+    difference (mean of RGB, 0 to 1) of its colour from what the other views say of that place; one of which no other
+    view tells does not count.
     """
     scene = atlas.scene(surface.vertices, surface.faces)
     normals = np.asarray(surface.face_normals, np.float32)

@@ -50,7 +50,7 @@ def test_no_time_changes_nothing(carved):
 def test_a_worse_surface_disagrees_more(carved):
     volume, grid, views, distances = carved
     true = disagreement(hull.surface(volume, grid), views, distances)
-    moved = hull.surface(volume, hull.Grid(grid.origin + [0.1, 0, 0], grid.pitch, grid.shape))
+    moved = hull.surface(volume, hull.Grid(grid.origin + np.array([0.1, 0, 0]), grid.pitch, grid.shape))
     assert true < 0.5 * disagreement(moved, views, distances)
 
 
