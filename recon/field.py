@@ -71,12 +71,12 @@ class _Block(nn.Module):
 
     def __init__(self, width: int, convolution: type[nn.Module]) -> None:
         super().__init__()
-        self.first, self.norm = convolution(width, width, 3, padding=1), nn.GroupNorm(8, width)
+        self.before, self.between = nn.GroupNorm(8, width), nn.GroupNorm(8, width)
+        self.first = convolution(width, width, 3, padding=1)
         self.second = convolution(width, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(F.relu(self.norm(self.first(F.relu(x)))))
+        return x + self.second(F.relu(self.between(self.first(F.relu(self.before(x))))))
 
 
 class Field(nn.Module):
@@ -111,6 +111,17 @@ class Field(nn.Module):
         self.decoder = nn.Sequential(
             nn.Linear(3 * 32 + c + 4, d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, 4)
         )
+        self.out2_norm, self.leave_norm = nn.GroupNorm(8, 32), nn.GroupNorm(8, wide)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d | nn.ConvTranspose3d):
+                # Each layer keeps the size of what goes through it: Torch's own start shrinks it, and learning waits.
+                fan = module.weight[0].numel() if not isinstance(module, nn.ConvTranspose3d) else module.in_channels
+                nn.init.normal_(module.weight, std=(2 / fan) ** 0.5)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        for block in self.modules():
+            if isinstance(block, _Block):
+                nn.init.normal_(block.second.weight, std=0.5 * block.second.weight[0].numel() ** -0.5)
+        nn.init.normal_(self.decoder[-1].weight, std=0.1 * d**-0.5)
 
     def forward(self, views: Views, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `encode` and `decode`."""
@@ -122,7 +133,7 @@ class Field(nn.Module):
         x = self.fine(self.stem(views.pictures.flatten(0, 1)))
         below = self.coarse(self.down2(x))
         x = x + F.interpolate(self.up2(below), scale_factor=4, mode="bilinear")
-        maps = self.out2(F.relu(x)).unflatten(0, (batch, count))
+        maps = self.out2(F.relu(self.out2_norm(x))).unflatten(0, (batch, count))
 
         n = self.config.resolution
         cells = _cells(n, maps)
@@ -140,7 +151,7 @@ class Field(nn.Module):
         x3 = self.block3(self.down4(x2))
         x2 = self.block4(x2 + self.up4(F.relu(x3)))
         x1 = self.block5(x1 + self.up3(F.relu(x2)))
-        return Lifted(views, maps, self.leave(F.relu(x1)))
+        return Lifted(views, maps, self.leave(F.relu(self.leave_norm(x1))))
 
     def decode(self, lifted: Lifted, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is at points [batch, points, 3]: logits and distances to the hull (world units, positive inside)
