@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from viewmask.camera import Camera
 
 REACH = 0.6  # the volume spans -REACH to REACH on every axis, the object's longest side being 1
 _NEAR = 0.25  # cone distances are told apart up to here
@@ -213,3 +217,63 @@ def _pool(x: Tensor) -> Tensor:
     mean = x.mean(1)
     spread = ((x - mean[:, None]) ** 2).mean(1)
     return torch.cat([mean, x.amax(1), (spread + 1e-4).sqrt()], -1)
+
+
+@dataclass
+class Given:
+    """One object's views as the network wants them, and the turn [3, 3] of its points (row vectors)."""
+
+    pictures: NDArray[np.float32]
+    projection: NDArray[np.float32]
+    directions: NDArray[np.float32]
+    distances: NDArray[np.float32]
+    turn: NDArray[np.float32]
+
+
+def stack(made: list[Given], device: torch.device) -> Views:
+    """A batch of objects with the same number of views."""
+
+    def tensor(name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(one, name) for one in made])).to(device)
+
+    distances = tensor("distances")
+    return Views(
+        tensor("pictures"), tensor("projection"), tensor("directions"),
+        [distances[:, view, None] for view in range(distances.shape[1])],
+    )  # fmt: skip
+
+
+def upright(camera: Camera) -> NDArray[np.float64]:
+    """The turn [3, 3] about the vertical that brings a camera to azimuth 0; points @ turn."""
+    x, y = camera.position[:2]
+    length = float(np.hypot(x, y))
+    cosine, sine = (x / length, y / length) if length > 1e-6 else (1.0, 0.0)
+    return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+
+
+def given(
+    pictures: NDArray[np.float32], distances: NDArray[np.float32], cameras: list[Camera], turn: NDArray[np.float64]
+) -> Given:
+    """What the network is given, of pictures [views, h, w, 4] (0 to 1, straight alpha) and distances in pixels."""
+    planes = np.concatenate(
+        [pictures[..., :3] * pictures[..., 3:], pictures[..., 3:],
+         np.clip(distances / (pictures.shape[2] / 16), -1, 1)[..., None]], -1,
+    )  # fmt: skip
+    projection, directions = [], []
+    for camera in cameras:
+        inverse = np.linalg.inv(camera.camera_to_world[:3, :3])
+        lens = np.array(
+            [[camera.fl_x / camera.width, 0, -camera.cx / camera.width],
+             [0, -camera.fl_y / camera.height, -camera.cy / camera.height], [0, 0, -1]]
+        )  # fmt: skip
+        # Points of the network's frame are turned back into the world first.
+        projection.append(lens @ np.hstack([inverse @ turn, (-inverse @ camera.position)[:, None]]))
+        directions.append(camera.position @ turn / np.linalg.norm(camera.position))
+    focal = np.array([[(camera.fl_x + camera.fl_y) / 2] for camera in cameras])[..., None]
+    return Given(
+        np.ascontiguousarray(planes.transpose(0, 3, 1, 2), dtype=np.float32),
+        np.stack(projection).astype(np.float32),
+        np.stack(directions).astype(np.float32),
+        np.ascontiguousarray(distances / focal, dtype=np.float32),
+        turn.astype(np.float32),
+    )

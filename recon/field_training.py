@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.field import REACH, Field, FieldConfig, Views
+from recon.field import Field, FieldConfig, Given, Views, given, stack, upright
 from recon.silhouette import signed_distance
 from viewmask import atomic
 from viewmask.camera import Camera
@@ -252,30 +252,6 @@ class Filling:
         )
 
 
-@dataclass
-class _Made:
-    """One object's views as the network wants them, and the turn [3, 3] of its points (row vectors)."""
-
-    pictures: NDArray[np.float32]
-    projection: NDArray[np.float32]
-    directions: NDArray[np.float32]
-    distances: NDArray[np.float32]
-    turn: NDArray[np.float32]
-
-
-def stack(made: list[_Made], device: torch.device) -> Views:
-    """A batch of objects with the same number of views."""
-
-    def tensor(name: str) -> Tensor:
-        return torch.from_numpy(np.stack([getattr(one, name) for one in made])).to(device)
-
-    distances = tensor("distances")
-    return Views(
-        tensor("pictures"), tensor("projection"), tensor("directions"),
-        [distances[:, view, None] for view in range(distances.shape[1])],
-    )  # fmt: skip
-
-
 def _choose(there: int, count: int, random: np.random.Generator) -> NDArray[np.integer]:
     """Which views: an even orbit where it can be one, from a multiple of 90 degrees mostly."""
     if there % count == 0 and random.random() < 0.9:
@@ -293,7 +269,7 @@ def _views(
     mirror: bool = False,
     thicker: NDArray[np.float64] | float = 0.0,
     tint: NDArray[np.float64] | float = 1.0,
-) -> _Made:
+) -> Given:
     pictures = objects.pictures[row][chosen].astype(np.float32) / 255
     distances = objects.distances[row][chosen].astype(np.float32) / _STEP
     poses = objects.poses[row][chosen].astype(np.float64)
@@ -309,42 +285,6 @@ def _views(
     pictures[..., :3] = np.clip(pictures[..., :3] * tint, 0, 1)
     turn = upright(cameras[0])
     return given(pictures, distances, cameras, turn)
-
-
-def upright(camera: Camera) -> NDArray[np.float64]:
-    """The turn [3, 3] about the vertical that brings a camera to azimuth 0; points @ turn."""
-    x, y = camera.position[:2]
-    length = float(np.hypot(x, y))
-    cosine, sine = (x / length, y / length) if length > 1e-6 else (1.0, 0.0)
-    return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-
-
-def given(
-    pictures: NDArray[np.float32], distances: NDArray[np.float32], cameras: list[Camera], turn: NDArray[np.float64]
-) -> _Made:
-    """What the network is given, of pictures [views, h, w, 4] (0 to 1, straight alpha) and distances in pixels."""
-    planes = np.concatenate(
-        [pictures[..., :3] * pictures[..., 3:], pictures[..., 3:],
-         np.clip(distances / (SIZE / 16), -1, 1)[..., None]], -1,
-    )  # fmt: skip
-    projection, directions = [], []
-    for camera in cameras:
-        inverse = np.linalg.inv(camera.camera_to_world[:3, :3])
-        lens = np.array(
-            [[camera.fl_x / camera.width, 0, -camera.cx / camera.width],
-             [0, -camera.fl_y / camera.height, -camera.cy / camera.height], [0, 0, -1]]
-        )  # fmt: skip
-        # Points of the network's frame are turned back into the world first.
-        projection.append(lens @ np.hstack([inverse @ turn, (-inverse @ camera.position)[:, None]]))
-        directions.append(camera.position @ turn / np.linalg.norm(camera.position))
-    focal = np.array([[(camera.fl_x + camera.fl_y) / 2] for camera in cameras])[..., None]
-    return _Made(
-        np.ascontiguousarray(planes.transpose(0, 3, 1, 2), dtype=np.float32),
-        np.stack(projection).astype(np.float32),
-        np.stack(directions).astype(np.float32),
-        np.ascontiguousarray(distances / focal, dtype=np.float32),
-        turn.astype(np.float32),
-    )
 
 
 @torch.no_grad()
@@ -369,6 +309,3 @@ def score(
         hulls.append((true & carved).sum() / max((true | carved).sum(), 1))
     model.train(training)
     return {"val_iou": float(np.mean(mine)), "val_hull": float(np.mean(hulls))}
-
-
-__all__ = ["REACH", "Filling", "Objects", "pack", "score"]
