@@ -11,6 +11,7 @@ from pathlib import Path
 
 from recon import agreement, atlas, hull, silhouette
 from recon import texture as baking
+from recon.atlas import Floats
 from recon.hull import Grid, Volume
 from recon.mesh import TexturedMesh
 from viewmask.errors import ViewmaskError
@@ -18,13 +19,13 @@ from viewmask.viewset import ViewSet
 
 __all__ = ["METHODS", "TexturedMesh", "reconstruct"]
 
-METHODS = ("hull",)
+METHODS = ("field", "hull")
 """Our own methods; every other name is looked for in nerfstudio."""
 
 Progress = Callable[[str, float], None]
 
 # The share of the work that lies behind when a step begins: measured on 4 views of 256 pixels with the defaults.
-CARVING, SURFACE, UNWRAPPING, BAKING = 0.06, 0.35, 0.68, 0.82
+CARVING, ASKING, SURFACE, UNWRAPPING, BAKING = 0.06, 0.2, 0.35, 0.68, 0.82
 _SECONDS = 4.0  # of all that, for weighing it against what has a time of its own
 
 
@@ -44,8 +45,9 @@ def reconstruct(
 
     Args:
         views: 2 or more (better 4) posed views; opaque pictures need a plain background.
-        method: what gives the signed field whose zero surface the mesh is: "hull", the visual hull; or a method of
-            nerfstudio by its own name ("nerfacto", "splatfacto" ...), see `recon.nerfstudio`.
+        method: what gives the signed field whose zero surface the mesh is: "hull", the visual hull; "field", the hull
+            less what a network trained on shapes takes from it (`recon.field`); or a method of nerfstudio by its own
+            name ("nerfacto", "splatfacto" ...), see `recon.nerfstudio`.
         faces: at most about this many triangles.
         texture: side of the square texture in pixels.
         resolution: grid points along the longest side of the object.
@@ -68,8 +70,9 @@ def reconstruct(
     notes = [*cut.extra.get("notes", ())]
     wrong = agreement.complaint(cut.cameras, distances, cut.extra.get("shown"))
     notes += [wrong] if wrong else []
-    volume, grid = _field(cut, method, distances, resolution, steps, nerfstudio, progress)
+    volume, grid, unseen = _field(cut, method, distances, resolution, steps, nerfstudio, progress)
     behind = 0.9 if method not in METHODS else refine / (refine + _SECONDS)
+    start = min(ASKING if method == "field" else CARVING, behind) if method in METHODS else behind
 
     def later(step: str, share: float) -> None:
         progress(step, behind + (1 - behind) * share)
@@ -78,7 +81,12 @@ def reconstruct(
         from recon.refine import refine as fitted
 
         result = fitted(
-            volume, grid, cut, distances, refine, lambda share: progress("refining", CARVING + share * behind)
+            volume,
+            grid,
+            cut,
+            distances,
+            refine,
+            lambda share: progress("refining", start + (behind - start) * share),
         )
         volume, notes = result.volume, [*notes, result.words()]
     later("finding the surface", SURFACE)
@@ -86,7 +94,7 @@ def reconstruct(
     later("unwrapping", UNWRAPPING)
     places = atlas.unwrap(surface, texture)
     later("baking", BAKING)
-    picture = baking.bake(surface, places, cut, distances, texture)
+    picture = baking.bake(surface, places, cut, distances, texture, unseen)
     return TexturedMesh(surface.vertices, surface.faces, places.uv, places.uv_faces, picture, tuple(notes))
 
 
@@ -98,13 +106,22 @@ def _field(
     steps: int | None,
     nerfstudio: str | Path | None,
     progress: Progress,
-) -> tuple[Volume, Grid]:
-    """The signed field (world units, positive inside) that a method sees in cut-out views, on a grid of its own."""
-    if method == "hull":
+) -> tuple[Volume, Grid, Callable[[Floats], Floats] | None]:
+    """The signed field (world units, positive inside) that a method sees in cut-out views, on a grid of its own, and
+    the colours that it knows where no view sees, if it does."""
+    if method in METHODS:
         progress("carving", CARVING)
-        return hull.carve(cut.cameras, distances, resolution)
+        volume, grid = hull.carve(cut.cameras, distances, resolution)
+        if method == "hull":
+            return volume, grid, None
+        from recon import field_grid  # torch takes a second to load
+
+        progress("asking the field", ASKING)
+        asked = field_grid.Asked(cut, distances)
+        return field_grid.fill(asked, volume, grid), grid, asked.colours
     from recon import nerfstudio as nerf
 
-    return nerf.field(
+    found = nerf.field(
         cut, method, resolution, nerfstudio, steps, progress=lambda step, share: progress(step, 0.9 * share)
     )
+    return *found, None

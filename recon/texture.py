@@ -6,6 +6,8 @@ how squarely it looks (a power of the cosine); what no view sees takes after the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import trimesh
 from embreex.rtcore_scene import EmbreeScene
@@ -24,12 +26,21 @@ _GRAZING = 0.1  # cosine below which a view tells nothing
 
 
 def bake(
-    surface: trimesh.Trimesh, atlas: Atlas, views: ViewSet, distances: list[FloatImage], size: int
+    surface: trimesh.Trimesh,
+    atlas: Atlas,
+    views: ViewSet,
+    distances: list[FloatImage],
+    size: int,
+    unseen: Callable[[Floats], Floats] | None = None,
 ) -> NDArray[np.uint8]:
     """The texture, uint8 RGB [size, size, 3], from cut-out views and their `silhouette.signed_distance`.
 
     Colours are blended where several views see a place, weighted by cos^4 of the viewing angle and by
     the distance to the silhouette's edge.
+
+    Args:
+        unseen: colours (0 to 255) of points [n, 3] that no view sees; half and half with those of the nearest seen
+            texels. Without it these alone.
     """
     shape = scene(surface.vertices, surface.faces)
     colours = np.zeros((len(atlas.points), 3), np.float32)
@@ -45,6 +56,8 @@ def bake(
     seen = total > 0
     colours[seen] /= total[seen, None]
     colours[~seen] = _nearest(atlas.points, colours, seen)
+    if unseen is not None and not seen.all():
+        colours[~seen] = (colours[~seen] + unseen(atlas.points[~seen])) / 2
     return _padded(colours, atlas, size)
 
 

@@ -36,7 +36,7 @@ def reconstruct(
     ] = None,
     method: Annotated[
         str,
-        typer.Option("--method", "-m", help="hull carves by silhouettes alone; nerfacto and others are nerfstudio's."),
+        typer.Option("--method", "-m", help="hull: silhouettes alone; field: learnt; nerfacto and others: nerfstudio."),
     ] = "hull",
     refine: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Fit the mesh to the views, if that helps.")
