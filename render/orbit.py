@@ -111,7 +111,7 @@ def render_orbits(
         up: see `Surface.load`.
         progress: called with (objects done, objects in all) after each.
         spp, denoise: see `render.blender.render`; for that engine alone.
-        passes: "depth", "normal": arrays in `passes.npz` beside the pictures, see `render.passes`.
+        passes: "depth", "normal", "points": arrays in `passes.npz` beside the pictures, see `render.passes`.
         limits: what a worker may take.
         retry: render again what failed in an earlier run.
         shards: pack the view sets into WebDataset tars of so many objects, `out/000000.tar` ..., instead of folders.

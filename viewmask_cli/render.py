@@ -44,7 +44,7 @@ def render(
         int | None, typer.Option(min=1, max=65536, help="Cycles samples a pixel, for blender.", show_default="by light")
     ] = None,
     denoise: Annotated[bool, typer.Option("--denoise", help="Clean blender's noise.")] = False,
-    passes: Annotated[str, typer.Option(metavar="LIST", help="depth,normal: arrays beside the pictures.")] = "",
+    passes: Annotated[str, typer.Option(metavar="LIST", help="depth,normal,points: arrays beside the pictures.")] = "",
     up: Annotated[Literal["y", "z"], typer.Option(help="Which axis of the file points up.")] = "y",
     split: Annotated[
         str | None, typer.Option(help="Only this split of an index.jsonl.", rich_help_panel=SOURCES)
