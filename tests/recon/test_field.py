@@ -67,10 +67,10 @@ def test_the_hull_that_the_network_sees_is_the_hull(tiny, bar_views):
     np.testing.assert_allclose(seen, carved, atol=2e-4)
 
 
-def shape(asked_about, bar_views, fast):
+def shape(asked_about, bar_views, fast, level=0.0):
     distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
     carved, grid = hull.carve(bar_views.cameras, distances, 48)
-    return field_grid.fill(asked_about, carved, grid, fast), carved, grid
+    return field_grid.fill(asked_about, carved, grid, fast, level), carved, grid
 
 
 class Known:
@@ -108,7 +108,7 @@ def test_a_network_and_its_dense_twin(tiny, bar_views):
 def test_a_field_that_finds_nothing_says_so(bar_views):
     class Empty:
         def about(self, points):
-            return np.full(len(points), -1, np.float32), np.zeros((len(points), 3), np.float32)
+            return np.full(len(points), -9, np.float32), np.zeros((len(points), 3), np.float32)
 
     with pytest.raises(ViewmaskError, match="--method hull"):
         shape(Empty(), bar_views, True)
