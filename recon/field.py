@@ -124,8 +124,9 @@ class Field(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
         for block in self.modules():
             if isinstance(block, _Block):
-                nn.init.normal_(block.second.weight, std=0.5 * block.second.weight[0].numel() ** -0.5)
-        nn.init.normal_(self.decoder[-1].weight, std=0.1 * d**-0.5)
+                weight = block.second.get_parameter("weight")
+                nn.init.normal_(weight, std=0.5 * weight[0].numel() ** -0.5)
+        nn.init.normal_(self.decoder[-1].get_parameter("weight"), std=0.1 * d**-0.5)
 
     def forward(self, views: Views, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `encode` and `decode`."""

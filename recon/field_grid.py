@@ -50,8 +50,8 @@ class Asked:
             cameras.append(replace(camera, camera_to_world=pose))
         self.turn = upright(cameras[0])
         small = [resize(image, size) for image in views.images]
-        pictures = np.stack(small).astype(np.float32) / 255
-        edges = np.stack([signed_distance(image[..., 3]) for image in small])
+        pictures = np.stack(small).astype(np.float32) / np.float32(255)
+        edges = np.stack([signed_distance(image[..., 3]) for image in small]).astype(np.float32)
         made = given(pictures, edges, cameras, self.turn)
         seen = stack([made], torch.device("cpu"))
         # Distances to cones are taken from the pictures at their full size.

@@ -281,7 +281,9 @@ def _views(
         pictures, distances = pictures[:, :, ::-1], distances[:, :, ::-1]
         poses = np.diag([1.0, -1, 1, 1]) @ poses @ np.diag([-1.0, 1, 1, 1])
         lenses[:, 2] = SIZE - lenses[:, 2]
-    cameras = [Camera(SIZE, SIZE, *map(float, lens), pose) for lens, pose in zip(lenses, poses, strict=True)]
+    cameras = [
+        Camera(SIZE, SIZE, x, y, cx, cy, pose) for (x, y, cx, cy), pose in zip(lenses.tolist(), poses, strict=True)
+    ]
     pictures[..., :3] = np.clip(pictures[..., :3] * tint, 0, 1)
     turn = upright(cameras[0])
     return given(pictures, distances, cameras, turn)

@@ -138,7 +138,7 @@ def field(
             pass
         try:
             parsed = json.loads((run / "dataparser_transforms.json").read_text())
-            box_to_world = np.linalg.inv(applied(parsed) @ to_box)
+            box_to_world = np.linalg.inv(applied(parsed) @ to_box).astype(np.float64)
             made = folder / ("splat.ply" if splats else "tsdf_mesh.ply")
             return splat_field(made, box_to_world, resolution) if splats else mesh_field(made, box_to_world, resolution)
         except (OSError, KeyError, ValueError) as error:
