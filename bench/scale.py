@@ -63,9 +63,9 @@ parts = load_obj(job["mesh"])
 box = np.concatenate([part.get_bound_box() for part in parts])
 low, high = box.min(0), box.max(0)
 scale = 1 / (high - low).max()
-placed = np.eye(4)
-placed[:3, :3] *= scale
-placed[:3, 3] = -scale * (low + high) / 2
+placed = np.eye(4)  # the front, which Blender's importer brings to -Y, goes to +X
+placed[:3, :3] = scale * np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+placed[:3, 3] = -placed[:3, :3] @ (low + high) / 2
 for part in parts:
     part.set_local2world_mat(placed @ part.get_local2world_mat())
 for pose in job["poses"]:

@@ -273,6 +273,7 @@ def _read(source: str | Path | bytes, file_type: str, name: str, beside: Mapping
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if isinstance(source, bytes):
+                # It says dict, but only looks names up.
                 resolver = None if beside is None else trimesh.resolvers.ZipResolver(beside)  # type: ignore[arg-type]
                 return trimesh.load_scene(io.BytesIO(source), file_type=file_type, resolver=resolver, process=False)
             return trimesh.load_scene(str(source), process=False)

@@ -11,7 +11,7 @@ import trimesh
 from render import blender, passes
 from render.demo import write
 from render.orbit import render_orbits
-from render.surface import GLTF_TO_WORLD, Surface
+from render.surface import Surface
 from viewmask.camera import Camera, orbit
 from viewmask.viewset import ViewSet
 
@@ -84,8 +84,19 @@ for pose in poses:
     camera.add_camera_pose(np.array(pose))
 renderer.enable_depth_output(activate_antialiasing=False)
 renderer.enable_normals_output()
-found = renderer.render(output_dir=out)
-np.savez(os.path.join(out, "found.npz"), depth=found["depth"], normal=found["normals"])
+renderer.render(output_dir=out, return_data=False)  # BlenderProc reads EXR by OpenCV, whose wheels no longer can
+
+
+def read(name):
+    image = bpy.data.images.load(os.path.join(out, name))
+    image.colorspace_settings.name = "Non-Color"
+    return np.array(image.pixels[:]).reshape(size, size, 4)[::-1, :, :3]
+
+
+depth, normal = (
+    np.stack([read(f"{name}_{frame:04d}.exr") for frame in range(len(poses))]) for name in ("depth", "normals")
+)
+np.savez(os.path.join(out, "found.npz"), depth=depth[..., 0], normal=normal)
 sys.stdout.flush()
 os._exit(0)
 """
@@ -100,10 +111,11 @@ def test_they_are_what_blenderproc_s_own_outputs_hold(tmp_path):
     poses = [camera.camera_to_world.tolist() for camera in cameras]
     job = json.dumps([str(tmp_path / "ring.glb"), str(tmp_path), 64, poses])
     subprocess.run([sys.executable, "-c", BY_BLENDERPROC, job], check=True, capture_output=True)
-    ours = passes.render(Surface.load(tmp_path / "ring.glb", transform=GLTF_TO_WORLD), cameras)
+    importers = [[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]  # Blender's: the front goes to -Y
+    ours = passes.render(Surface.load(tmp_path / "ring.glb", transform=importers), cameras)
     with np.load(tmp_path / "found.npz") as found:
         for index, camera in enumerate(cameras):
-            depth, normal = found["depth"][index].reshape(64, 64), found["normal"][index][..., :3]
+            depth, normal = found["depth"][index], found["normal"][index]
             seen = (depth < 100) & (ours["depth"][index] > 0)
             assert ((depth < 100) ^ (ours["depth"][index] > 0)).mean() < 0.01
             assert np.quantile(np.abs(depth - ours["depth"][index])[seen], 0.99) < 0.005
