@@ -24,7 +24,7 @@ from render import blender
 from render.orbit import cores, render_orbits
 from render.source import Source, find
 from viewmask.camera import orbit
-from viewmask.viewset import ViewSet
+from viewmask.viewset import ViewSet, read_picture
 
 # What a program without viewmask would write: the recipe of BlenderProc's examples, on the `bpy` wheel.
 ALONE = """
@@ -63,9 +63,9 @@ parts = load_obj(job["mesh"])
 box = np.concatenate([part.get_bound_box() for part in parts])
 low, high = box.min(0), box.max(0)
 scale = 1 / (high - low).max()
-placed = np.eye(4)
-placed[:3, :3] *= scale
-placed[:3, 3] = -scale * (low + high) / 2
+placed = np.eye(4)  # the front, which Blender's importer brings to -Y, goes to +X
+placed[:3, :3] = scale * np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])
+placed[:3, 3] = -placed[:3, :3] @ (low + high) / 2
 for part in parts:
     part.set_local2world_mat(placed @ part.get_local2world_mat())
 for pose in job["poses"]:
@@ -91,6 +91,7 @@ def main() -> None:
     sources = sources[:: max(1, len(sources) // options.objects)][: options.objects]
     print(f"{len(sources)} objects x {options.views} views of {options.size}, {options.spp} samples, {cores()} cores")
     seconds = {"a process an object": 0.0, "viewmask render": 0.0, "  its start not counted": 0.0}
+    ious: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
         for number in range(options.rounds):
             part = sources[number :: options.rounds]
@@ -105,12 +106,14 @@ def main() -> None:
             )  # fmt: skip
             seconds["viewmask render"] += time.perf_counter() - begun
             assert all(record["status"] == "ok" for record in records), records
+            ious += [agreement(Path(scratch) / f"alone-{s.id}", Path(scratch) / f"out{number}" / s.id) for s in part]
             workers = min(cores(), len(part))
             seconds["  its start not counted"] += sum(record["seconds"] for record in records) / workers
         for name, taken in seconds.items():
             print(f"{name:24} {taken / len(sources):6.2f} s an object {3600 * len(sources) / taken:8.0f} objects/h")
         alone_seconds, ours, warm = seconds.values()
         print(f"ratio {alone_seconds / ours:.2f}, start not counted {alone_seconds / warm:.2f}")
+        print(f"silhouettes of the two ways: mean IoU {np.mean(ious):.4f}, worst object {min(ious):.4f}")
         apart(sources[:4], options)
 
 
@@ -128,6 +131,15 @@ def alone(source: Source, scratch: Path, options: argparse.Namespace) -> None:
         env=os.environ | {"BLENDER_PROC_RANDOM_SEED": "0"},
     )  # fmt: skip
     assert len(list(out.glob("[0-9]*.png"))) == options.views
+
+
+def agreement(theirs: Path, ours: Path) -> float:
+    """Mean IoU of an object's silhouettes in two folders of views: both ways have drawn the same."""
+    ious = []
+    for file in sorted(ours.glob("*.png")):
+        a, b = read_picture(ours / file.name)[..., 3] >= 128, read_picture(theirs / file.name)[..., 3] >= 128
+        ious.append((a & b).sum() / (a | b).sum())
+    return float(np.mean(ious))
 
 
 def apart(sources: list[Source], options: argparse.Namespace) -> None:

@@ -42,11 +42,19 @@ def score(truth: Mesh, mesh: Mesh, seed: int = 0) -> dict[str, float]:
     Raises:
         ViewmaskError: a mesh has no surface, or reaches absurdly far beyond the unit box.
     """
+    return surface_score(truth, mesh, seed) | {"iou": volume_iou(truth, mesh, RESOLUTION)}
+
+
+def surface_score(truth: Mesh, mesh: Mesh, seed: int = 0) -> dict[str, float]:
+    """`score` without the volumes: `chamfer`, `fscore` and `normals`.
+
+    Raises:
+        ViewmaskError: a mesh has no surface.
+    """
     (there, ahead), (back, behind) = _both_ways(truth, mesh, SAMPLES, seed)
     return {
         "chamfer": _half_sum(there, back),
         "fscore": fscore(there, back),
-        "iou": volume_iou(truth, mesh, RESOLUTION),
         "normals": _half_sum(ahead, behind),
     }
 

@@ -7,51 +7,121 @@ reconstruct(ViewSet.load("views")).save("mesh.glb")
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from recon import atlas, hull, silhouette
+from recon import agreement, atlas, hull, silhouette
 from recon import texture as baking
+from recon.atlas import Floats
+from recon.hull import Grid, Volume
 from recon.mesh import TexturedMesh
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import ViewSet
 
-__all__ = ["TexturedMesh", "reconstruct"]
+__all__ = ["METHODS", "TexturedMesh", "reconstruct"]
+
+METHODS = ("field", "hull")
+"""Our own methods; every other name is looked for in nerfstudio."""
+
+Progress = Callable[[str, float], None]
 
 # The share of the work that lies behind when a step begins: measured on 4 views of 256 pixels with the defaults.
-CARVING, SURFACE, UNWRAPPING, BAKING = 0.06, 0.35, 0.68, 0.82
+CARVING, ASKING, SURFACE, UNWRAPPING, BAKING = 0.06, 0.2, 0.35, 0.68, 0.82
+_SECONDS = 4.0  # of all that, for weighing it against what has a time of its own
 
 
 def reconstruct(
     views: ViewSet,
+    method: str = "hull",
+    *,
     faces: int = 20_000,
     texture: int = 1024,
     resolution: int = 128,
-    progress: Callable[[str, float], None] = lambda step, share: None,
+    refine: float = 0,
+    steps: int | None = None,
+    nerfstudio: str | Path | None = None,
+    progress: Progress = lambda step, share: None,
 ) -> TexturedMesh:
-    """The visual hull of posed views as a closed mesh with their colours baked on.
+    """Posed views as a closed mesh with their colours baked on.
 
     Args:
         views: 2 or more (better 4) posed views; opaque pictures need a plain background.
+        method: what gives the signed field whose zero surface the mesh is: "hull", the visual hull; "field", the hull
+            less what a network trained on shapes takes from it (`recon.field`); or a method of nerfstudio by its own
+            name ("nerfacto", "splatfacto" ...), see `recon.nerfstudio`.
         faces: at most about this many triangles.
         texture: side of the square texture in pixels.
-        resolution: grid points along the longest side of the hull.
+        resolution: grid points along the longest side of the object.
+        refine: seconds for fitting the field to the views (`recon.refine`), kept only if they then agree better.
+        steps, nerfstudio: of training, and the Python of nerfstudio's environment, for its methods.
         progress: told each step's name when it begins, and the share of the work that lies behind it.
 
     Raises:
         ViewmaskError: too few views, nothing on them, no plain background, silhouettes that contradict
-            each other, or a number that makes no sense.
+            each other, a number that makes no sense, or nerfstudio's absence or failure.
     """
     for name, value, least in (("faces", faces, 100), ("texture", texture, 16), ("resolution", resolution, 8)):
         if value < least:
             raise ViewmaskError(f"{name} must be at least {least}, not {value}")
+    if not 0 <= refine < float("inf"):
+        raise ViewmaskError(f"refine must be a number of seconds, not {refine}")
     progress("cutting the object out", 0.0)
     cut = silhouette.cut_out(views)
     distances = [silhouette.signed_distance(image[..., 3]) for image in cut.images]
-    progress("carving", CARVING)
-    carved = hull.carve(cut.cameras, distances, resolution)
-    progress("finding the surface", SURFACE)
-    surface = hull.surface(*carved, faces=faces)
-    progress("unwrapping", UNWRAPPING)
+    notes = [*cut.extra.get("notes", ())]
+    wrong = agreement.complaint(cut.cameras, distances, cut.extra.get("shown"))
+    notes += [wrong] if wrong else []
+    volume, grid, unseen = _field(cut, method, distances, resolution, steps, nerfstudio, progress)
+    behind = 0.9 if method not in METHODS else refine / (refine + _SECONDS)
+    start = min(ASKING if method == "field" else CARVING, behind) if method in METHODS else behind
+
+    def later(step: str, share: float) -> None:
+        progress(step, behind + (1 - behind) * share)
+
+    if refine:
+        from recon.refine import refine as fitted
+
+        result = fitted(
+            volume,
+            grid,
+            cut,
+            distances,
+            refine,
+            lambda share: progress("refining", start + (behind - start) * share),
+        )
+        volume, notes = result.volume, [*notes, result.words()]
+    later("finding the surface", SURFACE)
+    surface = hull.surface(volume, grid, faces=faces)
+    later("unwrapping", UNWRAPPING)
     places = atlas.unwrap(surface, texture)
-    progress("baking", BAKING)
-    picture = baking.bake(surface, places, cut, distances, texture)
-    return TexturedMesh(surface.vertices, surface.faces, places.uv, places.uv_faces, picture)
+    later("baking", BAKING)
+    picture = baking.bake(surface, places, cut, distances, texture, unseen)
+    return TexturedMesh(surface.vertices, surface.faces, places.uv, places.uv_faces, picture, tuple(notes))
+
+
+def _field(
+    cut: ViewSet,
+    method: str,
+    distances: list[silhouette.FloatImage],
+    resolution: int,
+    steps: int | None,
+    nerfstudio: str | Path | None,
+    progress: Progress,
+) -> tuple[Volume, Grid, Callable[[Floats], Floats] | None]:
+    """The signed field (world units, positive inside) that a method sees in cut-out views, on a grid of its own, and
+    the colours that it knows where no view sees, if it does."""
+    if method in METHODS:
+        progress("carving", CARVING)
+        volume, grid = hull.carve(cut.cameras, distances, resolution)
+        if method == "hull":
+            return volume, grid, None
+        from recon import field_grid  # torch takes a second to load
+
+        progress("asking the field", ASKING)
+        asked = field_grid.Asked(cut, distances)
+        return field_grid.fill(asked, volume, grid), grid, asked.colours
+    from recon import nerfstudio as nerf
+
+    found = nerf.field(
+        cut, method, resolution, nerfstudio, steps, progress=lambda step, share: progress(step, 0.9 * share)
+    )
+    return *found, None

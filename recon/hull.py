@@ -37,7 +37,7 @@ class Grid:
     def around(cls, low: Points, high: Points, resolution: int) -> Grid:
         """Cells of equal size that cover a box, `resolution` of them along its longest side."""
         size = np.asarray(high) - low
-        pitch = float(size.max()) / resolution
+        pitch = float(size.max() / resolution)
         shape = np.maximum(np.ceil(size / pitch - 1e-6).astype(int), 2)
         return cls((np.asarray(low) + high - (shape - 1) * pitch) / 2, pitch, (shape[0], shape[1], shape[2]))
 
@@ -118,18 +118,30 @@ def field(grid: Grid, cameras: list[Camera], distances: list[FloatImage], tolera
     if not tolerant or len(cameras) < 3:
         return hull
     for outvoted in range(1, (len(cameras) + 1) // 2):
-        missing = [
-            unexplained(grid, hull, camera, distance) for camera, distance in zip(cameras, distances, strict=True)
-        ]
-        if not any(mask.any() for mask in missing):
+        behind = missing(grid, hull, cameras, distances)
+        if behind is None:
             break
-        behind = np.full(grid.shape, -np.inf, np.float32)
-        for camera, mask in zip(cameras, missing, strict=True):
-            if mask.any():
-                shown = signed_distance(np.where(mask, 255, 0).astype(np.uint8))
-                behind = np.maximum(behind, cone(grid, camera, shown))
         hull = np.maximum(hull, np.minimum(behind, np.partition(each, outvoted, axis=0)[outvoted]))
     return hull
+
+
+def missing(grid: Grid, volume: Volume, cameras: list[Camera], distances: list[FloatImage]) -> Volume | None:
+    """Signed distance to all that lies behind parts of silhouettes that a field does not explain; None if it does."""
+    behind = None
+    for camera, distance in zip(cameras, distances, strict=True):
+        mask = unexplained(grid, volume, camera, distance)
+        if mask.any():
+            there = cone(grid, camera, signed_distance(np.where(mask, 255, 0).astype(np.uint8)))
+            behind = there if behind is None else np.maximum(behind, there)
+    return behind
+
+
+def resampled(volume: Volume, grid: Grid, other: Grid) -> Volume:
+    """A field at the points of another grid, linear between its own and constant beyond."""
+    places = np.ogrid[: other.shape[0], : other.shape[1], : other.shape[2]]
+    shift = (other.origin - grid.origin) / grid.pitch
+    where = np.broadcast_arrays(*(a + other.pitch / grid.pitch * b for a, b in zip(shift, places, strict=True)))
+    return np.asarray(ndimage.map_coordinates(volume, where, order=1, mode="nearest", output=np.float32))
 
 
 def cone(grid: Grid, camera: Camera, distance: FloatImage) -> Volume:

@@ -43,6 +43,7 @@ class TexturedMesh:
         uv: float [corners, 2] in [0, 1], origin at the texture's lower left (OBJ's rule).
         uv_faces: int [faces, 3] into `uv`; apart from `faces`, so that seams do not open the surface.
         texture: uint8 RGB [size, size, 3], sRGB, first row on top.
+        notes: what a user should know of how it was made, a line each.
     """
 
     vertices: NDArray[np.float64]
@@ -50,6 +51,7 @@ class TexturedMesh:
     uv: NDArray[np.float64]
     uv_faces: NDArray[np.int64]
     texture: NDArray[np.uint8]
+    notes: tuple[str, ...] = ()
 
     def geometry(self) -> trimesh.Trimesh:
         """The closed surface alone, without seams, in world coordinates."""

@@ -16,6 +16,8 @@ FloatImage = NDArray[np.float32]
 def cut_out(views: ViewSet) -> ViewSet:
     """The views that show something, each with an alpha channel that is its silhouette.
 
+    `extra` tells which they are (`shown`, their numbers) and what was left out (`notes`).
+
     A picture that is opaque everywhere is no cut-out: its background is keyed if it is plain.
 
     Raises:
@@ -23,7 +25,7 @@ def cut_out(views: ViewSet) -> ViewSet:
     """
     if len(views) < 2:
         raise ViewmaskError(f"{len(views)} view is too few to reconstruct from: give at least 2, better 4 or more")
-    images, cameras = [], []
+    images, cameras, shown = [], [], []
     for index, (image, camera) in enumerate(zip(views.images, views.cameras, strict=True)):
         alpha: NDArray[np.uint8] | None = image[..., 3]
         if (image[..., 3] >= 250).all():
@@ -36,11 +38,14 @@ def cut_out(views: ViewSet) -> ViewSet:
         if alpha is not None and (alpha > 127).any():
             images.append(np.dstack([image[..., :3], alpha]))
             cameras.append(camera)
+            shown.append(index)
     if not images:
         raise ViewmaskError("every view is empty: there is no object to reconstruct")
     if len(images) < 2:
         raise ViewmaskError("only one view shows an object: give at least 2 views that do, better 4 or more")
-    return ViewSet(images, cameras, dict(views.extra))
+    left_out = [str(index) for index in range(len(views)) if index not in shown]
+    notes = [f"nothing is on view {', '.join(left_out)}: left out"] if left_out else []
+    return ViewSet(images, cameras, views.extra | {"shown": shown, "notes": notes})
 
 
 def signed_distance(alpha: NDArray[np.uint8]) -> FloatImage:

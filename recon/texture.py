@@ -6,6 +6,8 @@ how squarely it looks (a power of the cosine); what no view sees takes after the
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import trimesh
 from embreex.rtcore_scene import EmbreeScene
@@ -24,27 +26,38 @@ _GRAZING = 0.1  # cosine below which a view tells nothing
 
 
 def bake(
-    surface: trimesh.Trimesh, atlas: Atlas, views: ViewSet, distances: list[FloatImage], size: int
+    surface: trimesh.Trimesh,
+    atlas: Atlas,
+    views: ViewSet,
+    distances: list[FloatImage],
+    size: int,
+    unseen: Callable[[Floats], Floats] | None = None,
 ) -> NDArray[np.uint8]:
     """The texture, uint8 RGB [size, size, 3], from cut-out views and their `silhouette.signed_distance`.
 
     Colours are blended where several views see a place, weighted by cos^4 of the viewing angle and by
     the distance to the silhouette's edge.
+
+    Args:
+        unseen: colours (0 to 255) of points [n, 3] that no view sees; half and half with those of the nearest seen
+            texels. Without it these alone.
     """
     shape = scene(surface.vertices, surface.faces)
     colours = np.zeros((len(atlas.points), 3), np.float32)
     total = np.zeros(len(atlas.points), np.float32)
     for image, camera, inside in zip(views.images, views.cameras, distances, strict=True):
-        weight = _weight(shape, atlas, camera, inside)
+        weight = weigh(shape, atlas.points, atlas.normals, camera, inside)
         shown = np.flatnonzero(weight)
         pixels, _ = camera.project(atlas.points[shown].astype(np.float64))
         painted = spread(image, inside)
         for channel in range(3):
-            colours[shown, channel] += weight[shown] * _sample(painted[..., channel], pixels)
+            colours[shown, channel] += weight[shown] * sample(painted[..., channel], pixels)
         total += weight
     seen = total > 0
     colours[seen] /= total[seen, None]
     colours[~seen] = _nearest(atlas.points, colours, seen)
+    if unseen is not None and not seen.all():
+        colours[~seen] = (colours[~seen] + unseen(atlas.points[~seen])) / 2
     return _padded(colours, atlas, size)
 
 
@@ -62,26 +75,27 @@ def spread(image: Picture, inside: FloatImage) -> FloatImage:
     return image[..., :3][tuple(nearest)].astype(np.float32)
 
 
-def _weight(shape: EmbreeScene, atlas: Atlas, camera: Camera, inside: FloatImage) -> Floats:
-    """How much one view knows of every texel; 0 where it sees nothing of it."""
-    towards = camera.position.astype(np.float32) - atlas.points
+def weigh(shape: EmbreeScene, points: Floats, normals: Floats, camera: Camera, inside: FloatImage) -> Floats:
+    """How much one view knows of points of a surface, given with their normals; 0 where it sees nothing of it."""
+    towards = camera.position.astype(np.float32) - points
     distance = np.linalg.norm(towards, axis=1, keepdims=True)
     towards /= distance
-    cosine = (towards * atlas.normals).sum(1)
+    cosine = (towards * normals).sum(1)
     weight = np.zeros(len(cosine), np.float32)
     facing = np.flatnonzero(cosine > _GRAZING)
     # Rays start a little off the surface, so that it does not hide itself.
-    starts = atlas.points[facing] + np.float32(2e-3) * (atlas.normals[facing] + towards[facing])
+    starts = points[facing] + np.float32(2e-3) * (normals[facing] + towards[facing])
     facing = facing[shape.run(starts, towards[facing]) < 0]
-    pixels, depth = camera.project(atlas.points[facing].astype(np.float64))
+    pixels, depth = camera.project(points[facing].astype(np.float64))
     shown = (depth > 0) & (pixels > 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
     facing, pixels = facing[shown], pixels[shown]
-    rim = np.clip((_sample(inside, pixels) + 1) / (_RIM + 2), 0.02, 1)
+    rim = np.clip((sample(inside, pixels) + 1) / (_RIM + 2), 0.02, 1)
     weight[facing] = (cosine[facing] - _GRAZING) ** _SHARPNESS * rim + 1e-6
     return weight
 
 
-def _sample(picture: FloatImage, pixels: NDArray[np.floating]) -> Floats:
+def sample(picture: FloatImage, pixels: NDArray[np.floating]) -> Floats:
+    """A picture's values at pixels [n, 2] (x, y), linear between them."""
     where = [pixels[:, 1] - 0.5, pixels[:, 0] - 0.5]
     return np.asarray(ndimage.map_coordinates(picture, where, order=1, mode="nearest", output=np.float32))
 

@@ -10,6 +10,7 @@ import atexit
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -101,7 +102,7 @@ def render(
     return pictures
 
 
-def as_glb(source: bytes | Path, file_type: str) -> bytes:
+def as_glb(file: Path) -> bytes:
     """A mesh file of a format that Blender imports, as GLB.
 
     Raises:
@@ -109,12 +110,8 @@ def as_glb(source: bytes | Path, file_type: str) -> bytes:
     """
     require()
     with tempfile.TemporaryDirectory(prefix="viewmask-blender-") as name:
-        file, target = Path(name) / f"mesh.{file_type}", Path(name) / "converted.glb"
-        if isinstance(source, bytes):
-            file.write_bytes(source)
-        else:
-            file = source.resolve()
-        start().ask({"convert": str(file), "to": str(target)})
+        target = Path(name) / "converted.glb"
+        start().ask({"convert": str(file.resolve()), "to": str(target)})
         return target.read_bytes()
 
 
@@ -221,8 +218,6 @@ def last_words(log: str) -> str:
 
 def death(code: int | None) -> str:
     """An exit code in words: a signal by its name."""
-    import signal
-
     if code is None or code >= 0:
         return f"exit code {code}"
     try:

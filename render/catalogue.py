@@ -48,9 +48,7 @@ def objaverse(uids: str | Path) -> list[Source]:
     with _quiet(), _download("Objaverse's annotations"):
         annotations = package.load_annotations(wanted)
     cache = Path(package._VERSIONED_PATH)
-    return [
-        Source(uid, cache / paths[uid], about=_annotated(annotations.get(uid, {})), uid=uid) for uid in wanted
-    ]  # fmt: skip
+    return [Source(uid, cache / paths[uid], about=_annotated(annotations.get(uid, {})), uid=uid) for uid in wanted]
 
 
 def download(uid: str) -> None:
@@ -86,6 +84,8 @@ def rated(sources: Sequence[Source], file: str | Path, score: int = SCORE) -> li
     """
     try:
         records = json.loads(_text(file))
+        if not isinstance(records, list):
+            raise TypeError(type(records).__name__)
         known = {str(record["UID"]): record for record in records}
         scores = {uid: int(record["score"]) for uid, record in known.items()}
     except (ValueError, KeyError, TypeError) as error:
@@ -95,9 +95,8 @@ def rated(sources: Sequence[Source], file: str | Path, score: int = SCORE) -> li
         record = known.get(source.id, {})
         flagged = any(str(record.get(flag)).lower() == "true" for flag in UNWANTED)
         if scores.get(source.id, -1) >= score and not flagged:
-            kept.append(_with(source, score=scores[source.id]) if "style" not in record else _with(
-                source, score=scores[source.id], style=record["style"]
-            ))  # fmt: skip
+            style = {"style": record["style"]} if "style" in record else {}
+            kept.append(_with(source, score=scores[source.id], **style))
     return kept
 
 
@@ -178,9 +177,5 @@ def _quiet() -> Iterator[None]:
 def _download(what: str) -> Iterator[None]:
     try:
         yield
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-    ) as error:  # urllib's errors are OSErrors; a cut file is EOFError or ValueError
+    except (OSError, EOFError, ValueError) as error:  # urllib's errors are OSErrors, a cut file is one of the others
         raise ViewmaskError(f"cannot get {what}: {error}") from error

@@ -35,6 +35,7 @@ from viewmask.viewset import NAMES, TRANSFORMS, ViewSet
 
 MANIFEST = "manifest.jsonl"
 RUN = "run.json"
+OURS = rf"{NAMES}|{re.escape(passes.FILE)}"  # files of an object's folder
 MANY = 16  # objects from which on one worker a core is worth its start
 SPARE = 2**23  # bytes of disk below which a failure is laid on the disk and not on the mesh
 Engine = Literal["raycast", "blender"]
@@ -110,7 +111,7 @@ def render_orbits(
         up: see `Surface.load`.
         progress: called with (objects done, objects in all) after each.
         spp, denoise: see `render.blender.render`; for that engine alone.
-        passes: "depth", "normal": arrays in `passes.npz` beside the pictures, see `render.passes`.
+        passes: "depth", "normal", "points": arrays in `passes.npz` beside the pictures, see `render.passes`.
         limits: what a worker may take.
         retry: render again what failed in an earlier run.
         shards: pack the view sets into WebDataset tars of so many objects, `out/000000.tar` ..., instead of folders.
@@ -140,15 +141,8 @@ def render_orbits(
     out, limits = Path(out), limits or Limits()
     with Manifest(out / MANIFEST) as manifest, _alone(out, found):
         packed = Shards(out, shards) if shards else None
-        if (
-            packed is not None
-            and packed.ids
-            and any(
-                record.get("settings") != settings.digest
-                for name in packed.ids
-                if (record := manifest.records.get(name))
-            )
-        ):
+        made = [manifest.records[name] for name in packed.ids if name in manifest.records] if packed else []
+        if any(record.get("settings") != settings.digest for record in made):
             raise ViewmaskError(f"the shards in {out} were made with other settings: choose another --out")
         waiting = [source for source in found if not _done(manifest, source, settings, out, packed, retry)]
         finished = len(found) - len(waiting)
@@ -276,9 +270,6 @@ def _save(view_set: ViewSet, surface: Surface, folder: Path, wanted: tuple[Pass,
         if wanted:
             arrays: dict[str, Any] = passes.render(surface, view_set.cameras, wanted)
             np.savez_compressed(temporary / passes.FILE, **arrays)
-
-
-OURS = rf"{NAMES}|{re.escape(passes.FILE)}"
 
 
 def _done(

@@ -1,4 +1,4 @@
-"""Passes: what a surface's geometry looks like from a camera, beside its colours.
+"""Passes: what a surface's geometry looks like from a camera, beside its colours; and points that know the inside.
 
 Both engines draw the same triangles from the same cameras, so both get these passes from ray casting: one ray through
 each pixel's centre, no smoothing, the same arrays whatever drew the colours.
@@ -14,29 +14,38 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
+from render import points
 from render.surface import Surface, interpolate
 from viewmask.camera import Camera
 
-Pass = Literal["depth", "normal"]
-PASSES: tuple[Pass, ...] = ("depth", "normal")
+Pass = Literal["depth", "normal", "points"]
+IMAGES: tuple[Pass, ...] = ("depth", "normal")
+PASSES: tuple[Pass, ...] = (*IMAGES, "points")
 FILE = "passes.npz"
 UNITS: dict[str, str] = {
     "depth": "float32 [views, height, width]: distance along the viewing axis, the object's longest side being 1; "
     "0 where nothing is seen",
     "normal": "float16 [views, height, width, 3]: unit shading normal in the world (+Z up), towards the viewer; "
     "0 where nothing is seen",
+    "points": "float16 [points, 3] in the world; inside: bool [points], winding number > 0.5; "
+    "colours: uint8 [points / 2, 3], sRGB of the surface near the first half of the points",
 }
 
 
-def render(surface: Surface, cameras: list[Camera], wanted: Sequence[Pass] = PASSES) -> dict[str, NDArray[Any]]:
-    """The wanted passes from every camera (all of one size), stacked; shapes and units are in `UNITS`."""
+def render(surface: Surface, cameras: list[Camera], wanted: Sequence[Pass] = IMAGES) -> dict[str, NDArray[Any]]:
+    """The wanted passes from every camera (all of one size), stacked; shapes and units are in `UNITS`.
+
+    "points" gives three arrays: `points`, `inside` and `colours` (see `render.points`).
+    """
+    arrays: dict[str, NDArray[Any]] = points.sample(surface) if "points" in wanted else {}
+    if not set(wanted) & set(IMAGES):
+        return arrays
     scene = EmbreeScene()
     TriangleMesh(scene, surface.vertices, surface.faces)
     views = [_view(scene, surface, camera) for camera in cameras]
-    stacked: dict[str, NDArray[Any]] = {
-        name: np.stack([view[index] for view in views]) for index, name in enumerate(PASSES)
+    return arrays | {
+        name: np.stack([view[index] for view in views]) for index, name in enumerate(IMAGES) if name in wanted
     }
-    return {name: stacked[name] for name in wanted}
 
 
 def _view(scene: EmbreeScene, surface: Surface, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float16]]:

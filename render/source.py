@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 import json
+import posixpath
 import re
+import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -73,11 +75,10 @@ class Source:
             ViewmaskError: it cannot be read, or only Blender could and is absent.
         """
         mesh, file_type = self.read(), self.file_type
+        beside = None if isinstance(mesh, Path) else _Beside(self.path, self.member)
         if f".{file_type}" in BLENDER_SUFFIXES:
-            from render.blender import as_glb
-
-            mesh, file_type = as_glb(mesh, file_type), "glb"
-        surface = Surface.load(mesh, up=up, file_type=file_type)
+            mesh, file_type = self._by_blender(), "glb"
+        surface = Surface.load(mesh, up=up, file_type=file_type, beside=beside)
         if self.turn:
             angle = np.radians(self.turn)
             turned = np.eye(4)
@@ -85,9 +86,20 @@ class Source:
             surface = surface.transformed(turned).normalised()
         return surface
 
+    def _by_blender(self) -> bytes:
+        """The mesh as GLB; out of a zip come its textures too, since Blender looks for them in the mesh's folder."""
+        from render.blender import as_glb
+
+        if not self.member:
+            return as_glb(self.path)
+        archive = _archive(self.path)
+        with tempfile.TemporaryDirectory(prefix="viewmask-zip-") as scratch:
+            archive.extractall(scratch, [name for name in archive.namelist() if not _is_mesh(name)])
+            return as_glb(Path(archive.extract(self.member, scratch)))
+
 
 def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = None) -> list[Source]:
-    """The objects that `paths` name: mesh files, `index.jsonl` files, folders that hold either, or glob patterns.
+    """The objects that `paths` name: mesh files, zips, `index.jsonl` files, folders that hold these, or glob patterns.
 
     Args:
         paths: a `Source` among them stands for itself.
@@ -107,10 +119,12 @@ def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = 
         if path.suffix == ".jsonl":
             found += _indexed(path)
         elif path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+            inside = sorted(file for file in path.rglob("*") if _is_mesh(file.name))
             if not inside:
                 raise ViewmaskError(f"no mesh in the folder {path}: looked for {', '.join(SUFFIXES)}")
             files += inside
+        elif path.suffix.lower() == ".zip" and path.is_file():
+            found += _zipped(path)
         elif path.is_file():
             files.append(path)
         else:
@@ -123,6 +137,21 @@ def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = 
     if twice:
         raise ViewmaskError(f"two objects are called {twice[0]}: rename one, or render them into separate folders")
     return [source for source in found if split is None or source.about.get("split") == split]
+
+
+def _zipped(path: Path) -> list[Source]:
+    try:
+        members = sorted(name for name in _archive(path).namelist() if _is_mesh(name))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise ViewmaskError(f"cannot read {path}: {error}") from error
+    if not members:
+        raise ViewmaskError(f"no mesh in {path}: looked for {', '.join(SUFFIXES)}")
+    names = [_safe(posixpath.splitext(member)[0]) for member in members]
+    return [Source(n, path, member, {"source": path.name}) for n, member in zip(names, members, strict=True)]
+
+
+def _is_mesh(name: str) -> bool:
+    return posixpath.splitext(name)[1].lower() in SUFFIXES and not posixpath.basename(name).startswith("._")
 
 
 def _unfolded(paths: Sequence[str | Path | Source]) -> Iterator[Path | Source]:
@@ -157,6 +186,22 @@ def _indexed(path: Path) -> list[Source]:
         else:
             sources.append(Source(_safe(name), path.parent / file, about=about))
     return sources
+
+
+class _Beside(Mapping[str, bytes]):
+    """The files of a zip by their names as seen from one of them: an OBJ's materials and textures, a glTF's buffers."""
+
+    def __init__(self, path: Path, member: str) -> None:
+        self._path, self._folder = path, posixpath.dirname(member)
+
+    def __getitem__(self, name: str) -> bytes:
+        return _archive(self._path).read(posixpath.normpath(posixpath.join(self._folder, name.replace("\\", "/"))))
+
+    def __iter__(self) -> Iterator[str]:
+        return (posixpath.relpath(name, self._folder or ".") for name in _archive(self._path).namelist())
+
+    def __len__(self) -> int:
+        return len(_archive(self._path).namelist())
 
 
 def _safe(name: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +81,7 @@ class Surface:
         transform: ArrayLike | None = None,
         up: str = "y",
         file_type: str = "glb",
+        beside: Mapping[str, bytes] | None = None,
     ) -> Surface:
         """Read a mesh file (GLB, glTF, OBJ, PLY, STL, OFF ...: what trimesh reads) into the world.
 
@@ -90,6 +91,7 @@ class Surface:
                 normalised: longest side of the box 1, box centre at the origin (Zero123, SyncDreamer).
             up: "y" as in glTF (+Y up, front +Z, which goes to azimuth 0), for every format alike; "z" for files
                 that already lie as the world does (+Z up, front +X).
+            beside: what a mesh given as bytes refers to (materials, textures, buffers), by name.
 
         Raises:
             ViewmaskError: missing, unreadable, empty, not finite, or without extent.
@@ -99,7 +101,7 @@ class Surface:
             raise ViewmaskError(f"up must be 'y' or 'z', not {up!r}")
         suffix = f".{file_type}" if isinstance(source, bytes) else Path(source).suffix.lower()
         linear = suffix in (".glb", ".gltf")
-        return cls.of_scene(_read(source, file_type, name), transform, up, linear, name)
+        return cls.of_scene(_read(source, file_type, name, beside), transform, up, linear, name)
 
     @classmethod
     def of_scene(
@@ -171,11 +173,9 @@ class Surface:
         return self.transformed(matrix)
 
     def window(self, camera: Camera) -> tuple[int, int, int, int]:
-        """The part of a camera's picture that the surface's box covers: left, top, right, bottom in pixels."""
-        low, high = self.vertices.min(axis=0), self.vertices.max(axis=0)
-        corners = np.array([[x, y, z] for x in (low[0], high[0]) for y in (low[1], high[1]) for z in (low[2], high[2])])
-        pixels, depth = camera.project(corners.astype(np.float64))
-        if depth.min() <= 1e-6:  # the camera stands inside or beside the box
+        """The part of a camera's picture that the surface can cover: left, top, right, bottom in pixels."""
+        pixels, depth = camera.project(self.vertices.astype(np.float64))
+        if depth.min() <= 1e-6:  # some of it lies beside or behind the camera
             return 0, 0, camera.width, camera.height
         left, top = np.floor(pixels.min(axis=0) - 1).astype(int).tolist()
         right, bottom = np.ceil(pixels.max(axis=0) + 1).astype(int).tolist()
@@ -264,7 +264,7 @@ def bilinear(texture: Floats, uv: Floats) -> Floats:
     return upper * (1 - low_share) + lower * low_share
 
 
-def _read(source: str | Path | bytes, file_type: str, name: str) -> trimesh.Scene:
+def _read(source: str | Path | bytes, file_type: str, name: str, beside: Mapping[str, bytes] | None) -> trimesh.Scene:
     import trimesh
 
     if not isinstance(source, bytes) and not Path(source).is_file():
@@ -273,7 +273,9 @@ def _read(source: str | Path | bytes, file_type: str, name: str) -> trimesh.Scen
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if isinstance(source, bytes):
-                return trimesh.load_scene(io.BytesIO(source), file_type=file_type, process=False)
+                # It says dict, but only looks names up.
+                resolver = None if beside is None else trimesh.resolvers.ZipResolver(beside)  # type: ignore[arg-type]
+                return trimesh.load_scene(io.BytesIO(source), file_type=file_type, resolver=resolver, process=False)
             return trimesh.load_scene(str(source), process=False)
     except Exception as error:  # trimesh lets whatever its parsers meet through
         reason = " ".join(str(error).split()) or type(error).__name__

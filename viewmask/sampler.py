@@ -163,7 +163,7 @@ def predict(
 
 
 def decide(
-    prediction: Prediction, draw: tuple[Tensor, Tensor], sampling: Sampling, left: float, width: int
+    prediction: Prediction, draw: tuple[Tensor, Tensor, Tensor], sampling: Sampling, left: float, width: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw a code for every predicted token and say how sure the model is.
 

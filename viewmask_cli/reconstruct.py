@@ -34,6 +34,20 @@ def reconstruct(
             "--out", "-o", help="Mesh: .glb, .obj, .ply, .stl, .3mf.", show_default="mesh.glb beside the views"
         ),
     ] = None,
+    method: Annotated[
+        str,
+        typer.Option("--method", "-m", help="hull: silhouettes alone; field: learnt; nerfacto and others: nerfstudio."),
+    ] = "hull",
+    refine: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="Fit the mesh to the views, if that helps.")
+    ] = 0,
+    nerfstudio: Annotated[
+        str | None,
+        typer.Option(metavar="PYTHON", help="Of nerfstudio's environment.", show_default="$VIEWMASK_NERFSTUDIO"),
+    ] = None,
+    nerf_steps: Annotated[
+        int | None, typer.Option("--steps", min=1, help="Of nerfstudio's training.", show_default="its device's")
+    ] = None,
     faces: Annotated[int, typer.Option(min=100, max=2_000_000, help="Most triangles.")] = 20_000,
     texture: Annotated[int, typer.Option(min=64, max=8192, help="Side of the texture in pixels.")] = 1024,
     resolution: Annotated[int, typer.Option(min=16, max=512, help="Grid points along the longest side.")] = 128,
@@ -70,7 +84,9 @@ def reconstruct(
         from viewmask.viewset import ViewSet
 
         views = ViewSet.load(folder)
-    files, about = _write(views, out, page, faces, texture, resolution)
+    files, about = _write(
+        views, out, page, method, faces, texture, resolution, refine=refine, nerfstudio=nerfstudio, steps=nerf_steps
+    )
     output.remember(files)
     record = {"views": str(folder), "mesh": about, "files": [str(file) for file in files]}
     output.say(as_json, record, files, facts(about))
@@ -78,10 +94,15 @@ def reconstruct(
 
 
 def write_mesh(
-    views: ViewSet, path: Path, page: Path | None = None, faces: int = 20_000, texture: int = 1024
+    views: ViewSet,
+    path: Path,
+    page: Path | None = None,
+    method: str = "hull",
+    faces: int = 20_000,
+    texture: int = 1024,
 ) -> list[Path]:
     """Reconstruct, save the mesh and its page, and return the files written."""
-    return _write(views, path, page, faces, texture)[0]
+    return _write(views, path, page, method, faces, texture)[0]
 
 
 def facts(about: dict[str, Any]) -> str:
@@ -95,16 +116,27 @@ def facts(about: dict[str, Any]) -> str:
 
 
 def _write(
-    views: ViewSet, path: Path, page: Path | None, faces: int, texture: int, resolution: int = 128
+    views: ViewSet,
+    path: Path,
+    page: Path | None,
+    method: str,
+    faces: int,
+    texture: int,
+    resolution: int = 128,
+    **options: Any,
 ) -> tuple[list[Path], dict[str, Any]]:
     with steps("reconstructing the mesh") as report:
         from recon import reconstruct as mesh_from_views
         from recon.mesh import UP
         from recon.page import write_page
 
-        mesh = mesh_from_views(views, faces=faces, texture=texture, resolution=resolution, progress=report)
+        mesh = mesh_from_views(
+            views, method, faces=faces, texture=texture, resolution=resolution, progress=report, **options
+        )
         report("writing", 0.96)
         files = [Path(file) for file in mesh.save(path)]
         if page is not None:
             files.append(write_page(mesh, views, page))
-    return files, mesh.summary() | {"up": UP[path.suffix.lower()]}
+    for line in mesh.notes:
+        note(line)
+    return files, mesh.summary() | {"up": UP[path.suffix.lower()], "notes": list(mesh.notes)}

@@ -44,7 +44,7 @@ def render(
         int | None, typer.Option(min=1, max=65536, help="Cycles samples a pixel, for blender.", show_default="by light")
     ] = None,
     denoise: Annotated[bool, typer.Option("--denoise", help="Clean blender's noise.")] = False,
-    passes: Annotated[str, typer.Option(metavar="LIST", help="depth,normal: arrays beside the pictures.")] = "",
+    passes: Annotated[str, typer.Option(metavar="LIST", help="depth,normal,points: arrays beside the pictures.")] = "",
     up: Annotated[Literal["y", "z"], typer.Option(help="Which axis of the file points up.")] = "y",
     split: Annotated[
         str | None, typer.Option(help="Only this split of an index.jsonl.", rich_help_panel=SOURCES)
@@ -121,6 +121,7 @@ def render(
         sources = find(meshes or [], split)
         if objaverse is not None:
             sources += catalogue.objaverse(objaverse)
+        listed = len(sources)
         if captions is not None:
             sources = catalogue.captioned(sources, captions)
         if quality is not None:
@@ -129,6 +130,10 @@ def render(
             sources = catalogue.hssd(sources, semantics)
         if licences:
             sources = catalogue.licensed(sources, licences.split(","))
+        if listed and not sources:
+            raise ViewmaskError(
+                f"nothing to render: --quality, --semantics and --license leave none of {listed} objects"
+            )
         records = render_orbits(
             sources, out, views=views, elevation=elevation, distance=distance, fov=fov,
             size=size, start="random" if random_start else start, engine=engine, light=light, samples=samples, up=up,

@@ -1,10 +1,11 @@
-"""`viewmask train`: the tokenizer and the paper's three stages."""
+"""`viewmask train`: the tokenizer, the paper's three stages, and the field that reconstructs."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,12 +13,17 @@ from viewmask.errors import ViewmaskError
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress
 
-Stage = Literal["tokenizer", "align", "i2mv", "t2mv"]
+if TYPE_CHECKING:
+    from recon.field_training import Objects
+    from viewmask.training import Progress
+
+Stage = Literal["tokenizer", "align", "i2mv", "t2mv", "recon"]
 Preset = Literal["nano", "small"]
+VIEWS = ("tokenizer", "recon")  # what learns from pictures
 
 
 def train(
-    stage: Annotated[Stage, typer.Argument(help="tokenizer learns from views, the others from tokens.")],
+    stage: Annotated[Stage, typer.Argument(help="tokenizer and recon learn from views, the others from tokens.")],
     data: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,7 +47,9 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> Path:
-    """Train the tokenizer, or one of the paper's three stages on its tokens.
+    """Train the tokenizer, one of the paper's three stages on its tokens, or the field that reconstructs meshes.
+
+    recon wants views with points that know the inside: viewmask render ... --passes points.
 
     The run folder holds checkpoint/ (resumable), log.jsonl, loss.png and, at the end, weights/.
 
@@ -50,13 +58,12 @@ def train(
     out = out or Path("runs") / stage
     limit = seconds(time_limit) if time_limit is not None else None
     if not data:
-        wanted = "--data views (folders of posed views)" if stage == "tokenizer" else "--data tokens.parquet"
+        wanted = "--data views (folders of posed views)" if stage in VIEWS else "--data tokens.parquet"
         raise ViewmaskError(f"name what to train on: {wanted}")
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "checkpoint").is_dir())):
         raise ViewmaskError(f"{out} exists and holds no run: choose another --out")
 
-    from viewmask.stages import train as train_stage
-
+    objects = _packed(data, out) if stage == "recon" else {}
     with progress(f"training {stage}") as report:
 
         def show(step: int, steps: int, figures: dict[str, float]) -> None:
@@ -65,13 +72,55 @@ def train(
             report(step, min(steps, round(step / share)) if share > 0 else steps, **figures)
 
         try:
-            weights = train_stage(stage, data, out, preset, limit, steps, resume, init, tokenizer, show)
+            if stage == "recon":
+                weights = _recon(objects, out, limit, steps, resume, init, show)
+            else:
+                from viewmask.stages import train as train_stage
+
+                weights = train_stage(stage, data, out, preset, limit, steps, resume, init, tokenizer, show)
         except KeyboardInterrupt:
             note("to go on from the last checkpoint: the same command with --resume")
             raise
     files = [file for file in (out / "log.jsonl", out / "loss.png") if file.exists()]
     output.say(as_json, {"weights": str(weights), "files": [str(file) for file in files]}, [weights, *files])
     return weights
+
+
+def _packed(data: list[str], out: Path) -> dict[str, Objects]:
+    """The objects to learn the field from, and those to choose it by, packed beside the run folder."""
+    from recon.field_training import pack
+
+    objects = {}
+    for split in ("train", "val"):
+        with progress(f"packing {split}", "objects") as report:
+            objects[split] = pack(data, out.with_name(f"{out.name}-packed") / split, split, report)
+    return objects
+
+
+def _recon(
+    objects: dict[str, Objects],
+    out: Path,
+    limit: float | None,
+    steps: int | None,
+    resume: bool,
+    init: Path | None,
+    show: Progress,
+) -> Path:
+    """Train the field: the task is of `recon`, the loop of `viewmask`, and only this floor sees both."""
+    import torch
+
+    from recon.field import Field, FieldConfig
+    from recon.field_training import Filling
+    from viewmask import checkpoint, training
+
+    schedule = training.Schedule(steps=steps or 20_000, batch=4, rate=2e-3, warmup=40, decay=0.02, average=0.995)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    task = Filling(FieldConfig(), objects["train"], objects["val"], device)
+    start = out / training.LAST if resume else init
+    if start is not None:
+        task.model.load_state_dict(checkpoint.load(start, Field, FieldConfig)[0].state_dict())
+    about = {"stage": "recon", "schedule": asdict(schedule), "objects": len(objects["train"])}
+    return training.run(task, out, schedule, about, limit, resume, progress=show)
 
 
 def seconds(duration: str) -> float:

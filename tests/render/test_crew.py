@@ -23,6 +23,7 @@ from viewmask.viewset import ViewSet
 ROOT = Path(__file__).parents[2]
 SMALL = {"views": 2, "size": 16}
 with_blender = pytest.mark.skipif(not blender.available(), reason="bpy or BlenderProc is absent (extra `blender`)")
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,17 @@ def test_a_worker_is_replaced_after_so_many_objects(mesh, tmp_path):
     assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
 
 
+@needs_proc
+def test_a_worker_that_has_grown_is_replaced_after_its_object():
+    from render.crew import Crew
+
+    with Crew(_grow, _nothing, 1, Limits(mebibytes=800)) as crew:  # more than half of that, and it goes
+        records = [record for _, record in crew.run([0, 500, 0, "child", 0])]
+    assert not [record for record in records if "lost" in record]
+    pids = [record["pid"] for record in records]
+    assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
+
+
 def test_a_worker_that_cannot_start_ends_the_run(tmp_path):
     from render.crew import Crew
 
@@ -105,6 +117,22 @@ def test_a_worker_that_cannot_start_ends_the_run(tmp_path):
 
 def _pid(job):
     return {"pid": os.getpid()}
+
+
+def _grow(job):
+    """Keep so many MiB; or start a child that does, as Blender is one."""
+    if job == "child":
+        program = "held = b'x' * 500 * 2**20; print(len(held), flush=True); import time; time.sleep(60)"
+        child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+        assert child.stdout is not None
+        child.stdout.readline()
+        _held.append(child)
+    else:
+        _held.append(b"x" * job * 2**20)
+    return {"pid": os.getpid()}
+
+
+_held: list[object] = []
 
 
 def _nothing():
@@ -162,9 +190,6 @@ def gone(pids):
             return True
         time.sleep(0.05)
     return False
-
-
-needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
 @needs_proc

@@ -1,9 +1,14 @@
-"""Depth and normals: the geometry of theory on a square and a ball, and the same for every engine."""
+"""Depth and normals: the geometry of theory on a square and a ball, the same for every engine, and BlenderProc's."""
+
+import json
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 import trimesh
 
-from render import passes
+from render import blender, passes
 from render.demo import write
 from render.orbit import render_orbits
 from render.surface import Surface
@@ -48,3 +53,72 @@ def test_they_lie_beside_the_pictures_with_their_units(tmp_path):
             assert not depth[image[..., 3] == 0].any()
     render_orbits(mesh, tmp_path / "out", views=2, size=24)  # without passes the old ones go
     assert not (tmp_path / "out" / "mug" / passes.FILE).exists()
+
+
+# What BlenderProc's manual has for depth and normals; the file is read by Blender's own importer.
+BY_BLENDERPROC = """
+import json, os, sys
+os.environ["OUTSIDE_OF_THE_INTERNAL_BLENDER_PYTHON_ENVIRONMENT_BUT_IN_RUN_SCRIPT"] = "1"
+import bpy
+import numpy as np
+from blenderproc.python.camera import CameraUtility as camera
+from blenderproc.python.loader.ObjectLoader import load_obj
+from blenderproc.python.renderer import RendererUtility as renderer
+from blenderproc.python.utility.GlobalStorage import GlobalStorage
+from blenderproc.python.utility.Initializer import _Initializer, clean_up
+from blenderproc.python.utility.SetupUtility import SetupUtility
+
+mesh, out, size, poses = json.loads(sys.argv[1])
+SetupUtility.setup_utility_paths(out)
+clean_up(clean_up_camera=True)
+bpy.context.scene.render.engine = "CYCLES"
+_Initializer.set_default_parameters()
+GlobalStorage.add("bproc_init_complete", True)
+renderer.set_denoiser(None)
+renderer.set_max_amount_of_samples(1)
+bpy.context.scene.cycles.pixel_filter_type = "BOX"
+bpy.context.scene.cycles.filter_width = 0.01  # through the pixels' centres
+camera.set_intrinsics_from_blender_params(np.radians(49.13), size, size, lens_unit="FOV")
+load_obj(mesh)
+for pose in poses:
+    camera.add_camera_pose(np.array(pose))
+renderer.enable_depth_output(activate_antialiasing=False)
+renderer.enable_normals_output()
+renderer.render(output_dir=out, return_data=False)  # BlenderProc reads EXR by OpenCV, whose wheels no longer can
+
+
+def read(name):
+    image = bpy.data.images.load(os.path.join(out, name))
+    image.colorspace_settings.name = "Non-Color"
+    return np.array(image.pixels[:]).reshape(size, size, 4)[::-1, :, :3]
+
+
+depth, normal = (
+    np.stack([read(f"{name}_{frame:04d}.exr") for frame in range(len(poses))]) for name in ("depth", "normals")
+)
+np.savez(os.path.join(out, "found.npz"), depth=depth[..., 0], normal=normal)
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(not blender.available(), reason="bpy or BlenderProc is absent (extra `blender`)")
+def test_they_are_what_blenderproc_s_own_outputs_hold(tmp_path):
+    ring = trimesh.creation.torus(0.35, 0.15, major_sections=48, minor_sections=24)
+    ring.apply_transform(trimesh.transformations.rotation_matrix(0.7, (1, 0.3, 0)))
+    (tmp_path / "ring.glb").write_bytes(trimesh.exchange.gltf.export_glb(ring.scene(), include_normals=True))
+    cameras = orbit(2, size=64, start=20)
+    poses = [camera.camera_to_world.tolist() for camera in cameras]
+    job = json.dumps([str(tmp_path / "ring.glb"), str(tmp_path), 64, poses])
+    subprocess.run([sys.executable, "-c", BY_BLENDERPROC, job], check=True, capture_output=True)
+    importers = [[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]  # Blender's: the front goes to -Y
+    ours = passes.render(Surface.load(tmp_path / "ring.glb", transform=importers), cameras)
+    with np.load(tmp_path / "found.npz") as found:
+        for index, camera in enumerate(cameras):
+            depth, normal = found["depth"][index], found["normal"][index]
+            seen = (depth < 100) & (ours["depth"][index] > 0)
+            assert ((depth < 100) ^ (ours["depth"][index] > 0)).mean() < 0.01
+            assert np.quantile(np.abs(depth - ours["depth"][index])[seen], 0.99) < 0.005
+            # BlenderProc's normals: the camera's axes (x right, y up, z back), 0 to 1.
+            world = (2 * normal[seen] - 1) @ camera.camera_to_world[:3, :3].T
+            assert np.quantile((world * ours["normal"][index][seen]).sum(-1), 0.01) > 0.99

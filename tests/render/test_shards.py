@@ -1,6 +1,5 @@
 """Shards: what WebDataset reads, packed once whatever is killed between two steps."""
 
-import importlib.util
 import json
 import shutil
 import tarfile
@@ -82,9 +81,8 @@ def test_shards_of_other_settings_are_not_mixed(meshes, tmp_path):
         render_orbits(meshes, tmp_path, shards=3, views=3, size=16)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("webdataset") is None, reason="webdataset is absent (extra `webdataset`)")
 def test_webdataset_reads_ours_and_we_read_webdataset_s(meshes, tmp_path):
-    import webdataset
+    webdataset = pytest.importorskip("webdataset", reason="webdataset is absent: pip install webdataset")
 
     render_orbits(meshes, tmp_path, shards=3, **SMALL)
     samples = list(webdataset.WebDataset(str(tmp_path / "{000000..000001}.tar"), shardshuffle=False).decode("pil"))

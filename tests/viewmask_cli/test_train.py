@@ -15,7 +15,7 @@ from viewmask_cli.render import render
 def test_the_choices_are_those_of_the_room():
     from viewmask.stages import STAGES, TOKENIZERS
 
-    assert get_args(command.Stage) == STAGES
+    assert get_args(command.Stage) == (*STAGES, "recon")
     assert get_args(command.Preset) == tuple(TOKENIZERS)
 
 

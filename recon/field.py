@@ -1,0 +1,280 @@
+"""The field: a small network that tells, from any number of posed views, which points of space an object fills.
+
+A hull errs where no silhouette cuts: above flat tops, below flat bottoms, inside hollows. That is known from
+shapes seen before, so the views are lifted into one coarse volume (the mean, spread and greatest of their features
+at every cell, and the exact distances to their silhouettes' cones), a small 3D U-Net looks at all of it at once, and
+a decoder joins its answer at a point with what every view shows there (pixel-aligned features as in PIFu,
+Saito et al., ICCV 2019; views pooled as in pixelNeRF, Yu et al., CVPR 2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from viewmask.camera import Camera
+
+REACH = 0.6  # the volume spans -REACH to REACH on every axis, the object's longest side being 1
+_NEAR = 0.25  # cone distances are told apart up to here
+
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """Shape of the network.
+
+    Attributes:
+        size: side of the pictures in pixels.
+        features: channels of the picture features.
+        widths: channels of the volume at 1, 1/2 and 1/4 of its resolution.
+        resolution: cells along a side of the volume; cone distances enter, and features leave, twice as fine.
+        decoder: hidden width of the decoder.
+    """
+
+    size: int = 128
+    features: int = 24
+    widths: tuple[int, ...] = (24, 64, 128)
+    resolution: int = 16
+    decoder: int = 64
+
+
+@dataclass
+class Views:
+    """What the network is given: `batch` objects with the same number of views each, in the object's frame.
+
+    Attributes:
+        pictures: [batch, views, 5, size, size]: premultiplied RGB, alpha, signed distance to the silhouette's edge in
+            sixteenths of the picture's side.
+        projection: [batch, views, 3, 4]: a point to (x depth, y depth, depth); x and y go from 0 to 1 in the picture.
+        directions: [batch, views, 3]: unit vectors to the cameras.
+        distances: for every view [batch, 1, height, width], any size: signed distance to the silhouette's edge
+            (positive inside) over the focal length; times depth it is the distance to the cone.
+    """
+
+    pictures: Tensor
+    projection: Tensor
+    directions: Tensor
+    distances: list[Tensor]
+
+
+@dataclass
+class Lifted:
+    """Views that the network has looked at, ready to be asked about points; see `Field.encode`."""
+
+    views: Views
+    maps: Tensor
+    volume: Tensor
+
+
+class _Block(nn.Module):
+    """Two convolutions around a residual, 2D or 3D."""
+
+    def __init__(self, width: int, convolution: type[nn.Module]) -> None:
+        super().__init__()
+        self.before, self.between = nn.GroupNorm(8, width), nn.GroupNorm(8, width)
+        self.first = convolution(width, width, 3, padding=1)
+        self.second = convolution(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.between(self.first(F.relu(self.before(x))))))
+
+
+class Field(nn.Module):
+    """Views of an object to a logit (inside where positive) and a colour at any point."""
+
+    def __init__(self, config: FieldConfig) -> None:
+        super().__init__()
+        self.config = config
+        c, (wide, wider, widest) = config.features, config.widths
+        self.stem = nn.Sequential(
+            nn.Conv2d(5, 16, 4, stride=2, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 4, stride=2, padding=1)
+        )
+        self.fine = _Block(32, nn.Conv2d)
+        self.down2 = nn.Conv2d(32, 64, 2, stride=2)
+        self.coarse = nn.Sequential(_Block(64, nn.Conv2d), nn.Conv2d(64, 64, 2, stride=2), _Block(64, nn.Conv2d))
+        self.up2 = nn.Conv2d(64, 32, 1)
+        self.out2 = nn.Conv2d(32, c, 1)
+        self.lift = nn.Linear(c + 5, c)
+        self.enter = nn.Conv3d(3 * c + 16 + 3, wide, 1)
+        self.block1 = _Block(wide, nn.Conv3d)
+        self.down3 = nn.Conv3d(wide, wider, 2, stride=2)
+        self.block2 = _Block(wider, nn.Conv3d)
+        self.down4 = nn.Conv3d(wider, widest, 2, stride=2)
+        self.block3 = nn.Sequential(_Block(widest, nn.Conv3d), _Block(widest, nn.Conv3d))
+        self.up4 = nn.ConvTranspose3d(widest, wider, 2, stride=2)
+        self.block4 = _Block(wider, nn.Conv3d)
+        self.up3 = nn.ConvTranspose3d(wider, wide, 2, stride=2)
+        self.block5 = _Block(wide, nn.Conv3d)
+        self.leave = nn.ConvTranspose3d(wide, c, 2, stride=2)
+        self.look = nn.Sequential(nn.Linear(c + 5, 32), nn.ReLU(), nn.Linear(32, 32))
+        d = config.decoder
+        self.decoder = nn.Sequential(
+            nn.Linear(3 * 32 + c + 4, d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, 4)
+        )
+        self.out2_norm, self.leave_norm = nn.GroupNorm(8, 32), nn.GroupNorm(8, wide)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d | nn.Conv3d | nn.ConvTranspose3d):
+                # Each layer keeps the size of what goes through it: Torch's own start shrinks it, and learning waits.
+                fan = module.weight[0].numel() if not isinstance(module, nn.ConvTranspose3d) else module.in_channels
+                nn.init.normal_(module.weight, std=(2 / fan) ** 0.5)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+        for block in self.modules():
+            if isinstance(block, _Block):
+                weight = block.second.get_parameter("weight")
+                nn.init.normal_(weight, std=0.5 * weight[0].numel() ** -0.5)
+        nn.init.normal_(self.decoder[-1].get_parameter("weight"), std=0.1 * d**-0.5)
+
+    def forward(self, views: Views, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See `encode` and `decode`."""
+        return self.decode(self.encode(views), points)
+
+    def encode(self, views: Views) -> Lifted:
+        """Look at the views once; points are then cheap."""
+        batch, count = views.pictures.shape[:2]
+        x = self.fine(self.stem(views.pictures.flatten(0, 1)))
+        below = self.coarse(self.down2(x))
+        x = x + F.interpolate(self.up2(below), scale_factor=4, mode="bilinear")
+        maps = self.out2(F.relu(self.out2_norm(x))).unflatten(0, (batch, count))
+
+        n = self.config.resolution
+        cells = _cells(n, maps)
+        at, depth, cones = _project(views, cells.flatten(0, 2).expand(batch, -1, -1))
+        seen = F.relu(self.lift(_seen(views, maps, at, depth, cones)))
+        pooled = _pool(seen).transpose(1, 2).unflatten(2, (n, n, n))
+        fine = _cells(2 * n, maps)
+        cones = _project(views, fine.flatten(0, 2).expand(batch, -1, -1))[2]
+        hull = torch.stack([cones.amin(1), cones.mean(1)], 1).unflatten(2, (2 * n, 2 * n, 2 * n))
+        hull = _to_depth(hull.clamp(-_NEAR, _NEAR) / _NEAR)
+        x1 = self.block1(
+            self.enter(torch.cat([pooled, hull, cells.permute(3, 0, 1, 2).expand(batch, -1, -1, -1, -1)], 1))
+        )
+        x2 = self.block2(self.down3(x1))
+        x3 = self.block3(self.down4(x2))
+        x2 = self.block4(x2 + self.up4(F.relu(x3)))
+        x1 = self.block5(x1 + self.up3(F.relu(x2)))
+        return Lifted(views, maps, self.leave(F.relu(self.leave_norm(x1))))
+
+    def decode(self, lifted: Lifted, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What is at points [batch, points, 3]: logits and distances to the hull (world units, positive inside)
+        [batch, points], and colours [batch, points, 3], sRGB from 0 to 1. The logits hold inside the hull only."""
+        at, depth, cones = _project(lifted.views, points)
+        seen = _pool(self.look(_seen(lifted.views, lifted.maps, at, depth, cones)))
+        grid = (points / REACH).flip(-1)[:, :, None, None]
+        volume = F.grid_sample(lifted.volume, grid, padding_mode="border", align_corners=False)[..., 0, 0]
+        hull = cones.amin(1)
+        near = hull.clamp(-_NEAR, _NEAR)[..., None] / _NEAR
+        out = self.decoder(torch.cat([seen, volume.transpose(1, 2), near, points], -1))
+        return out[..., 0], hull, torch.sigmoid(out[..., 1:])
+
+
+def _cells(n: int, like: Tensor) -> Tensor:
+    """Centres of n x n x n cells, [n, n, n, 3], x first."""
+    axis = ((torch.arange(n, dtype=like.dtype, device=like.device) + 0.5) / n * 2 - 1) * REACH
+    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1)
+
+
+def _to_depth(x: Tensor) -> Tensor:
+    """[batch, channels, 2n, 2n, 2n] to [batch, 8 channels, n, n, n]."""
+    batch, channels, n = x.shape[0], x.shape[1], x.shape[2] // 2
+    x = x.reshape(batch, channels, n, 2, n, 2, n, 2).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return x.reshape(batch, 8 * channels, n, n, n)
+
+
+def _project(views: Views, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where points [batch, points, 3] lie in every view: [batch, views, points, 2] from -1 to 1, depth and
+    distance to the silhouette's cone [batch, views, points]."""
+    projection = views.projection
+    p = torch.einsum("bvij,bpj->bvpi", projection[..., :3], points) + projection[..., None, :, 3]
+    depth = p[..., 2]
+    at = p[..., :2] / depth.clamp(min=1e-3)[..., None] * 2 - 1
+    cones = [
+        F.grid_sample(distance, at[:, view, None], padding_mode="border", align_corners=False)[:, 0, 0]
+        for view, distance in enumerate(views.distances)
+    ]
+    return at, depth, torch.where(depth > 1e-3, torch.stack(cones, 1) * depth, -1.0)
+
+
+def _seen(views: Views, maps: Tensor, at: Tensor, depth: Tensor, cones: Tensor) -> Tensor:
+    """What every view shows at points: [batch, views, points, features + 5]."""
+    batch, count = at.shape[:2]
+    features = F.grid_sample(maps.flatten(0, 1), at.flatten(0, 1)[:, None], padding_mode="border", align_corners=False)[
+        :, :, 0
+    ].unflatten(0, (batch, count))
+    middle = views.projection[..., 2, 3]  # the depth of the object's centre
+    about = [
+        (cones.clamp(-_NEAR, _NEAR) / _NEAR)[..., None],
+        (depth - middle[..., None])[..., None],
+        views.directions[:, :, None].expand(-1, -1, depth.shape[2], -1),
+    ]
+    return torch.cat([features.transpose(2, 3), *about], -1)
+
+
+def _pool(x: Tensor) -> Tensor:
+    """Views as one, in no order: mean, greatest and spread over [batch, views, points, channels]."""
+    mean = x.mean(1)
+    spread = ((x - mean[:, None]) ** 2).mean(1)
+    return torch.cat([mean, x.amax(1), (spread + 1e-4).sqrt()], -1)
+
+
+@dataclass
+class Given:
+    """One object's views as the network wants them, and the turn [3, 3] of its points (row vectors)."""
+
+    pictures: NDArray[np.float32]
+    projection: NDArray[np.float32]
+    directions: NDArray[np.float32]
+    distances: NDArray[np.float32]
+    turn: NDArray[np.float32]
+
+
+def stack(made: list[Given], device: torch.device) -> Views:
+    """A batch of objects with the same number of views."""
+
+    def tensor(name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(one, name) for one in made])).to(device)
+
+    distances = tensor("distances")
+    return Views(
+        tensor("pictures"), tensor("projection"), tensor("directions"),
+        [distances[:, view, None] for view in range(distances.shape[1])],
+    )  # fmt: skip
+
+
+def upright(camera: Camera) -> NDArray[np.float64]:
+    """The turn [3, 3] about the vertical that brings a camera to azimuth 0; points @ turn."""
+    x, y = camera.position[:2]
+    length = float(np.hypot(x, y))
+    cosine, sine = (x / length, y / length) if length > 1e-6 else (1.0, 0.0)
+    return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+
+
+def given(
+    pictures: NDArray[np.float32], distances: NDArray[np.float32], cameras: list[Camera], turn: NDArray[np.float64]
+) -> Given:
+    """What the network is given, of pictures [views, h, w, 4] (0 to 1, straight alpha) and distances in pixels."""
+    planes = np.concatenate(
+        [pictures[..., :3] * pictures[..., 3:], pictures[..., 3:],
+         np.clip(distances / (pictures.shape[2] / 16), -1, 1)[..., None]], -1,
+    )  # fmt: skip
+    projection, directions = [], []
+    for camera in cameras:
+        inverse = np.linalg.inv(camera.camera_to_world[:3, :3])
+        lens = np.array(
+            [[camera.fl_x / camera.width, 0, -camera.cx / camera.width],
+             [0, -camera.fl_y / camera.height, -camera.cy / camera.height], [0, 0, -1]]
+        )  # fmt: skip
+        # Points of the network's frame are turned back into the world first.
+        projection.append(lens @ np.hstack([inverse @ turn, (-inverse @ camera.position)[:, None]]))
+        directions.append(camera.position @ turn / np.linalg.norm(camera.position))
+    focal = np.array([[(camera.fl_x + camera.fl_y) / 2] for camera in cameras])[..., None]
+    return Given(
+        np.ascontiguousarray(planes.transpose(0, 3, 1, 2), dtype=np.float32),
+        np.stack(projection).astype(np.float32),
+        np.stack(directions).astype(np.float32),
+        np.ascontiguousarray(distances / focal, dtype=np.float32),
+        turn.astype(np.float32),
+    )

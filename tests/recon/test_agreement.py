@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recon import reconstruct, silhouette
+from recon.agreement import complaint
+from tests.recon.conftest import views_of
+from viewmask.viewset import ViewSet
+
+
+def crooked(points):
+    """A bar with a foot: no view of it looks like another."""
+    low = (np.array([-0.15, -0.4, -0.3]), np.array([-0.15, 0.1, -0.3]))
+    high = (np.array([0.1, 0.3, -0.1]), np.array([0.4, 0.3, 0.35]))
+    return np.any([((points > a) & (points < b)).all(-1) for a, b in zip(low, high, strict=True)], axis=0)
+
+
+@pytest.fixture(scope="module")
+def views():
+    return views_of(crooked)
+
+
+def said(images, cameras):
+    return complaint(cameras, [silhouette.signed_distance(image[..., 3]) for image in images])
+
+
+def test_cameras_that_belong_to_their_pictures(views, ball_views):
+    assert said(views.images, views.cameras) is None
+    assert said(ball_views.images, ball_views.cameras[::-1]) is None  # nothing tells, nothing is harmed
+
+
+def test_mirrored_pictures(views):
+    line = said([image[:, ::-1] for image in views.images], views.cameras)
+    assert line.startswith("the pictures look mirrored")
+
+
+def test_exchanged_cameras_are_named(views):
+    a, b, c, d = views.cameras
+    assert said(views.images, [a, b, d, c]).startswith("views 2 and 3 look to have each other's camera")
+
+
+def test_upside_down(views):
+    assert "upside down" in said([image[::-1] for image in views.images], views.cameras)
+
+
+def test_a_view_of_something_else(ball_views):
+    images = [*ball_views.images]
+    images[2] = np.roll(images[2], 26, axis=1)
+    assert "view 2 contradicts the others" in said(images, ball_views.cameras)
+
+
+def test_the_mesh_carries_the_warning_and_the_numbers_of_the_views_as_given(views):
+    a, b, c, d = views.cameras
+    empty = np.zeros_like(views.images[0])
+    given = ViewSet([empty, *views.images], [a, b, a, c, d])
+    first, second = reconstruct(given, faces=500, texture=64, resolution=24).notes
+    assert first == "nothing is on view 0: left out"
+    assert second.startswith("views 1 and 2 look to have each other's camera")

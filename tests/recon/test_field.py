@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recon import field_grid, hull, reconstruct, silhouette
+from recon.field import Field, FieldConfig, given, stack, upright
+from recon.field_training import Filling, Objects, pack, score
+from viewmask.camera import Camera, orbit
+from viewmask.errors import ViewmaskError
+from viewmask.viewset import ViewSet
+
+TINY = FieldConfig(size=32, features=8, widths=(8, 8, 8), resolution=8, decoder=8)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    torch.manual_seed(0)
+    return Field(TINY).eval()
+
+
+def looked(views: ViewSet, model: Field) -> field_grid.Asked:
+    return field_grid.Asked(views, [silhouette.signed_distance(image[..., 3]) for image in views.images], model)
+
+
+@pytest.mark.parametrize("views", [1, 2, 5, 16])
+def test_any_number_of_views_and_any_points(tiny, pictures, views):
+    cameras = [Camera.on_sphere(40.0 * i, 10.0 + i, 1.4 + 0.02 * i, size=24 + i) for i in range(views)]
+    asked = looked(ViewSet([pictures(camera) for camera in cameras], cameras), tiny)
+    logits, colours = asked.about(np.random.default_rng(0).uniform(-0.5, 0.5, (77, 3)))
+    assert logits.shape == (77,)
+    assert colours.shape == (77, 3)
+    assert np.isfinite(logits).all()
+    assert colours.min() >= 0
+    assert colours.max() <= 255
+
+
+def test_views_have_no_order_but_the_first(tiny, bar_views):
+    points = np.random.default_rng(0).uniform(-0.4, 0.4, (50, 3))
+    order = [0, 3, 1, 2]
+    other = ViewSet([bar_views.images[i] for i in order], [bar_views.cameras[i] for i in order])
+    same = looked(bar_views, tiny).about(points)[0], looked(other, tiny).about(points)[0]
+    np.testing.assert_allclose(*same, atol=1e-4)
+
+
+def test_the_world_may_be_moved_turned_and_scaled(tiny, bar_views):
+    turn = upright(Camera.on_sphere(33.0, 0.0)).T * 2.5
+    cameras = []
+    for camera in bar_views.cameras:
+        pose = camera.camera_to_world.copy()
+        pose[:3, :3] = turn / 2.5 @ pose[:3, :3]
+        pose[:3, 3] = turn @ pose[:3, 3] + [3, -2, 1]
+        cameras.append(Camera(64, 64, camera.fl_x, camera.fl_y, camera.cx, camera.cy, pose))
+    points = np.random.default_rng(0).uniform(-0.4, 0.4, (50, 3))
+    there = looked(ViewSet(bar_views.images, cameras), tiny).about(points @ turn.T + [3, -2, 1])[0]
+    np.testing.assert_allclose(looked(bar_views, tiny).about(points)[0], there, atol=1e-3)
+
+
+def test_the_hull_that_the_network_sees_is_the_hull(tiny, bar_views):
+    distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
+    carved, grid = hull.carve(bar_views.cameras, distances, 24)
+    asked = field_grid.Asked(bar_views, distances, tiny)
+    points = grid.origin + grid.pitch * np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)
+    part = torch.from_numpy((points.reshape(1, -1, 3) @ asked.turn).astype(np.float32))
+    seen = tiny.decode(asked.lifted, part)[1].numpy().reshape(grid.shape)
+    np.testing.assert_allclose(seen, carved, atol=2e-4)
+
+
+def shape(asked_about, bar_views, fast, level=0.0):
+    distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
+    carved, grid = hull.carve(bar_views.cameras, distances, 48)
+    return field_grid.fill(asked_about, carved, grid, fast, level), carved, grid
+
+
+class Known:
+    """A field whose answer is known: a ball with a bump, in place of the network."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def about(self, points):
+        self.asked += len(points)
+        inside = 0.15 - np.linalg.norm(points - [-0.05, 0.0, -0.1], axis=1) + 0.02 * np.sin(30 * points[:, 0])
+        return (20 * inside).astype(np.float32), np.zeros((len(points), 3), np.float32)
+
+
+def test_coarse_to_fine_is_the_same_surface_with_fewer_questions(bar_views):
+    fast, slow = Known(), Known()
+    (found, carved, grid), (dense, _, _) = shape(fast, bar_views, True), shape(slow, bar_views, False)
+    np.testing.assert_array_equal(found > 0, dense > 0)
+    near = np.abs(dense) < grid.pitch
+    np.testing.assert_allclose(found[near], dense[near], atol=1e-5)
+    assert fast.asked < slow.asked
+    assert (found <= carved).all()
+    assert hull.is_closed(hull.surface(found, grid, 2000))
+
+
+def test_a_network_and_its_dense_twin(tiny, bar_views):
+    asked = looked(bar_views, tiny)
+    middle = float(np.median(asked.about(np.random.default_rng(0).uniform(-0.2, 0.05, (500, 3)))[0]))
+    with torch.no_grad():
+        tiny.decoder[-1].bias[0] -= middle  # so that it says both
+    found, dense = (shape(asked, bar_views, fast)[0] for fast in (True, False))
+    assert ((found > 0) == (dense > 0)).mean() > 0.999
+
+
+def test_a_field_that_finds_nothing_says_so(bar_views):
+    class Empty:
+        def about(self, points):
+            return np.full(len(points), -9, np.float32), np.zeros((len(points), 3), np.float32)
+
+    with pytest.raises(ViewmaskError, match="--method hull"):
+        shape(Empty(), bar_views, True)
+
+
+def test_missing_weights_say_what_is_missing(bar_views, tmp_path):
+    with pytest.raises(ViewmaskError, match="no checkpoint"):
+        field_grid.Asked(bar_views, [], tmp_path)
+
+
+@pytest.mark.skipif(not field_grid.WEIGHTS.exists(), reason="no weights are shipped")
+def test_the_shipped_weights_give_a_closed_mesh_within_the_hull(bar_views):
+    mesh = reconstruct(bar_views, "field", faces=1000, texture=64, resolution=48)
+    carved = reconstruct(bar_views, "hull", faces=1000, texture=64, resolution=48)
+    assert mesh.summary()["watertight"]
+    assert mesh.geometry().volume < carved.geometry().volume * 1.01
+    assert sum(file.stat().st_size for file in field_grid.WEIGHTS.iterdir()) < 12e6
+
+
+def objects(count: int = 3) -> Objects:
+    """Objects of noise, of the shapes that packing gives."""
+    from recon.field_training import EVEN, NEAR, SIZE, VIEWS
+
+    random = np.random.default_rng(0)
+    cameras = orbit(VIEWS, size=SIZE)
+    points = random.uniform(-0.4, 0.4, (count, NEAR + EVEN, 3)).astype(np.float16)
+    distances = np.full((count, VIEWS, SIZE, SIZE), 60, np.int8)
+    pictures = random.integers(0, 255, (count, VIEWS, SIZE, SIZE, 4)).astype(np.uint8)
+    return Objects(
+        np.array([f"object{i}" for i in range(count)]),
+        pictures,
+        distances,
+        np.stack([[camera.camera_to_world for camera in cameras]] * count).astype(np.float32),
+        np.stack([[(c.fl_x, c.fl_y, c.cx, c.cy) for c in cameras]] * count).astype(np.float32),
+        np.full(count, VIEWS, np.int32),
+        points,
+        np.linalg.norm(points.astype(np.float32), axis=-1) < 0.4,
+        random.integers(0, 255, (count, NEAR, 3)).astype(np.uint8),
+        np.ones(count, bool),
+    )
+
+
+def test_the_loss_falls_and_a_batch_repeats():
+    torch.manual_seed(0)
+    task = Filling(FieldConfig(features=8, widths=(8, 8, 8), resolution=8), objects(), None, points=256)
+    optimizer = torch.optim.AdamW(task.model.parameters(), 5e-3)
+    losses = []
+    for step in range(12):
+        loss, figures = task.loss(step, np.random.default_rng(step), 2)
+        optimizer.zero_grad()
+        loss.backward()
+        assert all(parameter.grad is not None for parameter in task.model.parameters())
+        optimizer.step()
+        losses.append(figures["entropy"])
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    first, second = (task.loss(0, np.random.default_rng(7), 2)[0].item() for _ in range(2))
+    assert first == second
+
+
+def test_the_score_of_a_field_that_fills_the_hull_is_the_hull_s():
+    task = Filling(FieldConfig(features=8, widths=(8, 8, 8), resolution=8), objects(), None)
+    with torch.no_grad():
+        task.model.decoder[-1].bias[0] += 100
+    found = score(task.model, objects(), limit=2)
+    assert found["val_iou"] == found["val_hull"]
+
+
+def test_mirrored_objects_are_seen_by_mirrored_cameras():
+    from recon.field_training import _choose, _views
+
+    packed = objects(1)
+    chosen = _choose(8, 4, np.random.default_rng(0))
+    plain, mirrored = _views(packed, 0, chosen), _views(packed, 0, chosen, mirror=True)
+    point = np.array([0.1, 0.2, -0.1, 1])
+
+    def place(made, world):
+        at = made.projection[0] @ np.append(world @ made.turn, 1)
+        return at[:2] / at[2]
+
+    x, y = place(plain, point[:3])
+    np.testing.assert_allclose(place(mirrored, point[:3] * [1, -1, 1]), [1 - x, y], atol=1e-5)
+    np.testing.assert_array_equal(mirrored.pictures[0], plain.pictures[0][:, :, ::-1])
+
+
+def test_points_project_where_the_camera_says():
+    camera = Camera.on_sphere(70.0, 20.0, size=50)
+    turn = upright(camera)
+    made = given(np.zeros((1, 32, 32, 4), np.float32), np.zeros((1, 32, 32), np.float32), [camera], turn)
+    point = np.array([0.1, -0.2, 0.3])
+    at = made.projection[0] @ np.append(point @ turn, 1)
+    pixels, depth = camera.project(point)
+    np.testing.assert_allclose(at[:2] / at[2] * 50, pixels, atol=1e-4)
+    assert at[2] == pytest.approx(depth, abs=1e-5)
+    assert stack([made], torch.device("cpu")).pictures.shape == (1, 1, 5, 32, 32)
+
+
+def test_packing_reads_rendered_folders_and_keeps_what_it_packed(tmp_path):
+    from render.demo import write
+    from render.orbit import render_orbits
+
+    render_orbits(write(tmp_path / "in", ["mug"]), tmp_path / "views", views=4, size=48, passes=["points"])
+    packed = pack([tmp_path / "views"], tmp_path / "packed", "train")
+    assert packed.counts.tolist() == [4]
+    assert 0.02 < packed.inside.mean() < 0.7
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "packed").rglob("*.npy")}
+    pack([tmp_path / "views"], tmp_path / "packed", "train")
+    assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "packed").rglob("*.npy")}
+    render_orbits(tmp_path / "in", tmp_path / "bare", views=2, size=24)
+    with pytest.raises(ViewmaskError, match="--passes points"):
+        pack([tmp_path / "bare"], tmp_path / "other", "train")
