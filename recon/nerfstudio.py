@@ -113,7 +113,7 @@ def field(
     try:
         installed = find(python)
     except ViewmaskError as error:
-        raise ViewmaskError(f"no method {method!r} here: {error}") from error
+        raise ViewmaskError(f"no method {method!r} here beside hull and field: {error}") from error
     if method not in installed.methods:
         raise ViewmaskError(
             f"nerfstudio {installed.version} has no method {method!r}: choose {', '.join(installed.methods)}"
@@ -186,7 +186,7 @@ def mesh_field(path: Path, to_world: Matrix, resolution: int) -> tuple[Volume, G
     corners, faces = np.ascontiguousarray(mesh.vertices, np.float64), np.ascontiguousarray(mesh.faces, np.int64)
     coarse = Grid.around(grid.origin, grid.origin + grid.pitch * (np.array(grid.shape) - 1), min(resolution, 64))
     winding = igl.fast_winding_number(corners, faces, _points(coarse)).reshape(coarse.shape)
-    # TSDFs of nerfstudio face inward: most of the volume decides, not the file.
+    # TSDFs of nerfstudio face inward, other files outward: either way counts.
     inside = np.abs(winding) > 0.5
     unsigned = np.sqrt(igl.point_mesh_squared_distance(_points(coarse), corners, faces)[0]).reshape(coarse.shape)
     signed = np.where(inside, unsigned, -unsigned).astype(np.float32)

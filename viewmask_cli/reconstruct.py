@@ -97,12 +97,11 @@ def write_mesh(
     views: ViewSet,
     path: Path,
     page: Path | None = None,
-    method: str = "hull",
     faces: int = 20_000,
     texture: int = 1024,
 ) -> list[Path]:
     """Reconstruct, save the mesh and its page, and return the files written."""
-    return _write(views, path, page, method, faces, texture)[0]
+    return _write(views, path, page, "hull", faces, texture)[0]
 
 
 def facts(about: dict[str, Any]) -> str:

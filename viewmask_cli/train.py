@@ -60,6 +60,8 @@ def train(
     if not data:
         wanted = "--data views (folders of posed views)" if stage in VIEWS else "--data tokens.parquet"
         raise ViewmaskError(f"name what to train on: {wanted}")
+    if stage == "recon" and (tokenizer or preset != "nano"):
+        raise ViewmaskError("recon has one size and no tokenizer: leave out --preset and --tokenizer")
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "checkpoint").is_dir())):
         raise ViewmaskError(f"{out} exists and holds no run: choose another --out")
 

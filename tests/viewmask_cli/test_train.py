@@ -83,6 +83,8 @@ def test_a_time_limit_counts_towards_the_time_left(shell, monkeypatch):
         (["train", "tokenizer", "--data", "papers", "--out", "papers"], "papers exists and holds no run"),
         (["train", "tokenizer", "--data", "papers", "--time-limit", "soon"], "'soon' is no duration"),
         (["train", "tokenizer", "--data", "papers", "--time-limit", "-3"], "'-3' is no duration"),
+        (["train", "recon", "--data", "nowhere"], "no view set in nowhere"),
+        (["train", "recon", "--data", "nowhere", "--preset", "small"], "leave out --preset and --tokenizer"),
         (["tokenize", "nowhere"], "no view sets in nowhere"),
         (["tokenize", "papers", "--out", "papers/thesis.tex"], "was not made by viewmask"),
     ],
