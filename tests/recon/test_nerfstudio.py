@@ -52,9 +52,7 @@ def test_what_cannot_be_had_is_one_line(bar_views):
 def test_absent_or_broken(bar_views, tmp_path, monkeypatch):
     monkeypatch.delenv("VIEWMASK_NERFSTUDIO", raising=False)
     monkeypatch.setattr(nerfstudio.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        ViewmaskError, match=r"beside hull and field: .*torch==2.13.0 nerfstudio"
-    ):
+    with pytest.raises(ViewmaskError, match=r"beside hull and field: .*torch==2.13.0 nerfstudio"):
         reconstruct(bar_views, "nerfacto")
     with pytest.raises(ViewmaskError, match="is no Python"):
         reconstruct(bar_views, "nerfacto", nerfstudio=tmp_path / "python")
