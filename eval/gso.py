@@ -97,6 +97,8 @@ def open_gso(folder: Path, subset: str, light: Light) -> Bench:
 
 def _all_there(chosen: list[Subject | str], folder: Path) -> list[Subject]:
     missing = [one for one in chosen if isinstance(one, str)]
+    if not chosen:
+        raise ViewmaskError(f"{folder} holds no object in Google's own layout, <GSO name>/{MODEL}")
     if missing:
         some = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
         raise ViewmaskError(f"{len(missing)} objects of the bench are missing in {folder} ({some}): put there {LAYOUT}")

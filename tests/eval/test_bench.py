@@ -123,6 +123,26 @@ def test_a_broken_off_run_goes_on_where_it_stopped(squares: Bench, tmp_path: Pat
     assert len(done) == 8
 
 
+def test_one_more_row_beside_measures_that_row_alone(squares: Bench, tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def copy(name: str, truth: ViewSet) -> list[np.ndarray]:
+        done.append(name)
+        return [truth.images[0]] * 3
+
+    method, path = Method("mine", copy), tmp_path / "records.jsonl"
+    for beside in ((), ("white",), ("mirror", "white"), ()):
+        result = run(squares, method, meshes=False, records=path, beside=beside)
+        assert set(result.beside) == set(beside)
+        assert len(done) == 3
+    whole = run(squares, method, meshes=False, records=path)
+    assert whole.beside == run(squares, "gt-views", meshes=False).beside
+    assert len(done) == 3
+    # A row with settings of its own is pinned with them.
+    run(squares, method, meshes=False, records=path, beside=("tokenizer",))
+    assert len(done) == 6
+
+
 def test_progress_counts_objects(squares: Bench) -> None:
     seen: list[tuple[int, int]] = []
     run(squares, "copy", meshes=False, beside=(), progress=lambda done, total: seen.append((done, total)))
