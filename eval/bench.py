@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -90,7 +90,7 @@ def run(
     seed: int = 0,
     records: str | Path | None = None,
     out: str | Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     lpips_weights: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
@@ -109,7 +109,8 @@ def run(
         out: a folder for `results.json`, `records.jsonl` (unless `records` says otherwise) and every object's views
             and meshes (`eval.artefacts`), which a report shows.
         lpips_weights: see `viewmask.lpips.Lpips.load`.
-        workers: objects scored at a time, in threads (numpy, scipy and torch let go of the interpreter).
+        workers: objects scored at a time, in threads (numpy, scipy and torch let go of the interpreter), each on one
+            core so that figures do not depend on how many there are. One a core unless given, one in all with a GPU.
         progress: called with (objects done, of).
 
     Raises:
@@ -136,7 +137,7 @@ def run(
     notes = [*bench.notes, *method.notes, *missing]
     settings = {
         "bench": bench.name, "truth": bench.truth, "views": views, "method": method.name, "about": method.about,
-        "meshes": meshes, "seed": seed, "lpips": lpips is not None, "protocol": ruler.name,
+        "meshes": meshes, "seed": seed, "lpips": lpips.fingerprint if lpips else None, "protocol": ruler.name,
         "definitions": ruler.definition, "versions": _versions(),
         # Rows that depend on nothing else, the trivial ones, join a record when they are first asked for.
         "beside": {other.name: other.about for other in others if other.about},
@@ -174,7 +175,8 @@ def run(
                 record = record | {"beside": record["beside"] | rows}
             return record, new or bool(absent)
 
-        for record, new in _in_threads(record_of, bench.subjects, workers):
+        cores = stack.enter_context(_one_core_each())
+        for record, new in _in_threads(record_of, bench.subjects, workers or cores):
             if new and manifest:
                 manifest.append(record)
             done.append(record)
@@ -189,7 +191,7 @@ def run(
     if ruler.given and not any(record["given"] for record in done):
         notes.append(f"the given view is not scored: {method.name} hands it back as it is")
     means, counts = _means(done)
-    pinned = _protocol(bench, method, ruler, views, seed, given=any(record["given"] for record in done))
+    pinned = _protocol(bench, method, ruler, lpips, views, seed, given=any(record["given"] for record in done))
     result = Result(
         method=method.name,
         means=means,
@@ -207,7 +209,7 @@ def run(
 def repeat(
     path: str | Path,
     data: str | Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     lpips_weights: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Result, list[str]]:
@@ -250,6 +252,19 @@ def repeat(
         if then != again:
             different.append(f"{name}: {then} then, {again} now")
     return result, different
+
+
+@contextmanager
+def _one_core_each() -> Iterator[int]:
+    """Torch on one thread, for sums come out otherwise on several; gives how many objects to score at a time."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield 1 if torch.cuda.is_available() else threads
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _in_threads(work: Callable[[Subject], Record], items: Sequence[Subject], workers: int) -> Iterator[Record]:
@@ -327,7 +342,9 @@ def _lpips(net: str, weights: str | Path | None) -> tuple[Lpips | None, list[str
         return None, [f"no LPIPS: {error}"]
 
 
-def _protocol(bench: Bench, method: Method, ruler: Protocol, views: int, seed: int, given: bool) -> dict[str, Any]:
+def _protocol(
+    bench: Bench, method: Method, ruler: Protocol, lpips: Lpips | None, views: int, seed: int, given: bool
+) -> dict[str, Any]:
     azimuths = [round(360 * i / views, 3) for i in range(views)]
     return {
         "name": ruler.name,
@@ -344,6 +361,7 @@ def _protocol(bench: Bench, method: Method, ruler: Protocol, views: int, seed: i
         "background": "white",
         "means": "over the views of an object, then over objects",
         "definitions": ruler.definition,
+        "lpips_weights": lpips.fingerprint if lpips else None,
         "method": {"name": method.name} | method.about,
         "seed": seed,
         "object_hashes": {subject.id: subject.sha256 for subject in bench.subjects},

@@ -215,7 +215,10 @@ def _true_views(folder: Path, listed: list[tuple[str, float]], n: int) -> ViewSe
     for i in range(n):
         azimuth = round(360.0 * i / n, 3)
         if azimuth not in by_azimuth:
-            raise ViewmaskError(f"there is no true view at azimuth {azimuth:g}: ask for 1, 2, 4, 8 or 16 views")
+            raise ViewmaskError(
+                f"there is no true view at azimuth {azimuth:g}: ask for 1, 2, 4, 8 or 16 views, or for renderings: "
+                "--set meshes"
+            )
         images.append(read_picture(by_azimuth[azimuth]))
         camera = Camera.on_sphere(azimuth, float(intrinsics["elevation"]), float(intrinsics["distance"]))
         focal = float(intrinsics["focal_px"])
