@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,12 +110,12 @@ def main() -> None:
         chosen = {"schedule": schedule, "steps": steps}
         return pooled({name: sweep.results[sweep.settings.index(chosen)] for name, sweep in sweeps.items()})
 
-    def measured(method: Method, views: int = 4) -> dict[str, Result]:
+    def measured(method: Method, views: int = 4, beside: Sequence[str] = ()) -> dict[str, Result]:
         print(method.name, file=sys.stderr)
         return {
             name: run(
                 name, method, views=views, data=asked.data / name, limit=asked.limit, meshes=False, progress=counted,
-                records=asked.out / f"{name}, {method.name}.jsonl",
+                beside=beside, records=asked.out / f"{name}, {method.name}.jsonl",
             )
             for name in asked.sets
         }  # fmt: skip
@@ -135,7 +136,7 @@ def main() -> None:
     rows = {"made among 4": means(plain), "made among 8": means(among), "difference": less(among, plain)}
     table("Eight views from a model of four? The same views, 90, 180 and 270, made among four and eight.", "", rows)
 
-    eight = measured(asked_for(generator, "8 views", views=8), views=8)
+    eight = measured(asked_for(generator, "8 views", views=8), views=8, beside=("copy", "mirror"))
     trivial = {row: pooled(eight, row) for row in ("copy", "mirror")}
     rows = {row: means(records) for row, records in trivial.items()} | {"8 views": means(pooled(eight))}
     rows |= {f"8 views less {row}": less(pooled(eight), records) for row, records in trivial.items()}

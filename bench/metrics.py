@@ -163,7 +163,14 @@ def of_pictures(lpips: Lpips | None) -> dict[str, dict[str, Figure]]:
         },
         "SSIM": {
             "ours": image_metrics.gaussian_ssim,  # scikit-image's with the options that Wang et al. define it by
-            "torchmetrics": lambda a, b: float(tm.structural_similarity_index_measure(*tensors(b, a), data_range=1.0)),  # type: ignore[arg-type]
+            "torchmetrics, border counted": lambda a, b: float(
+                tm.structural_similarity_index_measure(*tensors(b, a), data_range=1.0)  # type: ignore[arg-type]
+            ),
+            "torchmetrics, without border": lambda a, b: float(
+                tm.structural_similarity_index_measure(*tensors(b, a), data_range=1.0, return_full_image=True)[1][
+                    ..., 5:-5, 5:-5
+                ].mean()
+            ),
         },
     }
     if lpips is not None:

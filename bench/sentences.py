@@ -26,12 +26,13 @@ SETTINGS = (("cosine", 20), ("linear", 20), ("quadratic", 20), ("cosine", 4), ("
 
 
 def made(generator: Generator, sentences: list[str], schedule: str, steps: int, out: Path) -> list[ViewSet]:
-    """The views of each sentence, written to OUT/NUMBER; what stands there of these weights is not made again."""
+    """The views of each sentence, written to OUT/NUMBER; what these weights made of it before is not made again."""
     sets = []
     for number, sentence in enumerate(sentences):
         place = out / f"{number:03d}"
         views = ViewSet.load(place) if (place / "transforms.json").is_file() else None
-        if views is None or views.extra.get("weights") != generator.fingerprint:
+        made_of = (views.extra.get("weights"), views.extra.get("caption")) if views else None
+        if views is None or made_of != (generator.fingerprint, sentence):
             views = generator.from_text(sentence, steps=steps, schedule=schedule)
             views.save(place, force=True)
         sets.append(views)
@@ -65,7 +66,10 @@ def main() -> None:
 
     print(f"Weights {generator.fingerprint}, {len(sentences)} sentences, seed 0. {DEFINITION}.\n")
     print(f"| setting | {' | '.join(words for words, _ in COLUMNS.values())} |\n|---|{'---|' * len(COLUMNS)}")
-    for folder in to_json(measure(folders))["folders"]:
+    groups = measure(folders)
+    for group in groups:
+        group.records = group.records[: len(sentences)]  # a run with more sentences may have left its own
+    for folder in to_json(groups)["folders"]:
         cells = []
         for figure, (_, digits) in COLUMNS.items():
             cells.append(f"{folder[figure]:.{digits}f}")

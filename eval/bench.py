@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -21,14 +21,19 @@ from eval.benches import Bench, Light, Subject, open_bench
 from eval.methods import TRIVIAL, Method, Sampling, open_method
 from eval.protocols import Protocol, open_protocol
 from viewmask import atomic
+from viewmask.camera import DISTANCE, ELEVATION, FIELD_OF_VIEW
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet, resize
+from viewmask.viewset import Picture, ViewSet, resize
 
 if TYPE_CHECKING:
     from viewmask.lpips import Lpips
 
 METRICS = (*image_metrics.NAMES, *mesh_metrics.NAMES)
-PACKAGES = ("viewmask-1-to-3", "numpy", "scikit-image", "scipy", "torch", "trimesh", "pillow")
+# What figures are computed with: views, meshes made of them, renderings of true meshes, metrics.
+PACKAGES = (
+    "viewmask-1-to-3", "numpy", "scikit-image", "scipy", "torch", "torchmetrics", "trimesh", "libigl", "embreex",
+    "fast-simplification", "manifold3d", "pillow",
+)  # fmt: skip
 
 Means = dict[str, float | None]
 Record = tuple[dict[str, Any], bool]
@@ -85,7 +90,7 @@ def run(
     seed: int = 0,
     records: str | Path | None = None,
     out: str | Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     lpips_weights: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Result:
@@ -104,7 +109,8 @@ def run(
         out: a folder for `results.json`, `records.jsonl` (unless `records` says otherwise) and every object's views
             and meshes (`eval.artefacts`), which a report shows.
         lpips_weights: see `viewmask.lpips.Lpips.load`.
-        workers: objects scored at a time, in threads (numpy, scipy and torch let go of the interpreter).
+        workers: objects scored at a time, in threads (numpy, scipy and torch let go of the interpreter), each on one
+            core so that figures do not depend on how many there are. One a core unless given, one in all with a GPU.
         progress: called with (objects done, of).
 
     Raises:
@@ -131,8 +137,10 @@ def run(
     notes = [*bench.notes, *method.notes, *missing]
     settings = {
         "bench": bench.name, "truth": bench.truth, "views": views, "method": method.name, "about": method.about,
-        "beside": [other.name for other in others], "meshes": meshes, "seed": seed, "lpips": lpips is not None,
-        "protocol": ruler.name, "definitions": ruler.definition, "versions": _versions(),
+        "meshes": meshes, "seed": seed, "lpips": lpips.fingerprint if lpips else None, "protocol": ruler.name,
+        "definitions": ruler.definition, "versions": _versions(),
+        # Rows that depend on nothing else, the trivial ones, join a record when they are first asked for.
+        "beside": {other.name: other.about for other in others if other.about},
     }  # fmt: skip
 
     artefacts = Artefacts(Path(out), method.name) if out is not None else None
@@ -153,15 +161,22 @@ def run(
             content = method.content(subject.id, truth) if method.content and truth else ""
             pinned = [settings, subject.sha256, content]
             key = hashlib.sha256(json.dumps(pinned, sort_keys=True).encode()).hexdigest()
-            record = manifest.records.get(subject.id) if manifest else None
-            kept = artefacts is None or artefacts.holds(subject.id, key)
-            if record and record.get("key") == key and kept:
-                return record, False
-            keep = partial(artefacts.keep, subject.id, key) if artefacts else None
-            figures = _score(subject, truth or subject.views(views), method, others, ruler, meshes, seed, lpips, keep)
-            return {"id": subject.id, "key": key} | figures, True
+            record = manifest.records.get(subject.id, {}) if manifest else {}
+            new = record.get("key") != key or (artefacts is not None and not artefacts.holds(subject.id, key))
+            if new:
+                truth = truth or subject.views(views)
+                keep = partial(artefacts.keep, subject.id, key) if artefacts else None
+                figures = _score(subject, truth, method, ruler, meshes, seed, lpips, keep)
+                record = {"id": subject.id, "key": key} | figures | {"beside": {}}
+            absent = [other for other in others if other.name not in record["beside"]]
+            if absent:
+                truth = truth or subject.views(views)
+                rows = {o.name: ruler.images(truth.images[1:], _views(o, subject, truth), lpips) for o in absent}
+                record = record | {"beside": record["beside"] | rows}
+            return record, new or bool(absent)
 
-        for record, new in _in_threads(record_of, bench.subjects, workers):
+        cores = stack.enter_context(_one_core_each())
+        for record, new in _in_threads(record_of, bench.subjects, workers or cores):
             if new and manifest:
                 manifest.append(record)
             done.append(record)
@@ -176,7 +191,7 @@ def run(
     if ruler.given and not any(record["given"] for record in done):
         notes.append(f"the given view is not scored: {method.name} hands it back as it is")
     means, counts = _means(done)
-    pinned = _protocol(bench, method, ruler, views, seed, given=any(record["given"] for record in done))
+    pinned = _protocol(bench, method, ruler, lpips, views, seed, given=any(record["given"] for record in done))
     result = Result(
         method=method.name,
         means=means,
@@ -194,7 +209,7 @@ def run(
 def repeat(
     path: str | Path,
     data: str | Path | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     lpips_weights: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Result, list[str]]:
@@ -239,6 +254,19 @@ def repeat(
     return result, different
 
 
+@contextmanager
+def _one_core_each() -> Iterator[int]:
+    """Torch on one thread, for sums come out otherwise on several; gives how many objects to score at a time."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield 1 if torch.cuda.is_available() else threads
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _in_threads(work: Callable[[Subject], Record], items: Sequence[Subject], workers: int) -> Iterator[Record]:
     """The results of `work`, as they are done."""
     if workers <= 1:
@@ -258,20 +286,18 @@ def _score(
     subject: Subject,
     truth: ViewSet,
     method: Method,
-    others: list[Method],
     ruler: Protocol,
     meshes: bool,
     seed: int,
     lpips: Lpips | None,
     keep: Callable[..., None] | None,
 ) -> dict[str, Any]:
-    """The record of one object; `keep` is given its views and meshes."""
+    """The figures of one object; `keep` is given its views and meshes."""
     start = time.monotonic()
-    size = truth.images[0].shape[0]
     record: dict[str, Any] = {"sha256": subject.sha256, "given": False, "seconds": None} | dict.fromkeys(METRICS)
     completed = ViewSet(truth.images[:1], truth.cameras[:1])  # the given view, and what the method adds to it
     if method.has_views:
-        made = [resize(image, size) for image in method.views(subject.id, truth)]
+        made = _views(method, subject, truth)
         record["seconds"] = round(time.monotonic() - start, 3)
         added = made if len(made) < len(truth) else made[1:]
         record["given"] = given = ruler.given and len(made) == len(truth)
@@ -289,12 +315,13 @@ def _score(
             record |= ruler.meshes(true_mesh, mesh, seed)
         except ViewmaskError as error:
             record["mesh_error"] = str(error)
-    record["beside"] = {
-        other.name: ruler.images(truth.images[1:], other.views(subject.id, truth), lpips) for other in others
-    }
     if keep:
         keep(truth, completed, true_mesh, mesh)
     return record
+
+
+def _views(method: Method, subject: Subject, truth: ViewSet) -> list[Picture]:
+    return [resize(image, truth.images[0].shape[0]) for image in method.views(subject.id, truth)]
 
 
 def _means(records: list[dict[str, Any]]) -> tuple[Means, dict[str, int]]:
@@ -315,7 +342,9 @@ def _lpips(net: str, weights: str | Path | None) -> tuple[Lpips | None, list[str
         return None, [f"no LPIPS: {error}"]
 
 
-def _protocol(bench: Bench, method: Method, ruler: Protocol, views: int, seed: int, given: bool) -> dict[str, Any]:
+def _protocol(
+    bench: Bench, method: Method, ruler: Protocol, lpips: Lpips | None, views: int, seed: int, given: bool
+) -> dict[str, Any]:
     azimuths = [round(360 * i / views, 3) for i in range(views)]
     return {
         "name": ruler.name,
@@ -325,11 +354,14 @@ def _protocol(bench: Bench, method: Method, ruler: Protocol, views: int, seed: i
         "truth": bench.truth,
         "given_azimuth": 0,
         "scored_azimuths": azimuths if given else azimuths[1:],
-        "elevation": 30,
+        "elevation": ELEVATION,
+        "distance": DISTANCE,
+        "field_of_view": FIELD_OF_VIEW,
         "size": ruler.size,
         "background": "white",
         "means": "over the views of an object, then over objects",
         "definitions": ruler.definition,
+        "lpips_weights": lpips.fingerprint if lpips else None,
         "method": {"name": method.name} | method.about,
         "seed": seed,
         "object_hashes": {subject.id: subject.sha256 for subject in bench.subjects},

@@ -97,6 +97,8 @@ def open_gso(folder: Path, subset: str, light: Light) -> Bench:
 
 def _all_there(chosen: list[Subject | str], folder: Path) -> list[Subject]:
     missing = [one for one in chosen if isinstance(one, str)]
+    if not chosen:
+        raise ViewmaskError(f"{folder} holds no object in Google's own layout, <GSO name>/{MODEL}")
     if missing:
         some = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
         raise ViewmaskError(f"{len(missing)} objects of the bench are missing in {folder} ({some}): put there {LAYOUT}")
@@ -213,7 +215,10 @@ def _true_views(folder: Path, listed: list[tuple[str, float]], n: int) -> ViewSe
     for i in range(n):
         azimuth = round(360.0 * i / n, 3)
         if azimuth not in by_azimuth:
-            raise ViewmaskError(f"there is no true view at azimuth {azimuth:g}: ask for 1, 2, 4, 8 or 16 views")
+            raise ViewmaskError(
+                f"there is no true view at azimuth {azimuth:g}: ask for 1, 2, 4, 8 or 16 views, or for renderings: "
+                "--set meshes"
+            )
         images.append(read_picture(by_azimuth[azimuth]))
         camera = Camera.on_sphere(azimuth, float(intrinsics["elevation"]), float(intrinsics["distance"]))
         focal = float(intrinsics["focal_px"])

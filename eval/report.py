@@ -96,7 +96,8 @@ def write_report(
         "about": escape(f"{first.protocol['objects']}, scored against {first.protocol['truth']}"),
         "table": _table(shown, sweep, published),
         "plots": plot.sweep(sweep) if sweep is not None else "",
-        "protocol": _protocol(first.protocol),
+        "protocol": _protocol({_words(key): value for key, value in first.protocol.items()}),
+        "measured": "" if sweep is None else f"of {escape(shown[0].label)}; the others differ in what is swept",
         "metrics": "".join(f'<option value="{escape(m)}">{escape(heading(m))}</option>' for m in metrics),
         "objects": "".join(sections),
         # "</script>" must not end the script that holds it.
@@ -144,6 +145,10 @@ def _between(metric: str, interval: Interval | None) -> str:
     return f'<small class="{kind}">{interval.low:+.{digits}f}…{interval.high:+.{digits}f}</small>'
 
 
+def _words(key: str) -> str:
+    return "protocol" if key == "name" else key.replace("_", " ")
+
+
 def _protocol(value: Any) -> str:
     """A protocol in words: nested definition lists, the long ones folded away."""
     if isinstance(value, dict):
@@ -152,7 +157,7 @@ def _protocol(value: Any) -> str:
             words = _protocol(inner)
             if isinstance(inner, dict) and len(inner) > 4:
                 words = f"<details><summary>{len(inner)} entries</summary>{words}</details>"
-            entries.append(f"<dt>{escape(str(key).replace('_', ' '))}</dt><dd>{words}</dd>")
+            entries.append(f"<dt>{escape(str(key))}</dt><dd>{words}</dd>")
         return f"<dl>{''.join(entries)}</dl>"
     if isinstance(value, (list, tuple)):
         return escape(", ".join(str(item) for item in value))

@@ -112,7 +112,10 @@ class Sweep:
         """What a reader of the intervals should know."""
         cautions = []
         if len({setting.get("views") for setting in self.settings}) > 1:
-            cautions.append("Settings of different numbers of views are scored on different views of the same objects.")
+            cautions.append(
+                "Settings of different numbers of views are scored on different views of the same objects; the trivial "
+                "rows are those of the first setting."
+            )
         if len(self.results[0].records) < 10:
             cautions.append(f"{len(self.results[0].records)} objects are too few for an interval to be trusted.")
         return cautions

@@ -161,12 +161,13 @@ def open_system(name: str, folder: Path, command: str | None = None, seed: int =
         return matched(whole, truth, str(folder / subject))
 
     def mesh(subject: str, truth: ViewSet) -> Surface:
-        if not (last and last[0][0] == subject and last[0][1] is truth):
+        known = last[0] if last else None  # held here: another thread may put its own object in `last`
+        if known is None or known[0] != subject or known[1] is not truth:
             read = system.surface
-            last[:] = [
-                (subject, truth, read(file(subject, truth), truth) if read else _carved(made(subject, truth), truth))
-            ]
-        return last[0][2]
+            shape = read(file(subject, truth), truth) if read else _carved(made(subject, truth), truth)
+            known = (subject, truth, shape)
+            last[:] = [known]
+        return known[2]
 
     return Method(
         name,

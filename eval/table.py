@@ -99,7 +99,7 @@ def table(results: Result | list[Result], published: bool = False) -> Group:
 
 def rows(results: list[Result]) -> list[tuple[str, Means, str]]:
     """Name, means and style of each measured row: trivial ones first, each once."""
-    trivial = {name: means for result in results for name, means in result.beside.items()}
+    trivial = {name: means for result in reversed(results) for name, means in result.beside.items()}  # the first wins
     own = {result.method for result in results}
     return [(name, means, "dim") for name, means in trivial.items() if name not in own] + [
         (result.method, result.means, "bold") for result in results

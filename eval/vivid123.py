@@ -10,6 +10,7 @@ are saved before it.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,13 @@ class Vivid123:
         """
         told = self.zero123.condition(picture, poses)
         latents = starting_noise(noise, (len(poses), *told.latent.shape[1:])).to(told.latent)
-        self.scheduler.set_timesteps(steps)
-        for step, weight in zip(self.scheduler.timesteps, video_weights(steps), strict=True):
-            clip = self.scheduler.scale_model_input(latents, step).transpose(0, 1)[None]  # [1, 4, frames, h, w]
+        scheduler = deepcopy(self.scheduler)  # it remembers the last steps: other threads have other objects
+        scheduler.set_timesteps(steps)
+        for step, weight in zip(scheduler.timesteps, video_weights(steps), strict=True):
+            clip = scheduler.scale_model_input(latents, step).transpose(0, 1)[None]  # [1, 4, frames, h, w]
             video = self.unet(clip, step, encoder_hidden_states=self.text).sample[0].transpose(0, 1)
             predicted = weight * video + self.zero123.noise(latents, step, told, guidance)
-            latents = self.scheduler.step(predicted, step, latents).prev_sample
+            latents = scheduler.step(predicted, step, latents).prev_sample
         return decoded(self.zero123.vae, latents)
 
 

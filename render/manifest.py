@@ -22,7 +22,7 @@ class Manifest:
         """Open (or begin) the manifest at `path`; a last line cut short by a kill is dropped.
 
         Raises:
-            ViewmaskError: the file cannot be read or written.
+            ViewmaskError: the file cannot be read or written, or is something else, which stays as it is.
         """
         self.path = path
         self.records: dict[str, dict[str, Any]] = {}
@@ -40,6 +40,10 @@ class Manifest:
                 if not line.endswith(b"\n"):
                     break
                 whole += len(line)
+            self._file.seek(0)
+            start = self._file.readline()
+            if not whole and start and (start.endswith(b"\n") or not start.startswith(b"{")):
+                raise ViewmaskError(f"{path} holds something else than records: name a file of its own")
             self._file.truncate(whole)
         except OSError as error:
             raise ViewmaskError(f"cannot write {path}: {error.strerror or error}") from error

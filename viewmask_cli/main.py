@@ -62,7 +62,8 @@ app.command()(doctor)
 
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit code: 0 done, 2 an expected failure, 130 interrupted.
+    """Run the command line and leave with its exit code: 0 done, 1 a repetition that differs, 2 an expected failure,
+    130 interrupted.
 
     An expected failure is one line on standard error. `--debug` may stand anywhere.
     """

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -107,20 +108,53 @@ def test_a_broken_off_run_goes_on_where_it_stopped(squares: Bench, tmp_path: Pat
 
     method, path = Method("mine", copy), tmp_path / "records.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        run(squares, method, meshes=False, records=path)
+        run(squares, method, meshes=False, records=path, workers=1)
     assert len(path.read_text().splitlines()) == 2
-    result = run(squares, method, meshes=False, records=path)
+    result = run(squares, method, meshes=False, records=path, workers=1)
     assert len(done) == 4  # two, the interrupted one, and that one again
     assert result.means == run(squares, "copy", meshes=False).means
 
-    run(squares, method, meshes=False, records=path)
+    run(squares, method, meshes=False, records=path, workers=1)
     assert len(done) == 4
     # Another seed, another object or another method is other work.
-    run(squares, method, meshes=False, records=path, seed=1)
+    run(squares, method, meshes=False, records=path, workers=1, seed=1)
     assert len(done) == 7
     changed = replace(squares, subjects=[replace(squares.subjects[0], sha256="f" * 64), *squares.subjects[1:]])
-    run(changed, method, meshes=False, records=path, seed=1)
+    run(changed, method, meshes=False, records=path, workers=1, seed=1)
     assert len(done) == 8
+
+
+def test_one_more_row_beside_measures_that_row_alone(squares: Bench, tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def copy(name: str, truth: ViewSet) -> list[np.ndarray]:
+        done.append(name)
+        return [truth.images[0]] * 3
+
+    method, path = Method("mine", copy), tmp_path / "records.jsonl"
+    for beside in ((), ("white",), ("mirror", "white"), ()):
+        result = run(squares, method, meshes=False, records=path, beside=beside)
+        assert set(result.beside) == set(beside)
+        assert len(done) == 3
+    whole = run(squares, method, meshes=False, records=path)
+    assert whole.beside == run(squares, "gt-views", meshes=False).beside
+    assert len(done) == 3
+    # A row with settings of its own is pinned with them.
+    run(squares, method, meshes=False, records=path, beside=("tokenizer",))
+    assert len(done) == 6
+
+
+def test_other_lpips_weights_measure_anew(squares: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def weights(name: str, figure: float) -> None:
+        model = SimpleNamespace(fingerprint=name, distance=lambda a, b: np.full(len(a), figure))
+        monkeypatch.setattr(bench_module, "_lpips", lambda net, folder: (model, []))
+
+    weights("one", 0.25)
+    first = run(squares, "copy", meshes=False, records=tmp_path / "records.jsonl")
+    weights("another", 0.5)
+    second = run(squares, "copy", meshes=False, records=tmp_path / "records.jsonl")
+    assert (first.means["lpips"], second.means["lpips"]) == (0.25, 0.5)
+    assert second.protocol["lpips_weights"] == "another"
 
 
 def test_progress_counts_objects(squares: Bench) -> None:
@@ -142,7 +176,7 @@ def test_mesh_columns(squares: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(recon, "reconstruct", reconstruct, raising=False)
     bench = replace(squares, subjects=[subject(0, mesh=True), subject(1, mesh=True), subject(2)])
-    result = run(bench, "mirror")
+    result = run(bench, "mirror", workers=1)
     assert result.means["iou"] == pytest.approx(0.5)
     assert result.means["chamfer"] == pytest.approx(0.075, abs=0.03)
     assert result.counts["iou"] == 1
@@ -179,6 +213,22 @@ def test_workers_change_nothing_but_time(squares: Bench) -> None:
     figures = [[{**record, "seconds": 0} for record in result.records] for result in (one, two)]
     assert figures[0] == figures[1]
     assert one.means == two.means
+
+
+def test_figures_do_not_depend_on_the_number_of_cores(squares: Bench) -> None:
+    import torch
+
+    seen: list[int] = []
+
+    def copy(_: str, truth: ViewSet) -> list[np.ndarray]:
+        seen.append(torch.get_num_threads())
+        return [truth.images[0]] * 3
+
+    before = torch.get_num_threads()
+    for workers in (None, 1, 2):
+        run(squares, Method("mine", copy), meshes=False, beside=(), workers=workers)
+    assert seen == [1] * 9
+    assert torch.get_num_threads() == before
 
 
 def test_the_given_view_counts_only_where_it_is_made_anew(squares: Bench) -> None:

@@ -146,6 +146,8 @@ def test_missing_objects_are_named(ours: Path, googles: Path, tmp_path: Path) ->
         open_bench("gso", ours)
     with pytest.raises(ViewmaskError, match=r"\(A_Brick\)"):
         open_bench("gso", ours, subset="vivid100")
+    with pytest.raises(ViewmaskError, match="no object in Google's own layout"):
+        open_bench("gso", ours, subset="all")
     with pytest.raises(ViewmaskError, match="no gso data in"):
         open_bench("gso", tmp_path / "nowhere")
     with pytest.raises(ViewmaskError, match="gso30, others, meshes, vivid100, all"):

@@ -75,10 +75,12 @@ def test_a_report_holds_everything(tmp_path):
 def test_names_cannot_break_the_page(tmp_path: Path):
     record = {"id": "</script><b>&", "psnr": 12.0, "beside": {}}
     protocol = {"bench": "<i>", "objects": "&", "truth": "drawn", "definitions": {"images": "a < b"}}
+    protocol |= {"object_hashes": {"a_lamp": "0"}}
     result = Result("m", {"psnr": 12.0}, {"psnr": 1}, {}, [record], protocol, [])
     page = report.write_report(tmp_path / "r.html", [report.Shown("<m>", result)]).read_text()
     assert "<b>" not in page.split('<script id="viewer"')[0]
     assert "a &lt; b" in page
+    assert "<dt>object hashes</dt><dd><dl><dt>a_lamp</dt>" in page
 
 
 def test_the_plot_shows_every_setting_where_it_belongs():
@@ -105,4 +107,5 @@ def test_a_sweep_has_a_report(tmp_path: Path):
     assert page.count("<article") == 2
     assert len(re.findall(r'src="data:image/webp', page)) == 2 * 3 * 4
     assert "method=mirror</th>" in page
+    assert "of method=copy; the others differ" in page
     assert "paired" in page or "in pairs" in page

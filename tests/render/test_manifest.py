@@ -26,6 +26,23 @@ def test_a_tail_that_is_no_whole_record_is_dropped_and_written_over(tmp_path, ta
     assert path.read_bytes() == b'{"id": "a"}\n{"id": "c"}\n'
 
 
+def test_a_first_record_cut_short_is_dropped_too(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(b'{"id": "a", "sta')
+    with Manifest(path) as manifest:
+        assert manifest.records == {}
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("content", [b"dear diary\n", b"no end of line", b'{\n "id": "a"\n}\n'])
+def test_somebody_elses_file_is_left_alone(tmp_path, content):
+    path = tmp_path / "diary.txt"
+    path.write_bytes(content)
+    with pytest.raises(ViewmaskError, match="something else than records"):
+        Manifest(path)
+    assert path.read_bytes() == content
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ViewmaskError, match="cannot write"):

