@@ -90,12 +90,15 @@ def reconstruct(
         )
         volume, notes = result.volume, [*notes, result.words()]
     later("finding the surface", SURFACE)
+    volume = hull.without_floaters(volume)
     surface = hull.surface(volume, grid, faces=faces)
     later("unwrapping", UNWRAPPING)
     places = atlas.unwrap(surface, texture)
     later("baking", BAKING)
     picture = baking.bake(surface, places, cut, distances, texture, unseen)
-    return TexturedMesh(surface.vertices, surface.faces, places.uv, places.uv_faces, picture, tuple(notes))
+    return TexturedMesh(
+        surface.vertices, surface.faces, places.uv, places.uv_faces, picture, tuple(notes), (volume, grid)
+    )
 
 
 def _field(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
+from skimage import measure
 
 from recon import reconstruct
 from recon.hull import is_closed
@@ -32,6 +34,21 @@ def test_same_views_give_the_same_mesh(bar_views):
     first, second = (reconstruct(bar_views, faces=500, texture=64, resolution=24) for _ in range(2))
     np.testing.assert_array_equal(first.vertices, second.vertices)
     np.testing.assert_array_equal(first.texture, second.texture)
+
+
+def test_the_raw_field_is_zero_where_the_mesh_was_before_it_was_simplified(bar_views, tmp_path):
+    mesh = reconstruct(bar_views, faces=10**6, texture=64, resolution=40)
+    with np.load(mesh.save_raw(tmp_path / "bar.npz"), allow_pickle=False) as field:
+        values, origin, pitch = (field[name] for name in ("values", "origin", "pitch"))
+    assert values.dtype == origin.dtype == pitch.dtype == np.float32
+    assert np.isfinite(values).all()
+    corners, triangles, _, _ = measure.marching_cubes(values, 0.0)
+    assert len(triangles) == len(mesh.faces)
+    off = cKDTree(origin + pitch * corners).query(mesh.vertices)[0]
+    assert off.max() < pitch  # the mesh has been smoothed
+    assert off.mean() < 0.3 * pitch
+    middle = np.round((mesh.geometry().center_mass - origin) / pitch).astype(int)
+    assert values[tuple(middle)] > 3 * pitch
 
 
 def test_views_of_several_sizes(bar_views, ball_views):
