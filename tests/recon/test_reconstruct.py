@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial import cKDTree
 from skimage import measure
 
-from recon import reconstruct
+from recon import METHODS, reconstruct
 from recon.hull import is_closed
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import ViewSet
@@ -61,6 +61,19 @@ def test_views_of_several_sizes(bar_views, ball_views):
 def test_two_views_are_enough_for_a_shape(bar_views):
     pair = ViewSet(bar_views.images[:2], bar_views.cameras[:2])
     assert reconstruct(pair, faces=500, texture=64, resolution=24).summary()["watertight"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_view_gives_a_shape_as_deep_as_wide_and_says_so(bar_views, method):
+    alone = ViewSet(bar_views.images[1:2], bar_views.cameras[1:2])
+    mesh = reconstruct(alone, method, faces=500, texture=64, resolution=32)
+    assert mesh.summary()["watertight"]
+    assert mesh.notes[-1].startswith("one view tells nothing of depth")
+    low, high = mesh.geometry().bounds
+    assert (high - low < 1).all()
+    assert np.abs((low + high) / 2).max() < 0.3  # where the camera looks
+    with pytest.raises(ViewmaskError, match="nerfacto needs more than one view"):
+        reconstruct(alone, "nerfacto")
 
 
 @pytest.mark.parametrize("option", [{"faces": 0}, {"texture": -1}, {"resolution": 2}])
