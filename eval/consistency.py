@@ -182,6 +182,8 @@ def score(views: ViewSet) -> dict[str, float]:
     from recon.silhouette import cut_out
 
     cut = cut_out(views)
+    if len(cut) < 2:
+        raise ViewmaskError("only one view shows an object: there is nothing that it could be consistent with")
     pictures = [resize(image, SIZE) for image in cut.images]
     cameras = [camera.resized(SIZE, SIZE) for camera in cut.cameras]
     looks = _looks(pictures, cameras)

@@ -44,7 +44,8 @@ def reconstruct(
     """Posed views as a closed mesh with their colours baked on.
 
     Args:
-        views: 2 or more (better 4) posed views; opaque pictures need a plain background.
+        views: posed views, better 4 or more (one alone leaves depth to a guess); opaque pictures need a plain
+            background.
         method: what gives the signed field whose zero surface the mesh is: "hull", the visual hull; "field", the hull
             less what a network trained on shapes takes from it (`recon.field`); or a method of nerfstudio by its own
             name ("nerfacto", "splatfacto" ...), see `recon.nerfstudio`.
@@ -56,7 +57,7 @@ def reconstruct(
         progress: told each step's name when it begins, and the share of the work that lies behind it.
 
     Raises:
-        ViewmaskError: too few views, nothing on them, no plain background, silhouettes that contradict
+        ViewmaskError: nothing on the views, no plain background, silhouettes that contradict
             each other, a number that makes no sense, or nerfstudio's absence or failure.
     """
     for name, value, least in (("faces", faces, 100), ("texture", texture, 16), ("resolution", resolution, 8)):
@@ -70,6 +71,11 @@ def reconstruct(
     notes = [*cut.extra.get("notes", ())]
     wrong = agreement.complaint(cut.cameras, distances, cut.extra.get("shown"))
     notes += [wrong] if wrong else []
+    if len(cut) == 1:
+        if method not in METHODS:
+            raise ViewmaskError(f"{method} needs more than one view of the object: give 4 or more, or --method field")
+        better = " (--method field guesses better)" if method == "hull" else ""
+        notes.append(f"one view tells nothing of depth: the object is taken to be as deep as it is wide{better}")
     volume, grid, unseen = _field(cut, method, distances, resolution, steps, nerfstudio, progress)
     behind = 0.9 if method not in METHODS else refine / (refine + _SECONDS)
     start = min(ASKING if method == "field" else CARVING, behind) if method in METHODS else behind
@@ -90,12 +96,15 @@ def reconstruct(
         )
         volume, notes = result.volume, [*notes, result.words()]
     later("finding the surface", SURFACE)
+    volume = hull.without_floaters(volume)
     surface = hull.surface(volume, grid, faces=faces)
     later("unwrapping", UNWRAPPING)
     places = atlas.unwrap(surface, texture)
     later("baking", BAKING)
     picture = baking.bake(surface, places, cut, distances, texture, unseen)
-    return TexturedMesh(surface.vertices, surface.faces, places.uv, places.uv_faces, picture, tuple(notes))
+    return TexturedMesh(
+        surface.vertices, surface.faces, places.uv, places.uv_faces, picture, tuple(notes), (volume, grid)
+    )
 
 
 def _field(

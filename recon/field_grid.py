@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from recon import hull
-from recon.field import REACH, Field, FieldConfig, Lifted, given, stack, upright
+from recon.field import Field, FieldConfig, Lifted, given, stack, upright
 from recon.hull import Grid, Volume
 from recon.silhouette import FloatImage, signed_distance
 from viewmask import checkpoint
@@ -76,12 +76,6 @@ class Asked:
     def colours(self, points: Floats) -> Floats:
         """sRGB, 0 to 255, at points of the world [n, 3]."""
         return self.about(points)[1]
-
-    def reach(self, grid: Grid) -> Volume:
-        """Distance to the border of the cube that the network knows (world units, positive inside)."""
-        axes = [grid.origin[axis] + grid.pitch * np.arange(grid.shape[axis]) - self.centre[axis] for axis in range(3)]
-        x, y, z = (np.abs(axis) for axis in np.ix_(*axes))
-        return (REACH * self.unit - np.maximum(np.maximum(x, y), z)).astype(np.float32)
 
 
 def fill(asked: Asked, carved: Volume, grid: Grid, fast: bool = True, level: float = LEVEL) -> Volume:

@@ -62,7 +62,7 @@ def carve(
     """The hull of silhouettes as a signed field (world units, positive inside) on a grid of its own size.
 
     Args:
-        cameras, distances: two or more views: their cameras and `silhouette.signed_distance`.
+        cameras, distances: the views' cameras and `silhouette.signed_distance`; one alone is cut by a `ball`.
         resolution: grid points along the longest side of the hull's box.
         tolerant: where views contradict each other, let the majority win (see `field`).
 
@@ -115,6 +115,8 @@ def field(grid: Grid, cameras: list[Camera], distances: list[FloatImage], tolera
     """
     each = np.stack([cone(grid, camera, distance) for camera, distance in zip(cameras, distances, strict=True)])
     hull = each.min(0)
+    if len(cameras) == 1 and (distances[0] > 0).any():
+        hull = np.minimum(hull, ball(grid, cameras[0], distances[0]))
     if not tolerant or len(cameras) < 3:
         return hull
     for outvoted in range(1, (len(cameras) + 1) // 2):
@@ -149,6 +151,21 @@ def cone(grid: Grid, camera: Camera, distance: FloatImage) -> Volume:
     x, y, depth = grid.project(camera)
     pixels = ndimage.map_coordinates(distance, [y - 0.5, x - 0.5], order=1, mode="nearest", output=np.float32)
     return np.where(depth > 1e-5, pixels * depth / np.float32((camera.fl_x + camera.fl_y) / 2), np.float32(-1e6))
+
+
+def ball(grid: Grid, camera: Camera, distance: FloatImage) -> Volume:
+    """Signed distance (world units) to a ball as wide as a silhouette, as far away as what the camera looks at: where
+    there is but one view, an object is guessed to be as deep as it is wide."""
+    rows, columns = np.nonzero(distance > 0)
+    around = frame([camera], 2)
+    depth = float(camera.project(around.origin + around.pitch / 2)[1])
+    column, row = (columns.min() + columns.max() + 1) / 2, (rows.min() + rows.max() + 1) / 2
+    along = np.array([(column - camera.cx) / camera.fl_x, (camera.cy - row) / camera.fl_y, -1])
+    centre = camera.position + depth * (camera.camera_to_world[:3, :3] @ along)
+    radius = depth / 2 * max((np.ptp(columns) + 1) / camera.fl_x, (np.ptp(rows) + 1) / camera.fl_y)
+    steps = np.ogrid[: grid.shape[0], : grid.shape[1], : grid.shape[2]]
+    squares = [(start + grid.pitch * step) ** 2 for start, step in zip(grid.origin - centre, steps, strict=True)]
+    return (radius - np.sqrt(squares[0] + squares[1] + squares[2])).astype(np.float32)
 
 
 def unexplained(grid: Grid, hull: Volume, camera: Camera, distance: FloatImage) -> NDArray[np.bool_]:

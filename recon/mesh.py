@@ -16,7 +16,7 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.ply import export_ply
 from trimesh.exchange.stl import export_stl
 
-from recon.hull import is_closed
+from recon.hull import Grid, Volume, is_closed
 from viewmask import atomic
 from viewmask.errors import ViewmaskError
 
@@ -44,6 +44,7 @@ class TexturedMesh:
         uv_faces: int [faces, 3] into `uv`; apart from `faces`, so that seams do not open the surface.
         texture: uint8 RGB [size, size, 3], sRGB, first row on top.
         notes: what a user should know of how it was made, a line each.
+        raw: the signed field (world units, positive inside) whose zero surface this is, smoothed and simplified.
     """
 
     vertices: NDArray[np.float64]
@@ -52,6 +53,7 @@ class TexturedMesh:
     uv_faces: NDArray[np.int64]
     texture: NDArray[np.uint8]
     notes: tuple[str, ...] = ()
+    raw: tuple[Volume, Grid] | None = None
 
     def geometry(self) -> trimesh.Trimesh:
         """The closed surface alone, without seams, in world coordinates."""
@@ -123,6 +125,22 @@ class TexturedMesh:
             return self._save_obj(path)
         writer = {".glb": self._glb, ".ply": self._ply, ".stl": self._stl, ".3mf": self._3mf}[suffix]
         return [atomic.write(path, writer())]
+
+    def save_raw(self, path: str | Path) -> Path:
+        """Write `raw` as an .npz that `numpy.load` reads: float32 `values` [x, y, z] (world units, positive inside) at
+        `origin` [3] + `pitch` (i, j, k), world axes.
+
+        Raises:
+            ViewmaskError: the mesh was not made of a field, or the disk refuses.
+        """
+        if self.raw is None:
+            raise ViewmaskError("this mesh knows no field that it was made of")
+        volume, grid = self.raw
+        far = np.float32(grid.pitch * max(grid.shape))  # a silhouette without an edge is infinitely deep
+        arrays = {"origin": np.float32(grid.origin), "pitch": np.float32(grid.pitch)}
+        packed = io.BytesIO()
+        np.savez_compressed(packed, values=np.clip(volume, -far, far), **arrays)
+        return atomic.write(path, packed.getvalue())
 
     def _glb(self) -> bytes:
         positions, normals, faces = self.split()

@@ -21,10 +21,8 @@ def cut_out(views: ViewSet) -> ViewSet:
     A picture that is opaque everywhere is no cut-out: its background is keyed if it is plain.
 
     Raises:
-        ViewmaskError: fewer than two views, no view shows anything, or a background is not plain.
+        ViewmaskError: no view shows anything, or a background is not plain.
     """
-    if len(views) < 2:
-        raise ViewmaskError(f"{len(views)} view is too few to reconstruct from: give at least 2, better 4 or more")
     images, cameras, shown = [], [], []
     for index, (image, camera) in enumerate(zip(views.images, views.cameras, strict=True)):
         alpha: NDArray[np.uint8] | None = image[..., 3]
@@ -41,8 +39,6 @@ def cut_out(views: ViewSet) -> ViewSet:
             shown.append(index)
     if not images:
         raise ViewmaskError("every view is empty: there is no object to reconstruct")
-    if len(images) < 2:
-        raise ViewmaskError("only one view shows an object: give at least 2 views that do, better 4 or more")
     left_out = [str(index) for index in range(len(views)) if index not in shown]
     notes = [f"nothing is on view {', '.join(left_out)}: left out"] if left_out else []
     return ViewSet(images, cameras, views.extra | {"shown": shown, "notes": notes})

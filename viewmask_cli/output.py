@@ -25,7 +25,7 @@ MADE_BY = "viewmask generate"
 """Stands in our transforms.json: somebody's own capture may have the same file names."""
 
 _VIEW = re.compile(r"\d{3,4}\.png")
-_OURS = re.compile(r"\d{3,4}\.png|transforms\.json|sheet\.png|mesh\.(glb|obj|mtl|ply|stl|3mf|png)|page\.html")
+_OURS = re.compile(r"\d{3,4}\.png|transforms\.json|sheet\.png|mesh\.(glb|obj|mtl|ply|stl|3mf|png|npz)|page\.html")
 _KEPT = 200
 """How many written files are remembered."""
 

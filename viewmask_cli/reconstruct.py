@@ -51,6 +51,7 @@ def reconstruct(
     faces: Annotated[int, typer.Option(min=100, max=2_000_000, help="Most triangles.")] = 20_000,
     texture: Annotated[int, typer.Option(min=64, max=8192, help="Side of the texture in pixels.")] = 1024,
     resolution: Annotated[int, typer.Option(min=16, max=512, help="Grid points along the longest side.")] = 128,
+    raw: Annotated[bool, typer.Option("--raw", help="Also write the signed field, as .npz beside the mesh.")] = False,
     layout: Annotated[Layout | None, typer.Option(help="The picture is a grid that this generator wrote.")] = None,
     page: Annotated[Path | None, typer.Option(help="Also write a turntable page (.html).")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.")] = False,
@@ -71,7 +72,8 @@ def reconstruct(
     if out.suffix.lower() not in SUFFIXES:
         raise ViewmaskError(f"{out}: the suffix picks the format, one of {', '.join(SUFFIXES)}")
     beside = [out.with_suffix(suffix) for suffix in (".mtl", ".png")] if out.suffix.lower() == ".obj" else []
-    for file in filter(None, (out, *beside, page)):
+    field = out.with_suffix(".npz") if raw else None
+    for file in filter(None, (out, *beside, page, field)):
         output.check_file(file, force)
 
     if layout is not None:
@@ -85,8 +87,9 @@ def reconstruct(
 
         views = ViewSet.load(folder)
     files, about = _write(
-        views, out, page, method, faces, texture, resolution, refine=refine, nerfstudio=nerfstudio, steps=nerf_steps
-    )
+        views, out, page, field, method, faces, texture, resolution, refine=refine, nerfstudio=nerfstudio,
+        steps=nerf_steps,
+    )  # fmt: skip
     output.remember(files)
     record = {"views": str(folder), "mesh": about, "files": [str(file) for file in files]}
     output.say(as_json, record, files, facts(about))
@@ -101,7 +104,7 @@ def write_mesh(
     texture: int = 1024,
 ) -> list[Path]:
     """Reconstruct, save the mesh and its page, and return the files written."""
-    return _write(views, path, page, "hull", faces, texture)[0]
+    return _write(views, path, page, None, "hull", faces, texture)[0]
 
 
 def facts(about: dict[str, Any]) -> str:
@@ -118,6 +121,7 @@ def _write(
     views: ViewSet,
     path: Path,
     page: Path | None,
+    raw: Path | None,
     method: str,
     faces: int,
     texture: int,
@@ -136,6 +140,8 @@ def _write(
         files = [Path(file) for file in mesh.save(path)]
         if page is not None:
             files.append(write_page(mesh, views, page))
+        if raw is not None:
+            files.append(mesh.save_raw(raw))
     for line in mesh.notes:
         note(line)
     return files, mesh.summary() | {"up": UP[path.suffix.lower()], "notes": list(mesh.notes)}

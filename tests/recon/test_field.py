@@ -7,6 +7,7 @@ import torch
 from recon import field_grid, hull, reconstruct, silhouette
 from recon.field import Field, FieldConfig, given, stack, upright
 from recon.field_training import Filling, Objects, pack, score
+from viewmask import checkpoint, training
 from viewmask.camera import Camera, orbit
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import ViewSet
@@ -166,6 +167,29 @@ def test_the_loss_falls_and_a_batch_repeats():
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
     first, second = (task.loss(0, np.random.default_rng(7), 2)[0].item() for _ in range(2))
     assert first == second
+
+
+def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
+    shape = FieldConfig(features=8, widths=(8, 8, 8), resolution=8)
+    schedule = training.Schedule(steps=4, batch=2, rate=2e-3, warmup=2, average=0.9)
+
+    def task(start=None):
+        torch.manual_seed(0)
+        made = Filling(shape, objects(), objects(1), points=64, score_every=2)
+        if start:
+            made.model.load_state_dict(checkpoint.load(start, Field, FieldConfig)[0].state_dict())
+        return made
+
+    def cut(step, steps, figures):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    training.run(task(), tmp_path / "whole", schedule, {})
+    with pytest.raises(KeyboardInterrupt):
+        training.run(task(), tmp_path / "cut", schedule, {}, save_every=0, progress=cut)
+    training.run(task(tmp_path / "cut" / training.LAST), tmp_path / "cut", schedule, {}, resume=True)
+    whole, resumed = ((tmp_path / name / "weights" / checkpoint.MODEL).read_bytes() for name in ("whole", "cut"))
+    assert whole == resumed
 
 
 def test_the_score_of_a_field_that_fills_the_hull_is_the_hull_s():

@@ -12,7 +12,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from recon import reconstruct
+from recon import METHODS, reconstruct
 from recon.hull import is_closed
 from recon.mesh import TexturedMesh
 from viewmask.errors import ViewmaskError
@@ -149,10 +149,10 @@ def _validator() -> Path | None:
 
 
 @pytest.mark.skipif(_validator() is None, reason="needs node and npm's gltf-validator")
-@pytest.mark.parametrize("made", ["by hand", "from views"])
+@pytest.mark.parametrize("made", ["by hand", *METHODS])
 def test_glb_passes_khronos_validator(mesh, bar_views, tmp_path, made):
-    if made == "from views":
-        mesh = reconstruct(bar_views, faces=2000, texture=128, resolution=48)
+    if made in METHODS:
+        mesh = reconstruct(bar_views, made, faces=2000, texture=128, resolution=48)
     (path,) = mesh.save(tmp_path / "box.glb")
     script = (
         "const [, validator, file] = process.argv;"

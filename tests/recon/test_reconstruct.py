@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
+from skimage import measure
 
-from recon import reconstruct
+from recon import METHODS, reconstruct
 from recon.hull import is_closed
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import ViewSet
@@ -34,6 +36,21 @@ def test_same_views_give_the_same_mesh(bar_views):
     np.testing.assert_array_equal(first.texture, second.texture)
 
 
+def test_the_raw_field_is_zero_where_the_mesh_was_before_it_was_simplified(bar_views, tmp_path):
+    mesh = reconstruct(bar_views, faces=10**6, texture=64, resolution=40)
+    with np.load(mesh.save_raw(tmp_path / "bar.npz"), allow_pickle=False) as field:
+        values, origin, pitch = (field[name] for name in ("values", "origin", "pitch"))
+    assert values.dtype == origin.dtype == pitch.dtype == np.float32
+    assert np.isfinite(values).all()
+    corners, triangles, _, _ = measure.marching_cubes(values, 0.0)
+    assert len(triangles) == len(mesh.faces)
+    off = cKDTree(origin + pitch * corners).query(mesh.vertices)[0]
+    assert off.max() < pitch  # the mesh has been smoothed
+    assert off.mean() < 0.3 * pitch
+    middle = np.round((mesh.geometry().center_mass - origin) / pitch).astype(int)
+    assert values[tuple(middle)] > 3 * pitch
+
+
 def test_views_of_several_sizes(bar_views, ball_views):
     del ball_views
     small = bar_views.resized(40)
@@ -44,6 +61,19 @@ def test_views_of_several_sizes(bar_views, ball_views):
 def test_two_views_are_enough_for_a_shape(bar_views):
     pair = ViewSet(bar_views.images[:2], bar_views.cameras[:2])
     assert reconstruct(pair, faces=500, texture=64, resolution=24).summary()["watertight"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_view_gives_a_shape_as_deep_as_wide_and_says_so(bar_views, method):
+    alone = ViewSet(bar_views.images[1:2], bar_views.cameras[1:2])
+    mesh = reconstruct(alone, method, faces=500, texture=64, resolution=32)
+    assert mesh.summary()["watertight"]
+    assert mesh.notes[-1].startswith("one view tells nothing of depth")
+    low, high = mesh.geometry().bounds
+    assert (high - low < 1).all()
+    assert np.abs((low + high) / 2).max() < 0.3  # where the camera looks
+    with pytest.raises(ViewmaskError, match="nerfacto needs more than one view"):
+        reconstruct(alone, "nerfacto")
 
 
 @pytest.mark.parametrize("option", [{"faces": 0}, {"texture": -1}, {"resolution": 2}])

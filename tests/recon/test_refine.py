@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon import hull, reconstruct, silhouette
+from recon import METHODS, hull, reconstruct, silhouette
 from recon.refine import disagreement, fit, refine
 
 
@@ -44,11 +44,13 @@ def test_a_worse_surface_disagrees_more(carved):
     assert true < 0.5 * disagreement(moved, views, distances)
 
 
-def test_the_mesh_says_what_became_of_it(ball_views):
+@pytest.mark.parametrize("method", METHODS)
+def test_the_mesh_says_what_became_of_it(ball_views, method):
     shares = []
     mesh = reconstruct(
-        ball_views, faces=500, texture=64, resolution=24, refine=1, progress=lambda step, share: shares.append(share)
-    )
+        ball_views, method, faces=500, texture=64, resolution=24, refine=1,
+        progress=lambda step, share: shares.append(share),
+    )  # fmt: skip
     assert mesh.summary()["watertight"]
     assert "views disagree by" in mesh.notes[-1]
     assert shares == sorted(shares)

@@ -85,6 +85,17 @@ def test_a_page_can_be_had(shell, views, tmp_path):
     assert "<html" in (tmp_path / "here" / "a.html").read_text()
 
 
+def test_the_field_can_be_had_and_guards_its_name(shell, views, tmp_path):
+    import numpy as np
+
+    chosen = ("reconstruct", "views/chair", *QUICK, "--resolution", 24, "--out", "a.glb", "--raw")
+    assert shell(*chosen).out.startswith("wrote a.glb a.npz (watertight, ")
+    with np.load("a.npz", allow_pickle=False) as field:
+        assert sorted(field) == ["origin", "pitch", "values"]
+    (tmp_path / "here" / "a.npz").write_bytes(b"mine")
+    assert "a.npz exists and was not made by viewmask" in shell(*chosen).error
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
