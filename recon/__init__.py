@@ -49,7 +49,7 @@ def reconstruct(
         method: what gives the signed field whose zero surface the mesh is: "hull", the visual hull; "field", the hull
             less what a network trained on shapes takes from it (`recon.field`); or a method of nerfstudio by its own
             name ("nerfacto", "splatfacto" ...), see `recon.nerfstudio`.
-        faces: at most about this many triangles.
+        faces: at most this many triangles; the notes say so where the shape needs more.
         texture: side of the square texture in pixels.
         resolution: grid points along the longest side of the object.
         refine: seconds for fitting the field to the views (`recon.refine`), kept only if they then agree better.
@@ -69,7 +69,7 @@ def reconstruct(
     cut = silhouette.cut_out(views)
     distances = [silhouette.signed_distance(image[..., 3]) for image in cut.images]
     notes = [*cut.extra.get("notes", ())]
-    wrong = agreement.complaint(cut.cameras, distances, cut.extra.get("shown"))
+    wrong = agreement.complaint(cut, distances)
     notes += [wrong] if wrong else []
     if len(cut) == 1:
         if method not in METHODS:
@@ -98,6 +98,8 @@ def reconstruct(
     later("finding the surface", SURFACE)
     volume = hull.without_floaters(volume)
     surface = hull.surface(volume, grid, faces=faces)
+    if len(surface.faces) > faces:
+        notes.append(f"{faces:,} triangles cannot hold so many parts and holes: there are {len(surface.faces):,}")
     later("unwrapping", UNWRAPPING)
     places = atlas.unwrap(surface, texture)
     later("baking", BAKING)

@@ -1,62 +1,91 @@
-"""Do the cameras belong to their pictures? Judged by silhouettes: what all cones share must fill every one of them.
+"""Do the cameras belong to their pictures? Judged by silhouettes first: what all cones share must fill every one.
 
 Wrong cameras leave a part of some silhouette empty. Then the usual mistakes are undone, one at a time, on a coarse
-grid; one that brings agreement back is named. Symmetric objects hide such mistakes, which then do the shape no harm.
+grid; one that brings agreement back is named. Many objects look alike from opposite sides or in a mirror, and half of
+all exchanged cameras leave no trace in silhouettes: there the colours that views show of the same place on the hull
+decide. What neither shows does no harm.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.hull import Grid, Volume, cone, frame, unexplained
-from recon.silhouette import FloatImage
+from recon.hull import Grid, Volume, cone, frame, surface, unexplained
+from recon.refine import disagreement
+from recon.silhouette import FloatImage, signed_distance
 from viewmask.camera import Camera
+from viewmask.viewset import ViewSet
 
 _RESOLUTION = 80
 _GOOD = 0.97  # of a silhouette explained; consistent views reach 1
 _BETTER = 0.03  # how much a mistake undone must explain more
 _POOR = 0.85  # below this, views without any likely reason are worth a warning too
+_FADED = 0.9  # at most this share of the colours' disagreement must be left by a mistake undone
 _PAIRS = 12  # views up to which every exchange of two is tried
+_FEW = 4  # views up to which colours are compared: more leave their trace in silhouettes, and take long
+_SIZE, _FINE = 128, 48  # of pictures whose colours are compared, and of their hull's grid
+
+_FLIPS = (np.s_[:], np.s_[:, ::-1], np.s_[::-1])  # as it is, left to right, upside down
 
 
-def complaint(cameras: list[Camera], distances: list[FloatImage], names: list[int] | None = None) -> str | None:
+@dataclass(frozen=True)
+class _Mistake:
+    """A usual mistake undone: in words, which camera every picture then has, and which of `_FLIPS`."""
+
+    words: str
+    cameras: list[int]
+    flips: list[int]
+
+
+class _Trials:
+    """Views on a grid as they would be without a mistake; a cone is worked out once."""
+
+    def __init__(self, views: ViewSet, distances: list[FloatImage], resolution: int) -> None:
+        self.views, self.distances = views, distances
+        self.grid = frame(views.cameras, resolution)
+        self.known: dict[tuple[int, int, int], Volume] = {}
+        self.nothing = _Mistake("", list(range(len(views))), [0] * len(views))
+
+    def without(self, mistake: _Mistake) -> tuple[ViewSet, list[FloatImage], list[Volume], NDArray[np.float64]]:
+        """Its views, silhouette distances and cones, and how much of every silhouette is `explained`."""
+        flips = [_FLIPS[flip] for flip in mistake.flips]
+        cameras = [self.views.cameras[i] for i in mistake.cameras]
+        edges = [distance[flip] for distance, flip in zip(self.distances, flips, strict=True)]
+        images = [image[flip] for image, flip in zip(self.views.images, flips, strict=True)]
+        keys = list(zip(range(len(cameras)), mistake.cameras, mistake.flips, strict=True))
+        for key, camera, edge in zip(keys, cameras, edges, strict=True):
+            if key not in self.known:
+                self.known[key] = cone(self.grid, camera, edge)
+        cones = [self.known[key] for key in keys]
+        return ViewSet(images, cameras), edges, cones, explained(self.grid, cones, cameras, edges)
+
+
+def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
     """A line about views and cameras that contradict each other, with the likely reason; None if they agree.
 
     Args:
-        cameras, distances: per view, its camera and `silhouette.signed_distance`.
-        names: the views' numbers, where some were left out.
+        views: cut out; `extra` tells the views' numbers (`shown`), where some were left out.
+        distances: their `silhouette.signed_distance`.
     """
-    names = names or list(range(len(cameras)))
-    grid = frame(cameras, _RESOLUTION)
-    cones = [cone(grid, camera, distance) for camera, distance in zip(cameras, distances, strict=True)]
-    shares = explained(grid, cones, cameras, distances)
+    names = views.extra.get("shown") or list(range(len(views)))
+    mistakes = list(_mistakes(names, len({image.shape for image in views.images}) == 1))
+    trials = _Trials(views, distances, _RESOLUTION)
+    *_, cones, shares = trials.without(trials.nothing)
     given = float(shares.mean())
     if given >= _GOOD:
-        return None
-    best, found = given + _BETTER, ""
-    known = {(i, i): each for i, each in enumerate(cones)}  # by picture and camera
-    for words, order, pictures in _mistakes(names, distances):
-        placed = [cameras[i] for i in order]
-        tried = []
-        for pair, camera, picture in zip(enumerate(order), placed, pictures, strict=True):
-            if picture is not distances[pair[0]]:  # flipped: needed once
-                tried.append(cone(grid, camera, picture))
-                continue
-            if pair not in known:
-                known[pair] = cone(grid, camera, picture)
-            tried.append(known[pair])
-        share = float(explained(grid, tried, placed, pictures).mean())
-        if share > best:
-            best, found = share, words
-    if found:
-        return f"{found}: silhouettes would agree to {best:.0%}, as given they do to {given:.0%}"
+        return _by_colour(views, mistakes) if 1 < len(views) <= _FEW else None
+    agreeing = [float(trials.without(mistake)[-1].mean()) for mistake in mistakes]
+    if (best := max(agreeing)) > given + _BETTER:
+        words = _either(mistakes, [each > best - 0.005 for each in agreeing])
+        return f"{words}: silhouettes would agree to {best:.0%}, as given they do to {given:.0%}"
     if given >= _POOR:
         return None
-    alone = _odd_one(grid, cones, cameras, distances)
+    alone = _odd_one(trials.grid, cones, views.cameras, distances)
     if alone is not None:
         return f"view {names[alone]} contradicts the others: its picture or its camera is wrong"
     least = ", ".join(str(names[i]) for i in np.argsort(shares)[:3] if shares[i] < _GOOD)
@@ -76,20 +105,47 @@ def explained(
     )
 
 
-def _mistakes(names: list[int], distances: list[FloatImage]) -> Iterator[tuple[str, list[int], list[FloatImage]]]:
-    """The usual mistakes: in words, which camera every picture then has, and the pictures."""
-    straight = list(range(len(names)))
-    yield "the pictures look mirrored left to right", straight, [distance[:, ::-1] for distance in distances]
-    yield "the pictures look upside down", straight, [distance[::-1] for distance in distances]
-    if len({distance.shape for distance in distances}) > 1:
-        return  # pictures of several sizes cannot have been taken for each other
-    yield "the cameras look to be in reverse order (the orbit runs the other way)", [0, *straight[:0:-1]], distances
-    for shift in straight[1:] if len(names) <= _PAIRS else []:
-        yield f"the cameras look shifted by {shift}", straight[shift:] + straight[:shift], distances
-    for one, other in combinations(straight, 2) if len(names) <= _PAIRS else ():
-        order = list(straight)
-        order[one], order[other] = other, one
-        yield f"views {names[one]} and {names[other]} look to have each other's camera", order, distances
+def _by_colour(views: ViewSet, mistakes: list[_Mistake]) -> str | None:
+    """The mistake without which views would agree better in what they show of the same places."""
+    small = views.resized(_SIZE)
+    trials = _Trials(small, [signed_distance(image[..., 3]) for image in small.images], _FINE)
+
+    def apart(mistake: _Mistake) -> float:
+        placed, edges, cones, shares = trials.without(mistake)
+        if shares.mean() < _GOOD:
+            return 1.0
+        return disagreement(surface(np.min(cones, axis=0), trials.grid, faces=100_000, smooth=3), placed, edges)
+
+    given, found = apart(trials.nothing), [apart(mistake) for mistake in mistakes]
+    if (best := min(found)) > _FADED * given:
+        return None
+    words = _either(mistakes, [each < 1.01 * best for each in found])
+    return f"{words}: colours would differ by {best:.1%}, as given they do by {given:.1%}"
+
+
+def _either(mistakes: list[_Mistake], likely: list[bool]) -> str:
+    """The first three of the likely mistakes: a mirrored orbit, for one, is a reversed one."""
+    return ", or ".join([mistake.words for mistake, is_likely in zip(mistakes, likely, strict=True) if is_likely][:3])
+
+
+def _mistakes(names: list[int], alike: bool) -> Iterator[_Mistake]:
+    """The usual mistakes; `alike`: the pictures have one size, so they may have been taken for each other."""
+    count = len(names)
+    straight, upright = list(range(count)), [0] * count
+    yield _Mistake("the pictures look mirrored left to right", straight, [1] * count)
+    yield _Mistake("the pictures look upside down", straight, [2] * count)
+    few = count <= _PAIRS
+    if alike:
+        words = "the cameras look to be in reverse order (the orbit runs the other way)"
+        yield _Mistake(words, [0, *straight[:0:-1]], upright)
+        for shift in straight[1:] if few else []:
+            yield _Mistake(f"the cameras look shifted by {shift}", straight[shift:] + straight[:shift], upright)
+        for one, other in combinations(straight, 2) if few else ():
+            order = list(straight)
+            order[one], order[other] = other, one
+            yield _Mistake(f"views {names[one]} and {names[other]} look to have each other's camera", order, upright)
+    for one in straight if few else []:
+        yield _Mistake(f"view {names[one]} looks mirrored left to right", straight, [int(i == one) for i in straight])
 
 
 def _odd_one(grid: Grid, cones: list[Volume], cameras: list[Camera], distances: list[FloatImage]) -> int | None:

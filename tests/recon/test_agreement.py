@@ -22,12 +22,21 @@ def views():
 
 
 def said(images, cameras):
-    return complaint(cameras, [silhouette.signed_distance(image[..., 3]) for image in images])
+    return complaint(ViewSet(images, cameras), [silhouette.signed_distance(image[..., 3]) for image in images])
 
 
 def test_cameras_that_belong_to_their_pictures(views, ball_views):
     assert said(views.images, views.cameras) is None
-    assert said(ball_views.images, ball_views.cameras[::-1]) is None  # nothing tells, nothing is harmed
+    grey = [np.dstack([np.full_like(image[..., :3], 128), image[..., 3]]) for image in ball_views.images]
+    assert said(grey, ball_views.cameras[::-1]) is None  # nothing tells, nothing is harmed
+
+
+def test_colours_tell_what_silhouettes_do_not(ball_views):
+    assert said(ball_views.images, ball_views.cameras) is None
+    a, b, c, d = ball_views.cameras
+    assert "views 0 and 1 look to have each other's camera: colours would" in said(ball_views.images, [b, a, c, d])
+    mirrored = [*ball_views.images[:2], ball_views.images[2][:, ::-1], ball_views.images[3]]
+    assert said(mirrored, ball_views.cameras).startswith("view 2 looks mirrored left to right: colours would")
 
 
 def test_mirrored_pictures(views):

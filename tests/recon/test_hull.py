@@ -142,6 +142,24 @@ def test_any_field_becomes_a_closed_manifold(seed, side, blur, faces):
     assert hull.is_closed(hull.surface(field, hull.Grid(np.zeros(3), 0.1, field.shape), faces))
 
 
+def test_parts_that_few_triangles_cannot_hold_stay():
+    parts = [trimesh.creation.icosphere(2).apply_translation([3 * i, 0, 0]) for i in range(30)]
+    few = hull.simplify(trimesh.util.concatenate(parts), 100)
+    assert hull.is_closed(few)
+    assert few.body_count == 30
+
+
+def test_crumbs_and_holes_keep_to_the_budget():
+    """As views that contradict each other leave them: the quadric error alone tangles here, or stops early."""
+    noise = np.random.default_rng(0).normal(size=(40, 40, 40))
+    field = (ndimage.gaussian_filter(noise, 2.0) - 0.01).astype(np.float32)
+    grid = hull.Grid(np.zeros(3), 1.0, field.shape)
+    assert hull.surface(field, grid, 10**6).euler_number < 0
+    mesh = hull.surface(field, grid, 1500)
+    assert hull.is_closed(mesh)
+    assert len(mesh.faces) <= 1500
+
+
 def test_shape_that_fills_its_grid_is_closed():
     grid = hull.Grid(np.zeros(3), 0.1, (8, 9, 10))
     mesh = hull.surface(np.ones(grid.shape, np.float32), grid)
@@ -153,7 +171,7 @@ def test_shape_that_fills_its_grid_is_closed():
 def test_simplified_torus_stays_a_closed_torus(faces):
     torus = trimesh.creation.torus(1.0, 0.3, 96, 48)
     simple = hull.simplify(torus, faces)
-    assert len(simple.faces) <= 1.1 * faces
+    assert len(simple.faces) <= faces
     assert hull.is_closed(simple)
     assert simple.euler_number == 0
 

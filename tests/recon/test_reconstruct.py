@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial import cKDTree
 from skimage import measure
 
-from recon import METHODS, reconstruct
+from recon import METHODS, hull, reconstruct
 from recon.hull import is_closed
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import ViewSet
@@ -74,6 +74,13 @@ def test_one_view_gives_a_shape_as_deep_as_wide_and_says_so(bar_views, method):
     assert np.abs((low + high) / 2).max() < 0.3  # where the camera looks
     with pytest.raises(ViewmaskError, match="nerfacto needs more than one view"):
         reconstruct(alone, "nerfacto")
+
+
+def test_a_budget_that_cannot_be_held_is_told(bar_views, monkeypatch):
+    monkeypatch.setattr(hull, "simplify", lambda mesh, faces: mesh)
+    mesh = reconstruct(bar_views, faces=100, texture=64, resolution=24)
+    said = f"100 triangles cannot hold so many parts and holes: there are {len(mesh.faces):,}"
+    assert mesh.notes == (said,)
 
 
 @pytest.mark.parametrize("option", [{"faces": 0}, {"texture": -1}, {"resolution": 2}])
