@@ -129,7 +129,8 @@ def _field(
 
         progress("asking the field", ASKING)
         asked = field_grid.Asked(cut, distances)
-        return field_grid.fill(asked, volume, grid), grid, asked.colours
+        filled = hull.restored(field_grid.fill(asked, volume, grid), volume, grid, cut.cameras, distances)
+        return filled, grid, asked.colours
     from recon import nerfstudio as nerf
 
     found = nerf.field(
