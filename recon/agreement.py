@@ -25,7 +25,8 @@ _RESOLUTION = 80
 _GOOD = 0.97  # of a silhouette explained; consistent views reach 1
 _BETTER = 0.03  # how much a mistake undone must explain more
 _POOR = 0.85  # below this, views without any likely reason are worth a warning too
-_FADED = 0.9  # at most this share of the colours' disagreement must be left by a mistake undone
+_CLEARER = 0.1  # how much of the colours' difference a mistake undone must take away; of true views it takes 0.06
+_FAINT = 0.005  # and at least that much of all colour
 _PAIRS = 12  # views up to which every exchange of two is tried
 _FEW = 4  # views up to which colours are compared: more leave their trace in silhouettes, and take long
 _SIZE, _FINE = 128, 48  # of pictures whose colours are compared, and of their hull's grid
@@ -117,7 +118,7 @@ def _by_colour(views: ViewSet, mistakes: list[_Mistake]) -> str | None:
         return disagreement(surface(np.min(cones, axis=0), trials.grid, faces=100_000, smooth=3), placed, edges)
 
     given, found = apart(trials.nothing), [apart(mistake) for mistake in mistakes]
-    if (best := min(found)) > _FADED * given:
+    if given - (best := min(found)) < max(_CLEARER * given, _FAINT):
         return None
     words = _either(mistakes, [each < 1.01 * best for each in found])
     return f"{words}: colours would differ by {best:.1%}, as given they do by {given:.1%}"

@@ -66,3 +66,5 @@ def test_the_mesh_carries_the_warning_and_the_numbers_of_the_views_as_given(view
     first, second = reconstruct(given, faces=500, texture=64, resolution=24).notes
     assert first == "nothing is on view 0: left out"
     assert second.startswith("views 1 and 2 look to have each other's camera")
+    given.extra["source"] = "viewmask"  # whose cameras are right, whatever its pictures show
+    assert len(reconstruct(given, faces=500, texture=64, resolution=24).notes) == 1
