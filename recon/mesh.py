@@ -137,9 +137,13 @@ class TexturedMesh:
             raise ViewmaskError("this mesh knows no field that it was made of")
         volume, grid = self.raw
         far = np.float32(grid.pitch * max(grid.shape))  # a silhouette without an edge is infinitely deep
-        arrays = {"origin": np.float32(grid.origin), "pitch": np.float32(grid.pitch)}
         packed = io.BytesIO()
-        np.savez_compressed(packed, values=np.clip(volume, -far, far), **arrays)
+        np.savez_compressed(
+            packed,
+            values=np.clip(volume, -far, far),
+            origin=np.asarray(grid.origin, np.float32),
+            pitch=np.float32(grid.pitch),
+        )
         return atomic.write(path, packed.getvalue())
 
     def _glb(self) -> bytes:

@@ -40,6 +40,7 @@ INSTALL = (
 )
 NO_SURFACE = "nerfstudio's method found no surface: train longer (--steps)"
 TIME_LIMIT = 24 * 3600.0  # seconds; nerfstudio has been seen to hang for ever when one of its workers died
+_START = 600  # seconds
 
 _LAUNCHER = Path(__file__).with_name("nerfstudio_launch.py")
 _STEPS = {True: 30_000, False: 2_000}  # with and without CUDA
@@ -79,10 +80,12 @@ def find(python: str | Path | None = None) -> Installation:
     if shutil.which(chosen) is None:
         raise ViewmaskError(f"{chosen} is no Python: name the one of nerfstudio's environment ({INSTALL})")
     said: list[str] = []
-    for line in _lines([chosen, str(_LAUNCHER), "about"], 600, said):
+    for line in _lines([chosen, str(_LAUNCHER), "about"], _START, said):
         if line.startswith("@about "):
             about = json.loads(line.removeprefix("@about "))
             return Installation(chosen, about["nerfstudio"], about["cuda"], tuple(about["methods"]))
+    if said[-1:] == ["@late"]:
+        raise ViewmaskError(f"nerfstudio of {chosen} did not start within {_START} s: try again on a machine less busy")
     raise ViewmaskError(f"{chosen} has no nerfstudio that starts ({_last(said)}): {INSTALL}")
 
 

@@ -61,6 +61,10 @@ def test_absent_or_broken(bar_views, tmp_path, monkeypatch):
     broken.chmod(0o755)
     with pytest.raises(ViewmaskError, match="ImportError: no such thing"):
         reconstruct(bar_views, "nerfacto", nerfstudio=broken)
+    broken.write_text("#!/bin/sh\nsleep 60\n")
+    monkeypatch.setattr(nerfstudio, "_START", 1)
+    with pytest.raises(ViewmaskError, match="did not start within 1 s"):
+        reconstruct(bar_views, "nerfacto", nerfstudio=broken)
 
 
 def test_the_world_comes_back(tmp_path, bar_views):
