@@ -117,6 +117,8 @@ def _by_colour(views: ViewSet, mistakes: list[_Mistake]) -> str | None:
             return 1.0
         return disagreement(surface(np.min(cones, axis=0), trials.grid, faces=100_000, smooth=3), placed, edges)
 
+    # Upside down a can is a can with other colours, of which fewer are seen twice: that is for silhouettes to tell.
+    mistakes = [mistake for mistake in mistakes if 2 not in mistake.flips]
     given, found = apart(trials.nothing), [apart(mistake) for mistake in mistakes]
     if given - (best := min(found)) < max(_CLEARER * given, _FAINT):
         return None
