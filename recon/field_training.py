@@ -201,9 +201,9 @@ class Filling:
         self.model = Field(config).to(device)
         for layer in self.model.modules():  # a fifth faster on CPUs than the usual order of channels
             if isinstance(layer, torch.nn.Conv2d):
-                layer.to(memory_format=torch.channels_last)
+                layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             elif isinstance(layer, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
-                layer.to(memory_format=torch.channels_last_3d)
+                layer.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.device, self.points, self.score_every = torch.device(device), points, score_every
 
     def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
