@@ -1,6 +1,6 @@
 """How often wrong cameras are noticed, and right ones are not suspected: rates over objects, each with four true views.
 
-python bench/agreement.py VIEWS [--limit 20]
+    python bench/agreement.py VIEWS [--limit 20]
 
 VIEWS holds view sets of orbits (viewmask render --views 8). Which two views are exchanged, and which one is mirrored,
 goes round from object to object.

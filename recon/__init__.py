@@ -97,7 +97,7 @@ def reconstruct(
         )
         volume, notes = result.volume, [*notes, result.words()]
     later("finding the surface", SURFACE)
-    volume = hull.without_floaters(volume)
+    volume = hull.without_floaters(volume)  # here, too, so that the raw field is that of the mesh
     surface = hull.surface(volume, grid, faces=faces)
     if len(surface.faces) > faces:
         notes.append(f"{faces:,} triangles cannot hold so many parts and holes: there are {len(surface.faces):,}")
