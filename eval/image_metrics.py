@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 NAMES = ("psnr", "foreground_psnr", "ssim", "silhouette_iou", "lpips")
 Colours = NDArray[np.floating[Any]]  # [height, width, 3] in [0, 1]
-CEILING = 100.0  # dB: what two equal pictures score, so that means stay finite
+# What two equal pictures score: their values were rounded to 8 bits, so they may differ by a twelfth of a squared step.
+# A larger number, which no picture could earn, would let one equal pair decide a mean over many.
+CEILING = 10 * math.log10(12 * 255**2)  # 58.9 dB
 
 
 def foreground_psnr(truth: Picture, view: Picture) -> float:
@@ -50,7 +52,7 @@ def silhouette(picture: Picture) -> NDArray[np.bool_]:
 
 
 def psnr(a: Colours, b: Colours) -> float:
-    """PSNR of two equally large RGB pictures in [0, 1], dB, at most 100."""
+    """PSNR of two equally large RGB pictures in [0, 1], dB, at most `CEILING`."""
     return _decibels((a.astype(np.float64) - b) ** 2)
 
 

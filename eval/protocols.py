@@ -136,7 +136,8 @@ VIEWMASK = Protocol(
     meshes=mesh_metrics.score,
     definition={
         "images": "pictures composited on white by true alpha blending, values in [0, 1]; "
-        "PSNR = -10 log10 of the mean squared error over all pixels and channels, at most 100 dB; "
+        "PSNR = -10 log10 of the mean squared error over all pixels and channels, at most 58.9 dB, the error "
+        "of rounding to 8 bits; "
         f"{_OURS}; SSIM = Gaussian window 11x11, sigma 1.5, data range 1, mean over channels without a border of "
         "5 pixels; LPIPS = AlexNet, version 0.1; the given view is not scored",
         "meshes": mesh_metrics.DEFINITION,

@@ -28,7 +28,8 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon with Nesterov momentum for matrices; its rate is comparable with AdamW's."""
+    """Muon with Nesterov momentum for matrices, a convolution's kernel being one with a row for each entry of its first
+    axis; its rate is comparable with AdamW's."""
 
     def __init__(
         self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
@@ -44,7 +45,8 @@ class Muon(torch.optim.Optimizer):
                     continue
                 momentum = self.state[matrix].setdefault("momentum", torch.zeros_like(matrix))
                 momentum.lerp_(matrix.grad, 1 - group["momentum"])
-                update = orthogonal(matrix.grad.lerp(momentum, group["momentum"]))
+                update = orthogonal(matrix.grad.lerp(momentum, group["momentum"]).flatten(1))
                 # The size that an AdamW step has: root mean square 0.2 (Moonlight, arXiv 2502.16982).
-                scale = 0.2 * max(matrix.shape) ** 0.5
-                matrix.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
+                scale = 0.2 * max(update.shape) ** 0.5
+                matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                matrix.add_(update.view(matrix.shape), alpha=-group["lr"] * scale)

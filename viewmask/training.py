@@ -77,8 +77,8 @@ Progress = Callable[[int, int, dict[str, float]], None]
 def optimizers(model: nn.Module, schedule: Schedule, companion: nn.Module | None = None) -> list[torch.optim.Optimizer]:
     """AdamW for everything, or Muon for the hidden matrices and AdamW for the rest."""
     named = [*model.named_parameters(), *(companion.named_parameters("companion") if companion else [])]
-    # Muon takes the matrices inside the blocks, not embeddings or heads.
-    chosen = {name for name, p in named if schedule.muon and p.ndim == 2 and ".blocks." in f".{name}"}
+    # Muon takes convolutions and the matrices inside the blocks, not embeddings or heads.
+    chosen = {name for name, p in named if schedule.muon and (p.ndim > 2 or (p.ndim == 2 and ".blocks." in f".{name}"))}
     hidden = [p for name, p in named if name in chosen]
     rest = [p for name, p in named if name not in chosen]
     matrices = [p for p in rest if p.ndim >= 2]

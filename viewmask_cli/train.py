@@ -115,7 +115,9 @@ def _recon(
     from recon.field_training import Filling
     from viewmask import checkpoint, training
 
-    schedule = training.Schedule(steps=steps or 20_000, batch=4, rate=2e-3, warmup=40, decay=0.02, average=0.995)
+    schedule = training.Schedule(
+        steps=steps or 20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998
+    )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = Filling(FieldConfig(), objects["train"], objects["val"], device)
     start = out / training.LAST if resume else init

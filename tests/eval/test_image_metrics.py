@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from eval import image_metrics
+from eval.image_metrics import CEILING
 from eval.protocols import VIEWMASK
 from viewmask.errors import ViewmaskError
 from viewmask.viewset import composite
@@ -33,7 +34,8 @@ def noise(seed: int) -> np.ndarray:
 
 def test_equal_pictures_score_the_best() -> None:
     assert VIEWMASK.images([noise(0)], [noise(0)]) == {
-        "psnr": 100.0, "foreground_psnr": 100.0, "ssim": pytest.approx(1), "silhouette_iou": 1.0, "lpips": None,
+        "psnr": pytest.approx(CEILING), "foreground_psnr": pytest.approx(CEILING), "ssim": pytest.approx(1),
+        "silhouette_iou": 1.0, "lpips": None,
     }  # fmt: skip
 
 
@@ -66,7 +68,7 @@ def test_nothing_against_nothing() -> None:
     blank = np.zeros((16, 16, 4), np.uint8)
     scores = VIEWMASK.images([blank], [blank])
     assert scores["silhouette_iou"] == 1
-    assert scores["foreground_psnr"] == 100
+    assert scores["foreground_psnr"] == pytest.approx(CEILING)
 
 
 def test_silhouette_is_alpha_above_one_half() -> None:
@@ -78,7 +80,7 @@ def test_silhouette_is_alpha_above_one_half() -> None:
 def test_colour_under_no_alpha_does_not_count() -> None:
     other = square(10)
     other[other[..., 3] == 0] = (9, 200, 9, 0)
-    assert psnr(square(10), other) == 100
+    assert psnr(square(10), other) == pytest.approx(CEILING)
 
 
 def test_a_blank_picture_fools_ssim_but_not_the_others() -> None:

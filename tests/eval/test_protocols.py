@@ -10,6 +10,7 @@ from scipy.signal import convolve2d
 from scipy.spatial import cKDTree
 
 from eval import mesh_metrics, protocols
+from eval.image_metrics import CEILING
 from eval.protocols import ESCHERNET, PROTOCOLS, SYNCDREAMER, VIEWMASK, VIVID, open_protocol
 from tests.conftest import SHARED
 from viewmask.errors import ViewmaskError
@@ -61,7 +62,7 @@ def test_figures_of_fixed_meshes_are_pinned(name: str) -> None:
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS)
 def test_equal_pictures_score_the_best(protocol: protocols.Protocol) -> None:
     figures = protocol.images([blob(0)], [blob(0)])
-    assert figures["psnr"] == figures["foreground_psnr"] == 100
+    assert figures["psnr"] == figures["foreground_psnr"] == pytest.approx(CEILING)
     assert figures["ssim"] == pytest.approx(1, abs=1e-4)
     assert figures["silhouette_iou"] == 1
     blank = np.zeros((64, 64, 4), np.uint8)

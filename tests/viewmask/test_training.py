@@ -111,6 +111,17 @@ def test_newton_schulz_makes_matrices_nearly_orthogonal():
         assert singular.max() < 1.3
 
 
+def test_muon_takes_a_kernel_for_the_matrix_that_it_is():
+    start, gradient = torch.randn(6, 3, 2, 2, 2), torch.randn(6, 3, 2, 2, 2)
+    kernel = torch.nn.Parameter(start.clone(memory_format=torch.channels_last_3d))
+    matrix = torch.nn.Parameter(start.flatten(1).clone())
+    kernel.grad, matrix.grad = gradient.clone(), gradient.flatten(1).clone()
+    for parameter in (kernel, matrix):
+        Muon([parameter], lr=0.01, weight_decay=0.1).step()
+    assert torch.allclose(kernel.flatten(1), matrix, atol=1e-7)
+    assert not torch.allclose(kernel, start, atol=1e-3)
+
+
 def test_muon_agrees_with_pytorch_s():
     # PyTorch's computes in bfloat16: equal up to its rounding.
     start, gradients = torch.randn(16, 8), [torch.randn(16, 8) for _ in range(3)]
