@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from recon import hull
-from recon.field import Field, FieldConfig, Lifted, given, stack, upright
+from recon.field import Field, FieldConfig, Lifted, best_level, given, stack, upright
 from recon.hull import Grid, Volume
 from recon.silhouette import FloatImage, signed_distance
 from viewmask import checkpoint
@@ -22,9 +22,8 @@ WEIGHTS = Path(__file__).parent / "weights" / "field"
 _COARSE = 4  # steps of the grid between two points that are asked first
 _UNIT = 0.6858  # what the cameras of the project see of the world from its centre to the picture's edge
 _CHUNK = 32_768
-# Logits above this are inside: what gave the best mean IoU on `val` without often falling below the hull. IoU forgives
-# too much volume more than too little, so the level lies below an even chance.
-LEVEL = -1.0
+_POLLED = 8192  # points of the hull that are asked first, to choose the level
+_LEAST = 0.05  # an expected IoU below this is no object
 
 Floats = NDArray[np.float32]
 
@@ -78,26 +77,27 @@ class Asked:
         return self.about(points)[1]
 
 
-def fill(asked: Asked, carved: Volume, grid: Grid, fast: bool = True, level: float = LEVEL) -> Volume:
+def fill(asked: Asked, carved: Volume, grid: Grid, fast: bool = True) -> Volume:
     """The field (world units near the surface, positive inside) on a hull's grid, nowhere outside the hull.
 
     Args:
         carved, grid: as `hull.carve` gives them.
         fast: ask near the surface only; otherwise at every point of the hull, which gives the same surface slowly.
-        level: logits above it are inside.
 
     Raises:
         ViewmaskError: the network finds nothing inside the hull.
     """
+    polled = np.argwhere(carved > 0)
+    polled = polled[:: -(-len(polled) // _POLLED)]
+    level, expected = best_level(asked.about(grid.origin + grid.pitch * polled)[0])
+    if expected < _LEAST:
+        raise ViewmaskError("the field finds no object in these views: take --method hull, and look at their cameras")
     within = carved > -grid.pitch
     logits = np.full(grid.shape, level - 1, np.float32)
     chosen = near_surface(asked, within, grid, logits, level) if fast else within
     where = np.argwhere(chosen)
     logits[chosen] = asked.about(grid.origin + grid.pitch * where)[0]
-    filled = np.minimum(carved, (logits - np.float32(level)) * np.float32(grid.pitch))
-    if not (filled > 0).any():
-        raise ViewmaskError("the field finds no object in these views: take --method hull, and look at their cameras")
-    return filled
+    return np.minimum(carved, (logits - np.float32(level)) * np.float32(grid.pitch))
 
 
 def near_surface(

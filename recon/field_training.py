@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.field import Field, FieldConfig, Given, Views, given, stack, upright
+from recon.field import Field, FieldConfig, Given, Views, best_level, given, stack, upright
 from recon.silhouette import signed_distance
 from viewmask import atomic
 from viewmask.camera import Camera
@@ -295,9 +295,7 @@ def _views(
 
 
 @torch.no_grad()
-def score(
-    model: Field, objects: Objects, views: int = 4, limit: int = 48, level: float = 0.0, device: Any = "cpu"
-) -> dict[str, float]:
+def score(model: Field, objects: Objects, views: int = 4, limit: int = 48, device: Any = "cpu") -> dict[str, float]:
     """Mean IoU over some objects from an even orbit of views, by the evenly drawn points: `val_iou`, `val_hull`."""
     rows = np.unique(np.linspace(0, len(objects) - 1, min(limit, len(objects))).astype(int))
     mine, hulls = [], []
@@ -311,7 +309,8 @@ def score(
         logits, hull, _ = model(stack([made], torch.device(device)), torch.from_numpy(points)[None].to(device))
         true = objects.inside[row][NEAR:]
         carved = (hull[0] > 0).cpu().numpy()
-        filled = carved & (logits[0] > level).cpu().numpy()
+        found = logits[0].cpu().numpy()
+        filled = carved & (found > best_level(found[carved])[0]) if carved.any() else carved
         mine.append((true & filled).sum() / max((true | filled).sum(), 1))
         hulls.append((true & carved).sum() / max((true | carved).sum(), 1))
     model.train(training)

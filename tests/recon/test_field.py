@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from recon import field_grid, hull, reconstruct, silhouette
-from recon.field import Field, FieldConfig, given, stack, upright
+from recon.field import Field, FieldConfig, best_level, given, stack, upright
 from recon.field_training import Filling, Objects, pack, score
 from viewmask import checkpoint, training
 from viewmask.camera import Camera, orbit
@@ -68,10 +68,35 @@ def test_the_hull_that_the_network_sees_is_the_hull(tiny, bar_views):
     np.testing.assert_allclose(seen, carved, atol=2e-4)
 
 
-def shape(asked_about, bar_views, fast, level=0.0):
+def test_no_level_has_a_greater_expected_iou():
+    random = np.random.default_rng(0)
+    for spread in (0.3, 2.0, 8.0):
+        logits = random.normal(-0.5, spread, 400).astype(np.float32)
+        level, expected = best_level(logits)
+        # The plain rule, point by point and over many throws of what is inside.
+        chances = 1 / (1 + np.exp(-logits.astype(np.float64)))
+        inside = random.random((4000, 400)) < chances
+
+        def iou(filled, inside=inside):
+            return ((inside & filled).sum(1) / np.maximum((inside | filled).sum(1), 1)).mean()
+
+        mine = iou(logits > level)
+        assert mine == pytest.approx(expected, abs=0.01)
+        assert all(iou(logits > other) < mine + 0.003 for other in np.linspace(-4, 4, 41))
+
+
+def test_a_sure_field_fills_what_it_is_sure_of():
+    level, expected = best_level(np.array([9, 9, -9, 9, -9], np.float32))
+    assert -9 < level < 9
+    assert expected > 0.999
+    level, _ = best_level(np.array([3, 3.5], np.float32))
+    assert level < 3
+
+
+def shape(asked_about, bar_views, fast):
     distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
     carved, grid = hull.carve(bar_views.cameras, distances, 48)
-    return field_grid.fill(asked_about, carved, grid, fast, level), carved, grid
+    return field_grid.fill(asked_about, carved, grid, fast), carved, grid
 
 
 class Known:
