@@ -221,9 +221,10 @@ def _pool(x: Tensor) -> Tensor:
 
 
 def best_level(logits: NDArray[np.float32]) -> tuple[float, float]:
-    """The level above which points count as inside so that the expected IoU is greatest, and that IoU: were the
-    network's chances true, no other would score better on average (Nowozin, "Optimal decisions from probabilistic models:
-    the intersection-over-union case", CVPR 2014). It lies below an even chance where the network is unsure.
+    """The level above which points count as inside so that the expected IoU is greatest, and that IoU.
+
+    Were the network's chances true, no other would score better on average (Nowozin, "Optimal decisions from
+    probabilistic models: the intersection-over-union case", CVPR 2014). Where they are unsure it is below one half.
 
     Args:
         logits: [n], of points drawn evenly from the hull.
