@@ -31,7 +31,7 @@ _SECONDS = 4.0  # of all that, for weighing it against what has a time of its ow
 
 def reconstruct(
     views: ViewSet,
-    method: str = "hull",
+    method: str = "field",
     *,
     faces: int = 20_000,
     texture: int = 1024,
@@ -46,8 +46,8 @@ def reconstruct(
     Args:
         views: posed views, better 4 or more (one alone leaves depth to a guess); opaque pictures need a plain
             background.
-        method: what gives the signed field whose zero surface the mesh is: "hull", the visual hull; "field", the hull
-            less what a network trained on shapes takes from it (`recon.field`); or a method of nerfstudio by its own
+        method: what gives the signed field whose zero surface the mesh is: "field", the visual hull less what a network
+            trained on shapes takes from it (`recon.field`); "hull", all of it; or a method of nerfstudio by its own
             name ("nerfacto", "splatfacto" ...), see `recon.nerfstudio`.
         faces: at most this many triangles; the notes say so where the shape needs more.
         texture: side of the square texture in pixels.
@@ -77,7 +77,7 @@ def reconstruct(
             raise ViewmaskError(f"{method} needs more than one view of the object: give 4 or more, or --method field")
         better = " (--method field guesses better)" if method == "hull" else ""
         notes.append(f"one view tells nothing of depth: the object is taken to be as deep as it is wide{better}")
-    volume, grid, unseen = _field(cut, method, distances, resolution, steps, nerfstudio, progress)
+    volume, grid, unseen = _field(cut, method, distances, resolution, steps, nerfstudio, progress, notes)
     behind = 0.9 if method not in METHODS else refine / (refine + _SECONDS)
     start = min(ASKING if method == "field" else CARVING, behind) if method in METHODS else behind
 
@@ -118,9 +118,10 @@ def _field(
     steps: int | None,
     nerfstudio: str | Path | None,
     progress: Progress,
+    notes: list[str],
 ) -> tuple[Volume, Grid, Callable[[Floats], Floats] | None]:
     """The signed field (world units, positive inside) that a method sees in cut-out views, on a grid of its own, and
-    the colours that it knows where no view sees, if it does."""
+    the colours that it knows where no view sees, if it does. What people should know goes into `notes`."""
     if method in METHODS:
         progress("carving", CARVING)
         volume, grid = hull.carve(cut.cameras, distances, resolution)
@@ -130,8 +131,11 @@ def _field(
 
         progress("asking the field", ASKING)
         asked = field_grid.Asked(cut, distances)
-        filled = hull.restored(field_grid.fill(asked, volume, grid), volume, grid, cut.cameras, distances)
-        return filled, grid, asked.colours
+        filled = field_grid.fill(asked, volume, grid)
+        if filled is None:
+            notes.append("the field finds no object in these views: the mesh is their hull")
+            return volume, grid, None
+        return hull.restored(filled, volume, grid, cut.cameras, distances), grid, asked.colours
     from recon import nerfstudio as nerf
 
     found = nerf.field(

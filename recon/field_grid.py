@@ -15,7 +15,6 @@ from recon.field import Field, FieldConfig, Lifted, best_level, given, stack, up
 from recon.hull import Grid, Volume
 from recon.silhouette import FloatImage, signed_distance
 from viewmask import checkpoint
-from viewmask.errors import ViewmaskError
 from viewmask.viewset import ViewSet, resize
 
 WEIGHTS = Path(__file__).parent / "weights" / "field"
@@ -77,21 +76,19 @@ class Asked:
         return self.about(points)[1]
 
 
-def fill(asked: Asked, carved: Volume, grid: Grid, fast: bool = True) -> Volume:
-    """The field (world units near the surface, positive inside) on a hull's grid, nowhere outside the hull.
+def fill(asked: Asked, carved: Volume, grid: Grid, fast: bool = True) -> Volume | None:
+    """The field (world units near the surface, positive inside) on a hull's grid, nowhere outside the hull; None if the
+    network finds nothing there.
 
     Args:
         carved, grid: as `hull.carve` gives them.
         fast: ask near the surface only; otherwise at every point of the hull, which gives the same surface slowly.
-
-    Raises:
-        ViewmaskError: the network finds nothing inside the hull.
     """
     polled = np.argwhere(carved > 0)
     polled = polled[:: -(-len(polled) // _POLLED)]
     level, expected = best_level(asked.about(grid.origin + grid.pitch * polled)[0])
     if expected < _LEAST:
-        raise ViewmaskError("the field finds no object in these views: take --method hull, and look at their cameras")
+        return None
     within = carved > -grid.pitch
     logits = np.full(grid.shape, level - 1, np.float32)
     chosen = near_surface(asked, within, grid, logits, level) if fast else within

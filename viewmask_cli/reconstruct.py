@@ -36,8 +36,8 @@ def reconstruct(
     ] = None,
     method: Annotated[
         str,
-        typer.Option("--method", "-m", help="hull: silhouettes alone; field: learnt; nerfacto and others: nerfstudio."),
-    ] = "hull",
+        typer.Option("--method", "-m", help="field: learnt; hull: silhouettes alone; nerfacto and others: nerfstudio."),
+    ] = "field",
     refine: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Fit the mesh to the views, if that helps.")
     ] = 0,
@@ -104,7 +104,7 @@ def write_mesh(
     texture: int = 1024,
 ) -> list[Path]:
     """Reconstruct, save the mesh and its page, and return the files written."""
-    return _write(views, path, page, None, "hull", faces, texture)[0]
+    return _write(views, path, page, None, "field", faces, texture)[0]
 
 
 def facts(about: dict[str, Any]) -> str:

@@ -131,13 +131,18 @@ def test_a_network_and_its_dense_twin(tiny, bar_views):
     assert ((found > 0) == (dense > 0)).mean() > 0.999
 
 
-def test_a_field_that_finds_nothing_says_so(bar_views):
+def test_where_the_field_finds_nothing_the_hull_stands_in_and_says_so(bar_views, monkeypatch):
     class Empty:
         def about(self, points):
             return np.full(len(points), -9, np.float32), np.zeros((len(points), 3), np.float32)
 
-    with pytest.raises(ViewmaskError, match="--method hull"):
-        shape(Empty(), bar_views, True)
+    assert shape(Empty(), bar_views, True)[0] is None
+    monkeypatch.setattr(field_grid, "Asked", lambda *_: Empty())
+    mesh = reconstruct(bar_views, faces=1000, texture=64, resolution=32)
+    assert any("the mesh is their hull" in note for note in mesh.notes)
+    np.testing.assert_allclose(
+        mesh.vertices, reconstruct(bar_views, "hull", faces=1000, texture=64, resolution=32).vertices
+    )
 
 
 def test_missing_weights_say_what_is_missing(bar_views, tmp_path):

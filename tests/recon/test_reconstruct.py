@@ -37,7 +37,7 @@ def test_same_views_give_the_same_mesh(bar_views):
 
 
 def test_the_raw_field_is_zero_where_the_mesh_was_before_it_was_simplified(bar_views, tmp_path):
-    mesh = reconstruct(bar_views, faces=10**6, texture=64, resolution=40)
+    mesh = reconstruct(bar_views, "hull", faces=10**6, texture=64, resolution=40)
     with np.load(mesh.save_raw(tmp_path / "bar.npz"), allow_pickle=False) as field:
         values, origin, pitch = (field[name] for name in ("values", "origin", "pitch"))
     assert values.dtype == origin.dtype == pitch.dtype == np.float32
