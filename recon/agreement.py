@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import trimesh
 from numpy.typing import NDArray
 
+from recon import atlas, texture
 from recon.hull import Grid, Volume, cone, frame, surface, unexplained
-from recon.refine import disagreement
 from recon.silhouette import FloatImage, signed_distance
 from viewmask.camera import Camera
 from viewmask.viewset import ViewSet
@@ -29,6 +30,7 @@ _CLEARER = 0.1  # how much of the colours' difference a mistake undone must take
 _FAINT = 0.005  # and at least that much of all colour
 _PAIRS = 12  # views up to which every exchange of two is tried
 _FEW = 4  # views up to which colours are compared: more leave their trace in silhouettes, and take long
+_EDGE = 0.008  # of a picture's side: so near a silhouette's edge nothing is wrong
 _SIZE, _FINE = 128, 48  # of pictures whose colours are compared, and of their hull's grid
 
 _FLIPS = (np.s_[:], np.s_[:, ::-1], np.s_[::-1])  # as it is, left to right, upside down
@@ -104,6 +106,41 @@ def explained(
             for camera, distance in zip(cameras, distances, strict=True)
         ]
     )
+
+
+def disagreement(surface: trimesh.Trimesh, views: ViewSet, distances: list[FloatImage]) -> float:
+    """How badly a surface explains its views, 0 to 1: the mean over pixels of object or surface.
+
+    A pixel that only one of them covers counts 1, but for those right at a silhouette's edge; one that both cover, the
+    difference (mean of RGB, 0 to 1) of its colour from what the other views say of that place; one of which no other
+    view tells does not count.
+    """
+    scene = atlas.scene(surface.vertices, surface.faces)
+    normals = np.asarray(surface.face_normals, np.float32)
+    painted = [texture.spread(image, inside) for image, inside in zip(views.images, distances, strict=True)]
+    wrong, counted = 0.0, 0
+    for index, (camera, inside) in enumerate(zip(views.cameras, distances, strict=True)):
+        origins, directions = (part[::2, ::2].reshape(-1, 3).astype(np.float32) for part in camera.rays())
+        hits = scene.run(np.ascontiguousarray(origins), np.ascontiguousarray(directions), output=True)
+        hit, shown = hits["primID"] >= 0, inside[::2, ::2].ravel() > 0
+        both = np.flatnonzero(hit & shown)
+        points = origins[both] + hits["tfar"][both, None] * directions[both]
+        colours, total = np.zeros((len(both), 3), np.float32), np.zeros(len(both), np.float32)
+        for other, (witness, far) in enumerate(zip(views.cameras, distances, strict=True)):
+            if other == index:
+                continue
+            weight = texture.weigh(scene, points, normals[hits["primID"][both]], witness, far)
+            pixels, _ = witness.project(points.astype(np.float64))
+            for channel in range(3):
+                colours[:, channel] += weight * texture.sample(painted[other][..., channel], pixels)
+            total += weight
+        told = total > 0
+        own = painted[index][::2, ::2].reshape(-1, 3)[both[told]]
+        difference = np.abs(colours[told] / total[told, None] - own).mean(1) / 255
+        apart = (hit != shown) & (np.abs(inside[::2, ::2].ravel()) > _EDGE * max(camera.width, camera.height))
+        wrong += float(difference.sum()) + float(apart.sum())
+        counted += int(told.sum()) + int(apart.sum())
+    return wrong / max(counted, 1)
 
 
 def _by_colour(views: ViewSet, mistakes: list[_Mistake]) -> str | None:

@@ -238,6 +238,13 @@ def best_level(logits: NDArray[np.float32]) -> tuple[float, float]:
     return float(falling[best] + below) / 2, float(expected[best])
 
 
+def expected_iou(logits: NDArray[np.float32], filled: NDArray[np.bool_]) -> float:
+    """The IoU [0, 1] to expect of a shape that fills some of the points [n] whose logits [n] the network gave."""
+    chances = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    caught = chances[filled].sum()
+    return float(caught / max(filled.sum() + chances.sum() - caught, 1e-9))
+
+
 @dataclass
 class Given:
     """One object's views as the network wants them, and the turn [3, 3] of its points (row vectors)."""

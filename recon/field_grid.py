@@ -21,7 +21,7 @@ WEIGHTS = Path(__file__).parent / "weights" / "field"
 _COARSE = 4  # steps of the grid between two points that are asked first
 _UNIT = 0.6858  # what the cameras of the project see of the world from its centre to the picture's edge
 _CHUNK = 32_768
-_POLLED = 8192  # points of the hull that are asked first, to choose the level
+_POLLED = 8192  # points of the hull that are asked to choose the level
 _LEAST = 0.05  # an expected IoU below this is no object
 
 Floats = NDArray[np.float32]
@@ -76,6 +76,13 @@ class Asked:
         return self.about(points)[1]
 
 
+def poll(asked: Asked, carved: Volume, grid: Grid) -> tuple[NDArray[np.integer], Floats]:
+    """Points of the grid spread evenly over the hull, as indices [n, 3], and their logits [n]."""
+    where = np.argwhere(carved > 0)
+    where = where[:: max(1, -(-len(where) // _POLLED))]
+    return where, asked.about(grid.origin + grid.pitch * where)[0]
+
+
 def fill(asked: Asked, carved: Volume, grid: Grid, fast: bool = True) -> Volume | None:
     """The field (world units near the surface, positive inside) on a hull's grid, nowhere outside the hull; None if the
     network finds nothing there.
@@ -84,9 +91,7 @@ def fill(asked: Asked, carved: Volume, grid: Grid, fast: bool = True) -> Volume 
         carved, grid: as `hull.carve` gives them.
         fast: ask near the surface only; otherwise at every point of the hull, which gives the same surface slowly.
     """
-    polled = np.argwhere(carved > 0)
-    polled = polled[:: -(-len(polled) // _POLLED)]
-    level, expected = best_level(asked.about(grid.origin + grid.pitch * polled)[0])
+    level, expected = best_level(poll(asked, carved, grid)[1])
     if expected < _LEAST:
         return None
     within = carved > -grid.pitch

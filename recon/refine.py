@@ -2,8 +2,9 @@
 
 A hull is the largest shape behind its silhouettes; the real one is nearly always smaller and rounder. So the field
 moves to be as smooth as a thin plate while every ray at a silhouette's edge still just touches it: the deepest point
-along a ray, through a sigmoid, is how opaque its pixel is. Colours decide at the end whether the result is kept. Four
-views are too far apart for colours to lead the descent: what one sees of a place, the others mostly do not.
+along a ray, through a sigmoid, is how opaque its pixel is. Four views are too far apart for colours to lead the
+descent, or to judge it: what one sees of a place, the others mostly do not. So the field that has seen other shapes
+(`recon.field`) judges at the end: the result is kept only if it expects a greater IoU of it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import trimesh
 
-from recon import atlas, hull, texture
+from recon import field_grid, hull
+from recon.field import expected_iou
 from recon.hull import Grid, Volume
 from recon.silhouette import FloatImage
 from viewmask.viewset import ViewSet
@@ -34,13 +35,12 @@ _LEVELS = 4  # grids of a half, a quarter ... that are fitted along, so that ste
 _RATE = 0.5
 _BENDING, _LENGTH = 0.03, 0.1  # weights: thin plate; a gradient of one, as a distance has
 _RAYS, _SAMPLES = 1024, 64
-_EDGE = 0.008  # of a picture's side
 _NEAR = 3.0  # how far from the surface the field must be smooth
 
 
 @dataclass(frozen=True, eq=False)
 class Refined:
-    """A field and how much its views disagree, before and after; kept is whether it is the fitted one."""
+    """A field and its expected IoU before and after; kept is whether it is the fitted one."""
 
     volume: Volume
     before: float
@@ -49,7 +49,7 @@ class Refined:
 
     def words(self) -> str:
         """One line for people."""
-        what = f"views disagree by {100 * self.after:.1f} % after the fit, {100 * self.before:.1f} % before"
+        what = f"expected IoU {self.after:.3f} after the fit, {self.before:.3f} before"
         return f"refined: {what}" if self.kept else f"refining did not help, the mesh is left as it was: {what}"
 
 
@@ -61,7 +61,9 @@ def refine(
     seconds: float,
     progress: Progress = lambda share: None,
 ) -> Refined:
-    """Fit a field to its views, and keep the result only if the views agree better on it than before.
+    """Fit a field to its views, and keep the result only if the learnt field expects a greater IoU of it.
+
+    Of its own answer it hardly ever will: that was chosen for it.
 
     Args:
         volume, grid: signed distances in world units, positive inside.
@@ -69,45 +71,12 @@ def refine(
         seconds: at most; the fit itself is the same wherever this suffices for all steps.
         progress: told the share that is done.
     """
+    asked = field_grid.Asked(views, distances)
+    where, logits = field_grid.poll(asked, hull.field(grid, views.cameras, distances), grid)
     fitted = fit(volume, grid, views, distances, seconds, progress)
-    before, after = (disagreement(hull.surface(each, grid, 20_000), views, distances) for each in (volume, fitted))
-    kept = after < before
+    before, after = (expected_iou(logits, each[tuple(where.T)] > 0) for each in (volume, fitted))
+    kept = after > before
     return Refined(fitted if kept else volume, before, after, kept)
-
-
-def disagreement(surface: trimesh.Trimesh, views: ViewSet, distances: list[FloatImage]) -> float:
-    """How badly a surface explains its views, 0 to 1: the mean over pixels of object or surface.
-
-    A pixel that only one of them covers counts 1, but for those right at a silhouette's edge; one that both cover, the
-    difference (mean of RGB, 0 to 1) of its colour from what the other views say of that place; one of which no other
-    view tells does not count.
-    """
-    scene = atlas.scene(surface.vertices, surface.faces)
-    normals = np.asarray(surface.face_normals, np.float32)
-    painted = [texture.spread(image, inside) for image, inside in zip(views.images, distances, strict=True)]
-    wrong, counted = 0.0, 0
-    for index, (camera, inside) in enumerate(zip(views.cameras, distances, strict=True)):
-        origins, directions = (part[::2, ::2].reshape(-1, 3).astype(np.float32) for part in camera.rays())
-        hits = scene.run(np.ascontiguousarray(origins), np.ascontiguousarray(directions), output=True)
-        hit, shown = hits["primID"] >= 0, inside[::2, ::2].ravel() > 0
-        both = np.flatnonzero(hit & shown)
-        points = origins[both] + hits["tfar"][both, None] * directions[both]
-        colours, total = np.zeros((len(both), 3), np.float32), np.zeros(len(both), np.float32)
-        for other, (witness, far) in enumerate(zip(views.cameras, distances, strict=True)):
-            if other == index:
-                continue
-            weight = texture.weigh(scene, points, normals[hits["primID"][both]], witness, far)
-            pixels, _ = witness.project(points.astype(np.float64))
-            for channel in range(3):
-                colours[:, channel] += weight * texture.sample(painted[other][..., channel], pixels)
-            total += weight
-        told = total > 0
-        own = painted[index][::2, ::2].reshape(-1, 3)[both[told]]
-        difference = np.abs(colours[told] / total[told, None] - own).mean(1) / 255
-        apart = (hit != shown) & (np.abs(inside[::2, ::2].ravel()) > _EDGE * max(camera.width, camera.height))
-        wrong += float(difference.sum()) + float(apart.sum())
-        counted += int(told.sum()) + int(apart.sum())
-    return wrong / max(counted, 1)
 
 
 def fit(

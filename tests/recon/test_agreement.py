@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon import reconstruct, silhouette
-from recon.agreement import complaint
+from recon import hull, reconstruct, silhouette
+from recon.agreement import complaint, disagreement
 from tests.recon.conftest import views_of
 from viewmask.viewset import ViewSet
 
@@ -68,3 +68,11 @@ def test_the_mesh_carries_the_warning_and_the_numbers_of_the_views_as_given(view
     assert second.startswith("views 1 and 2 look to have each other's camera")
     given.extra["source"] = "viewmask"  # whose cameras are right, whatever its pictures show
     assert len(reconstruct(given, faces=500, texture=64, resolution=24).notes) == 1
+
+
+def test_a_worse_surface_disagrees_more(ball_views):
+    distances = [silhouette.signed_distance(image[..., 3]) for image in ball_views.images]
+    volume, grid = hull.carve(ball_views.cameras, distances, 40)
+    true = disagreement(hull.surface(volume, grid), ball_views, distances)
+    moved = hull.surface(volume, hull.Grid(grid.origin + np.array([0.1, 0, 0]), grid.pitch, grid.shape))
+    assert true < 0.5 * disagreement(moved, ball_views, distances)
