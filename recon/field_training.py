@@ -195,7 +195,6 @@ class Filling:
         val: Objects | None,
         device: torch.device | str = "cpu",
         points: int = 2048,
-        score_every: int = 250,
     ) -> None:
         self.config, self.train, self.val = config, train, val
         self.model = Field(config).to(device)
@@ -204,7 +203,7 @@ class Filling:
                 layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             elif isinstance(layer, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
                 layer.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.device, self.points, self.score_every = torch.device(device), points, score_every
+        self.device, self.points = torch.device(device), points
 
     def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
         """Cross entropy inside the hull, a soft IoU, and the colour near the surface."""
@@ -223,9 +222,12 @@ class Filling:
         paint = ((painted[:, :near] - colours).abs().mean(-1) * known).sum() / known.sum().clamp(min=1)
         loss = entropy + 0.5 * (1 - jaccard.mean()) + 0.5 * paint
         figures = {"entropy": entropy.item(), "iou": jaccard.mean().item(), "colour": paint.item()}
-        if self.val is not None and (step + 1) % self.score_every == 0:
-            figures |= score(self.model, self.val, device=self.device)
         return loss, figures
+
+    def score(self) -> dict[str, float]:
+        """See `score`, of the objects to choose by."""
+        assert self.val is not None
+        return score(self.model, self.val, device=self.device)
 
     def _batch(
         self, objects: Objects, rows: NDArray[np.integer], count: int, random: np.random.Generator

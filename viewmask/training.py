@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -104,18 +105,23 @@ def run(
     resume: bool = False,
     save_every: float = 120.0,
     progress: Progress | None = None,
+    score: Callable[[], dict[str, float]] | None = None,
+    score_every: int = 250,
 ) -> Path:
     """Train until `schedule.steps` or the time limit, whichever comes first.
 
     Args:
         task: the model and its loss.
         out: run folder; holds `checkpoint/` (resumable), `log.jsonl`, `loss.png`, and `weights/`, the
-            exported moving average in half precision, at the end.
+            exported moving average in half precision, at the end or, with `score`, where it scored best.
         about: how the model is made; written into config.json.
         time_limit: seconds of training, earlier sittings included. The learning rate falls with the
             larger of the two shares, steps and time, so that a run cut by time still ends annealed.
         resume: continue from `out/checkpoint`.
         save_every: seconds between checkpoints.
+        score: figures of the task's model as it stands, on objects that it does not learn from; the first is the one
+            that counts, more is better. Asked of the moving average, as that is what is exported.
+        score_every: steps between two scores.
 
     Raises:
         ViewmaskError: nothing to resume, a run that already stands there, or a loss that is not finite.
@@ -124,10 +130,10 @@ def run(
     last = out / LAST
     model, averaged = task.model, _Average(task.model, schedule.average)
     made = optimizers(model, schedule, task.companion)
-    step, elapsed = 0, 0.0
+    step, elapsed, best = 0, 0.0, -math.inf
     if resume:
         tensors, record = checkpoint.load_training(last)
-        step, elapsed = int(record["step"]), float(record["seconds"])
+        step, elapsed, best = int(record["step"]), float(record["seconds"]), float(record.get("best") or -math.inf)
         _restore(task, averaged, made, tensors)
     elif last.exists():
         raise ViewmaskError(f"{out} holds a run already: pass --resume to continue it, or choose another --out")
@@ -142,8 +148,24 @@ def run(
 
     def save() -> None:
         record = {"step": step, "seconds": time.monotonic() - started, "peaks": peaks, "schedule": asdict(schedule)}
+        record |= {"best": best} if best > -math.inf else {}
         checkpoint.save(last, model, task.config, about, training=(_state(task, averaged, made), record))
         plot(out)
+
+    def export() -> Path:
+        now = {"steps": step, "seconds": round(time.monotonic() - started)}
+        with averaged.in_place_of(model):
+            return checkpoint.save(out / WEIGHTS, model, task.config, about | now, half=True)
+
+    def judge() -> dict[str, float]:
+        nonlocal best
+        assert score is not None
+        with averaged.in_place_of(model):
+            figures = score()
+        if (mine := next(iter(figures.values()))) > best:
+            best = mine
+            export()
+        return figures
 
     out.mkdir(parents=True, exist_ok=True)
     recent: list[dict[str, float]] = []
@@ -171,6 +193,8 @@ def run(
         averaged.update(model, step)
         step += 1
         figures = {"loss": loss.item()} | figures
+        if score and step % score_every == 0:
+            figures |= judge()
         recent.append(figures)
         if progress:
             progress(step, schedule.steps, figures | {"share": share})
@@ -181,10 +205,10 @@ def run(
         if time.monotonic() - saved > save_every:
             save()
             saved = time.monotonic()
+    if score and step % score_every:
+        judge()
     save()
-    averaged.copy_to(model)
-    about = about | {"steps": step, "seconds": round(time.monotonic() - started)}
-    return checkpoint.save(out / WEIGHTS, model.eval(), task.config, about, half=True)
+    return out / WEIGHTS if score else export()
 
 
 def plot(out: Path) -> None:
@@ -229,10 +253,20 @@ class _Average:
         mine, theirs = list(self.tensors.values()), [p.detach() for p in model.parameters()]
         torch._foreach_lerp_(mine, theirs, 1 - decay)
 
+    @contextmanager
+    def in_place_of(self, model: nn.Module) -> Iterator[None]:
+        """The model with the averaged parameters, for as long as the context lasts."""
+        own = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+        self._give(model, self.tensors)
+        try:
+            yield
+        finally:
+            self._give(model, own)
+
     @torch.no_grad()
-    def copy_to(self, model: nn.Module) -> None:
+    def _give(self, model: nn.Module, tensors: dict[str, Tensor]) -> None:
         for name, parameter in model.named_parameters():
-            parameter.copy_(self.tensors[name])
+            parameter.copy_(tensors[name])
 
 
 def _state(task: Task, averaged: _Average, made: list[torch.optim.Optimizer]) -> dict[str, Tensor]:

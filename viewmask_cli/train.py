@@ -124,7 +124,7 @@ def _recon(
     if start is not None:
         task.model.load_state_dict(checkpoint.load(start, Field, FieldConfig)[0].state_dict())
     about = {"stage": "recon", "schedule": asdict(schedule), "objects": len(objects["train"])}
-    return training.run(task, out, schedule, about, limit, resume, progress=show)
+    return training.run(task, out, schedule, about, limit, resume, progress=show, score=task.score)
 
 
 def seconds(duration: str) -> float:

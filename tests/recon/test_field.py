@@ -205,7 +205,7 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
 
     def task(start=None):
         torch.manual_seed(0)
-        made = Filling(shape, objects(), objects(1), points=64, score_every=2)
+        made = Filling(shape, objects(), objects(1), points=64)
         if start:
             made.model.load_state_dict(checkpoint.load(start, Field, FieldConfig)[0].state_dict())
         return made
@@ -214,10 +214,13 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
         if step == 3:
             raise KeyboardInterrupt
 
-    training.run(task(), tmp_path / "whole", schedule, {})
+    def run(task, name, **options):
+        training.run(task, tmp_path / name, schedule, {}, score=task.score, score_every=2, **options)
+
+    run(task(), "whole")
     with pytest.raises(KeyboardInterrupt):
-        training.run(task(), tmp_path / "cut", schedule, {}, save_every=0, progress=cut)
-    training.run(task(tmp_path / "cut" / training.LAST), tmp_path / "cut", schedule, {}, resume=True)
+        run(task(), "cut", save_every=0, progress=cut)
+    run(task(tmp_path / "cut" / training.LAST), "cut", resume=True)
     whole, resumed = ((tmp_path / name / "weights" / checkpoint.MODEL).read_bytes() for name in ("whole", "cut"))
     assert whole == resumed
 

@@ -79,6 +79,36 @@ def test_training_lowers_the_loss_and_logs_it(tmp_path):
     assert about["steps"] == 150
 
 
+def test_the_average_that_scored_best_is_exported(tmp_path):
+    task, seen = Task(), []
+
+    def score():
+        seen.append({name: tensor.detach().clone() for name, tensor in task.model.named_parameters()})
+        return {"val": [0.1, 0.3, 0.2, 0.3][len(seen) - 1], "other": 0.0}
+
+    place = training.run(task, tmp_path, SCHEDULE, {}, score=score, score_every=4)
+    assert len(seen) == 3  # 12 steps
+    about = json.loads((place / checkpoint.CONFIG).read_text())["about"]
+    assert about["steps"] == 8
+    exported = checkpoint.read_tensors(place / checkpoint.MODEL)
+    for name, tensor in seen[1].items():
+        assert torch.allclose(exported[name].float(), tensor, atol=1e-2, rtol=1e-2), name
+    # The model learns on from its own parameters, not from the average that was judged.
+    training.run(Task(), tmp_path / "plain", SCHEDULE, {})
+    training.run(Task(), tmp_path / "judged", SCHEDULE, {}, score=lambda: {"val": 1.0}, score_every=5)
+    last = [checkpoint.read_tensors(tmp_path / name / training.LAST / checkpoint.MODEL) for name in ("plain", "judged")]
+    assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])
+
+
+def test_the_best_score_survives_a_resume(tmp_path):
+    training.run(Task(), tmp_path, SCHEDULE, {}, score=lambda: {"val": 0.9}, score_every=6)
+    before = weights(tmp_path)
+    task = Task(tmp_path / training.LAST)
+    longer = replace(SCHEDULE, steps=20)
+    training.run(task, tmp_path, longer, {}, resume=True, score=lambda: {"val": 0.8}, score_every=6)
+    assert weights(tmp_path) == before
+
+
 def test_a_run_is_not_overwritten(tmp_path):
     training.run(Task(), tmp_path, SCHEDULE, {})
     with pytest.raises(ViewmaskError, match="--resume"):
