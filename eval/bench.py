@@ -138,6 +138,7 @@ def run(
     settings = {
         "bench": bench.name, "truth": bench.truth, "views": views, "method": method.name, "about": method.about,
         "meshes": meshes, "seed": seed, "lpips": lpips.fingerprint if lpips else None, "protocol": ruler.name,
+        "reconstructor": _reconstructor() if meshes else None,
         "definitions": ruler.definition, "versions": _versions(),
         # Rows that depend on nothing else, the trivial ones, join a record when they are first asked for.
         "beside": {other.name: other.about for other in others if other.about},
@@ -367,6 +368,15 @@ def _protocol(
         "object_hashes": {subject.id: subject.sha256 for subject in bench.subjects},
         "versions": _versions(),
     }
+
+
+def _reconstructor() -> str:
+    """What makes meshes of views: `recon`'s default method, and its weights."""
+    from recon import field_grid
+    from recon.field import Field, FieldConfig
+    from viewmask import checkpoint
+
+    return f"field {checkpoint.fingerprint(checkpoint.load(field_grid.WEIGHTS, Field, FieldConfig)[0])}"
 
 
 def _versions() -> dict[str, str]:

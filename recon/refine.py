@@ -12,18 +12,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from recon import field_grid, hull
 from recon.field import expected_iou
 from recon.hull import Grid, Volume
 from recon.silhouette import FloatImage
 from viewmask.viewset import ViewSet
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Progress = Callable[[float], None]
 
@@ -88,9 +87,6 @@ def fit(
     progress: Progress = lambda share: None,
 ) -> Volume:
     """The field after at most `STEPS` steps of Adam or `seconds`, on the same grid."""
-    import torch
-    import torch.nn.functional as functional
-
     end = grid.origin + grid.pitch * (np.array(grid.shape) - 1)
     coarse = Grid.around(grid.origin, end, min(_RESOLUTION, max(grid.shape)))
     first = torch.from_numpy(np.clip(hull.resampled(volume, grid, coarse) / coarse.pitch, -8, 8))
@@ -104,7 +100,7 @@ def fit(
     descent = torch.optim.Adam(grids, lr=_RATE, betas=(0.9, 0.95))
 
     def change() -> Tensor:
-        finer = [functional.interpolate(each, shape, mode="trilinear", align_corners=True) for each in grids]
+        finer = [F.interpolate(each, shape, mode="trilinear", align_corners=True) for each in grids]
         return torch.stack(finer).sum(0)[0, 0]
 
     begun = time.monotonic()
@@ -120,9 +116,9 @@ def fit(
         near, far = rays.near[chosen, None], rays.far[chosen, None]
         points = rays.start[chosen, None] + (near + (far - near) * along)[..., None] * rays.towards[chosen, None]
         place = (2 * points / last - 1).flip(-1)[None, None]
-        seen = functional.grid_sample(field[None, None], place, align_corners=True, padding_mode="border")
+        seen = F.grid_sample(field[None, None], place, align_corners=True, padding_mode="border")
         deepest = seen[0, 0, 0].amax(1)
-        silhouettes = functional.binary_cross_entropy_with_logits(deepest, rays.opaque[chosen])
+        silhouettes = F.binary_cross_entropy_with_logits(deepest, rays.opaque[chosen])
         loss = silhouettes + _smoothness(field)
         descent.zero_grad()
         loss.backward()
@@ -163,8 +159,6 @@ class _Rays:
 
 def _edge_rays(grid: Grid, views: ViewSet, distances: list[FloatImage]) -> _Rays:
     """The rays of pixels near the silhouettes' edges: all others are right already, and stay so."""
-    import torch
-
     parts = []
     for camera, distance in zip(views.cameras, distances, strict=True):
         middle = grid.origin + grid.pitch * (np.array(grid.shape) - 1) / 2

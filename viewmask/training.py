@@ -133,7 +133,7 @@ def run(
     step, elapsed, best = 0, 0.0, -math.inf
     if resume:
         tensors, record = checkpoint.load_training(last)
-        step, elapsed, best = int(record["step"]), float(record["seconds"]), float(record.get("best") or -math.inf)
+        step, elapsed, best = int(record["step"]), float(record["seconds"]), float(record.get("best", -math.inf))
         _restore(task, averaged, made, tensors)
     elif last.exists():
         raise ViewmaskError(f"{out} holds a run already: pass --resume to continue it, or choose another --out")
@@ -205,7 +205,7 @@ def run(
         if time.monotonic() - saved > save_every:
             save()
             saved = time.monotonic()
-    if score and step % score_every:
+    if score and (step % score_every or best == -math.inf):
         judge()
     save()
     return out / WEIGHTS if score else export()

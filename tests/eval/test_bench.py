@@ -158,6 +158,29 @@ def test_other_lpips_weights_measure_anew(squares: Bench, tmp_path: Path, monkey
     assert second.protocol["lpips_weights"] == "another"
 
 
+def test_another_reconstructor_measures_meshes_anew(
+    squares: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def copy(_: str, truth: ViewSet) -> list[np.ndarray]:
+        done.append("object")
+        return [truth.images[0]] * 3
+
+    method, path = Method("mine", copy), tmp_path / "records.jsonl"
+    for meshes, other, expected in (
+        (True, "", 3),
+        (True, "", 3),
+        (True, "hull", 6),
+        (False, "", 9),
+        (False, "hull", 9),
+    ):
+        if other:
+            monkeypatch.setattr(bench_module, "_reconstructor", lambda other=other: other)
+        run(squares, method, meshes=meshes, records=path, workers=1)
+        assert len(done) == expected
+
+
 def test_progress_counts_objects(squares: Bench) -> None:
     seen: list[tuple[int, int]] = []
     run(squares, "copy", meshes=False, beside=(), progress=lambda done, total: seen.append((done, total)))
