@@ -20,10 +20,13 @@ Subset = Literal["gso30", "others", "meshes", "vivid100", "all"]
 Protocol = Literal["viewmask", "syncdreamer", "eschernet", "vivid"]
 Light = Literal["none", "uniform", "studio"]
 
+_REPEATED = ("repeat", "data", "workers", "lpips_weights", "json_file", "csv_file", "force")
+_OPTIONS = {"subset": "set"}  # whose parameter has another name
 _OURS = ("objects", "records.jsonl", "report.html", "results.json", "sweep.json")
 
 
 def evaluate(
+    context: typer.Context,
     folders: Annotated[
         list[Path] | None, typer.Argument(metavar="[DIR]...", help="With --consistency: view sets, at any depth.")
     ] = None,
@@ -129,8 +132,7 @@ def evaluate(
     if sweep and command is not None:
         raise ViewmaskError("a sweep starts no other system: leave --command away")
     if repeat is not None:
-        if sweep or out is not None or records is not None:
-            raise ViewmaskError("--repeat takes its settings from the file: leave --sweep, --out and --records away")
+        _only_repeat(context)
         with progress(f"measuring again what {repeat} says", "objects") as show:
             again, different = measure_again(repeat, data, workers, lpips_weights, show)
         _deliver(again.to_json(), table(again), to_csv(again), json_file, csv_file, [])
@@ -163,6 +165,13 @@ def evaluate(
         written += [page, out / ("sweep.json" if swept else "results.json")]
     _deliver(result.to_json(), printed, text, json_file, csv_file, written)
     return result
+
+
+def _only_repeat(context: typer.Context) -> None:
+    """A setting beside --repeat would be passed over in silence."""
+    given = [name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
+    if extra := [f"--{_OPTIONS.get(name, name)}" for name in given if name not in _REPEATED]:
+        raise ViewmaskError(f"--repeat takes its settings from the file: leave {', '.join(extra)} away")
 
 
 def _consistency(folders: list[Path], json_file: Path | None, csv_file: Path | None) -> Any:

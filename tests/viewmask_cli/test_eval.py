@@ -67,6 +67,7 @@ def test_the_true_views_are_perfect(shell):
         (["--bench", "demo", "--method", "magic"], "no method 'magic'"),
         (["--consistency"], "takes folders"),
         (["--consistency", "notes"], "no view set in notes"),
+        (["--repeat", "r", "--limit", "2", "--set", "all", "--workers", "1"], "leave --limit, --set away"),
         (["notes"], "folders are read with --consistency"),
     ],
 )
