@@ -112,6 +112,19 @@ class Generator:
         made = self._unmask(layout, caption, None, sampling, seed, progress)
         return self._views(layout, self._decode(made), caption)
 
+    def fit(self, caption: str, views: ViewSet) -> float:
+        """How much better a sentence explains views than none does, in nats (`viewmask.fit`): ranks samples of one
+        sentence. The views go evenly around, the front first, as `from_text` makes them.
+
+        Raises:
+            ViewmaskError: more than 16 views, or a sentence that is too long.
+        """
+        from viewmask.fit import fit
+
+        layout = sequence.t2mv(_orbit(len(views)))
+        captions = torch.tensor([text.encode(caption, layout.text)], dtype=torch.long, device=self.device)
+        return fit(self.transformer, layout, captions, self.encode(views.images)[None])
+
     def caption(self, picture: Picture, steps: int = 8) -> str:
         """A short description of a reference view (MMU), unmasked greedily in `steps` steps."""
         layout = sequence.mmu()

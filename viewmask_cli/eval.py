@@ -26,7 +26,6 @@ _OURS = ("objects", "records.jsonl", "report.html", "results.json", "sweep.json"
 
 
 def evaluate(
-    context: typer.Context,
     folders: Annotated[
         list[Path] | None, typer.Argument(metavar="[DIR]...", help="With --consistency: view sets, at any depth.")
     ] = None,
@@ -98,6 +97,7 @@ def evaluate(
     ] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the figures as CSV.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.")] = False,
+    context: typer.Context = None,  # type: ignore[assignment] # typer gives it, a program need not
 ) -> Any:  # eval.bench.Result: typer looks every name up, and that one would load numpy
     """Score views and meshes: PSNR, foreground PSNR, SSIM, silhouette IoU, LPIPS, Chamfer distance, volume IoU.
 
@@ -132,7 +132,8 @@ def evaluate(
     if sweep and command is not None:
         raise ViewmaskError("a sweep starts no other system: leave --command away")
     if repeat is not None:
-        _only_repeat(context)
+        if context is not None:
+            _only_repeat(context)
         with progress(f"measuring again what {repeat} says", "objects") as show:
             again, different = measure_again(repeat, data, workers, lpips_weights, show)
         _deliver(again.to_json(), table(again), to_csv(again), json_file, csv_file, [])

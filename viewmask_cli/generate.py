@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask_cli import output
-from viewmask_cli.progress import progress, working
+from viewmask_cli.progress import note, progress, working
 from viewmask_cli.reconstruct import write_mesh
 
 Schedule = Literal["cosine", "linear", "quadratic"]
@@ -33,7 +33,9 @@ def generate(
         float | None, typer.Option(min=0.0, help="Pull towards the input.", show_default="the model's own")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, max=1000, help="More than one writes sub-folders.")] = 1,
+    samples: Annotated[
+        int, typer.Option(min=1, max=1000, help="More than one writes sub-folders, and says which fits best.")
+    ] = 1,
     mesh: Annotated[bool, typer.Option("--mesh", "-m", help="Also write mesh.glb and page.html.")] = False,
     weights: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace --out, whatever it holds.")] = False,
@@ -66,7 +68,8 @@ def generate(
 
         model = Generator.load(weights)
     written: list[Path] = []
-    results = []
+    results: list[dict[str, Any]] = []
+    fits: list[float] = []
     for sample in range(samples):
         with progress("generating" if samples == 1 else f"generating {sample + 1} of {samples}") as report:
             if reference is not None:
@@ -92,5 +95,12 @@ def generate(
             output.remember(files)
         results.append({"folder": str(folder), "seed": seed + sample, "files": [str(file) for file in files]})
         written += files
+        if samples > 1 and text is not None and reference is None:
+            fits.append(model.fit(text, made))
+            results[-1]["fit"] = round(fits[-1], 1)
+    if fits:
+        best = out / f"{fits.index(max(fits)):03d}"
+        note(f"{best} fits the sentence best; `viewmask reconstruct` takes it")
+        output.remember(views=best)
     output.say(as_json, {"out": str(out), "samples": results}, written)
     return written

@@ -44,6 +44,14 @@ def test_views_around_a_picture(generator, picture, views):
     np.testing.assert_array_equal(made.images[0], picture)  # the reference stays as it was
 
 
+def test_the_fit_of_views_to_a_sentence(generator):
+    views = generator.from_text("a red chair", steps=2)
+    assert np.isfinite(generator.fit("a red chair", views))
+    assert generator.fit("a red chair", views) == generator.fit("a red chair", views)
+    with pytest.raises(ViewmaskError, match="empty"):
+        generator.fit(" ", views)
+
+
 def test_views_of_a_sentence_depend_on_seed_alone(generator):
     first, second, other = (generator.from_text("a red chair", steps=2, seed=seed) for seed in (1, 1, 2))
     assert first.caption == "a red chair"

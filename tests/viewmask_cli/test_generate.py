@@ -16,6 +16,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.viewset import ViewSet
 from viewmask_cli import output
 from viewmask_cli.generate import generate
+from viewmask_cli.output import last_views
 from viewmask_cli.reconstruct import write_mesh
 
 SIZE = 48
@@ -34,6 +35,10 @@ class Painter:
         image[np.hypot(x, y) < 14] = (200, options["seed"], 40, 255)
         progress(options["steps"], options["steps"])
         return ViewSet([image] * views, orbit(views, size=SIZE), {"caption": caption})
+
+    def fit(self, caption, views) -> float:
+        assert views.caption == caption
+        return -abs(float(views.images[0][..., 1].max()) - 6)  # seed 6 fits best
 
     def from_image(self, picture, **options) -> ViewSet:
         views = self.from_text(**options)
@@ -103,6 +108,16 @@ def test_samples_have_a_folder_and_a_seed_each_and_stale_ones_go(shell, painter)
     assert [(sample["folder"], sample["seed"]) for sample in record["samples"]] == [("cups/000", 5), ("cups/001", 6)]
     assert sorted(path.name for path in Path("cups").iterdir()) == ["000", "001"]
     assert contents("cups/000")["000.png"] != contents("cups/001")["000.png"]
+
+
+def test_of_several_samples_the_one_that_fits_best_is_named_and_taken_next(shell, painter):
+    done = shell("generate", "--text", "a cup", "--samples", 3, "--seed", 5, "--out", "cups", "--json")
+    assert [sample["fit"] for sample in json.loads(done.out)["samples"]] == [-1, 0, -1]
+    assert f"{Path('cups', '001')} fits the sentence best" in done.err
+    assert last_views() == Path("cups/001")
+    done = shell("generate", "--image", photo("p.png"), "--text", "a box", "--samples", 2, "--json")
+    assert "fit" not in json.loads(done.out)["samples"][0]  # they all hold the picture
+    assert "fits" not in done.err
 
 
 def test_the_same_seed_gives_the_same_files(shell, painter):

@@ -1,0 +1,77 @@
+"""Does the sample that fits its sentence best look more like the object that the sentence describes?
+
+    python bench/fit.py --data DIR [--count 10] [--samples 4] [--weights DIR]
+
+For first captions of `val` objects, evenly spread over each set, several samples (seeds 0, 1 ...) are made and compared
+with the object's true views. Prints the table of docs/RESULTS.md: silhouette IoU and PSNR of the sample that
+`Generator.fit` ranks first, of the mean sample, of the one ranked last and of the truly best, with the bootstrap
+interval of the difference from the mean sample.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from eval import image_metrics
+from eval.benches import open_bench
+from eval.sweep import bootstrap
+from viewmask import Generator, ViewmaskError
+from viewmask.viewset import composite
+
+SETS = ("objects", "scans", "furniture")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=10, help="sentences a set")
+    parser.add_argument("--samples", type=int, default=4, help="of a sentence")
+    parser.add_argument("--weights", type=Path)
+    asked = parser.parse_args()
+    generator = Generator.load(asked.weights)
+    fits, scores = [], []
+    for subject in [s for name in SETS for s in open_bench(name, asked.data / name, limit=asked.count).subjects]:
+        true = subject.views(4).images
+        made = [generator.from_text(subject.caption, seed=seed) for seed in range(asked.samples)]
+        fits.append([generator.fit(subject.caption, views) for views in made])
+        scores.append([score(views.images, true) for views in made])
+        print(f"{len(fits)}: {subject.caption}", file=sys.stderr)
+    ranks, figures = np.array(fits), np.array(scores)
+    every = np.arange(len(ranks))
+    mean = figures.mean(1)
+    rows = {
+        "ranked first": figures[every, ranks.argmax(1)],
+        "the mean sample": mean,
+        "ranked last": figures[every, ranks.argmin(1)],
+        "truly best": figures.max(1),
+    }
+    print(f"Weights {generator.fingerprint}, {len(ranks)} sentences, {asked.samples} samples each.\n")
+    print("| sample | silhouette IoU | PSNR |\n|---|---|---|")
+    for name, row in rows.items():
+        cells = []
+        for column, digits in ((0, 3), (1, 2)):
+            cells.append(f"{row[:, column].mean():.{digits}f}")
+            if row is not mean:
+                between = bootstrap(row[:, column] - mean[:, column])
+                cells[-1] += f" [{between.low:+.{digits}f}, {between.high:+.{digits}f}]"
+        print(f"| {name} | {' | '.join(cells)} |")
+
+
+def score(made: list[np.ndarray], true: list[np.ndarray]) -> tuple[float, float]:
+    """Silhouette IoU and PSNR over white, means over the views."""
+    pairs = list(zip(made, true, strict=True))
+    return (
+        float(np.mean([image_metrics.silhouette_iou(b, a) for a, b in pairs])),
+        float(np.mean([image_metrics.psnr(composite(a), composite(b)) for a, b in pairs])),
+    )
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ViewmaskError as error:
+        raise SystemExit(f"error: {error}") from error
