@@ -100,7 +100,7 @@ def generate(
             results[-1]["fit"] = round(fits[-1], 1)
     if fits:
         best = out / f"{fits.index(max(fits)):03d}"
-        note(f"{best} fits the sentence best; `viewmask reconstruct` takes it")
+        note(f"{best} fits the sentence best, as the model sees it; `viewmask reconstruct` takes it")
         output.remember(views=best)
     output.say(as_json, {"out": str(out), "samples": results}, written)
     return written
