@@ -109,8 +109,9 @@ def pack(
 
 
 def _find(folder: str | Path, split: str) -> list[Path]:
-    """The view sets of a split below a folder that have points."""
+    """The view sets of a split below a folder that have points; what a killed run left half-written is none."""
     places = sorted(path.parent for path in Path(folder).glob(f"**/{TRANSFORMS}"))
+    places = [place for place in places if not place.name.startswith(".")]
     if not places:
         raise ViewmaskError(f"no view set in {folder}")
     return [

@@ -117,7 +117,7 @@ class Generator:
         sentence. The views go evenly around, the front first, as `from_text` makes them.
 
         Raises:
-            ViewmaskError: more than 16 views, or a sentence that is too long.
+            ViewmaskError: more than 16 views, or a sentence that is empty or too long.
         """
         from viewmask.fit import fit
 

@@ -42,8 +42,8 @@ def find(paths: Sequence[Place]) -> list[Place]:
         elif (path / TRANSFORMS).exists():
             found.append(path)
         elif path.is_dir():
-            found += sorted(child for child in path.iterdir() if (child / TRANSFORMS).exists())
-            found += sorted(child for child in path.glob("*.tar") if not child.name.startswith("."))
+            found += sorted(child for child in path.glob("[!.]*") if (child / TRANSFORMS).exists())  # . is half-written
+            found += sorted(path.glob("[!.]*.tar"))
     if not found:
         names = ", ".join(str(path) for path in paths)
         raise ViewmaskError(f"no view sets in {names}: render some first (viewmask render MESH... --out DIR)")

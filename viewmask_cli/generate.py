@@ -69,7 +69,6 @@ def generate(
         model = Generator.load(weights)
     written: list[Path] = []
     results: list[dict[str, Any]] = []
-    fits: list[float] = []
     for sample in range(samples):
         with progress("generating" if samples == 1 else f"generating {sample + 1} of {samples}") as report:
             if reference is not None:
@@ -95,12 +94,11 @@ def generate(
             output.remember(files)
         results.append({"folder": str(folder), "seed": seed + sample, "files": [str(file) for file in files]})
         written += files
-        if samples > 1 and text is not None and reference is None:
-            fits.append(model.fit(text, made))
-            results[-1]["fit"] = round(fits[-1], 1)
-    if fits:
-        best = out / f"{fits.index(max(fits)):03d}"
+        if samples > 1 and reference is None:
+            results[-1]["fit"] = round(model.fit(str(text), made), 1)
+    if samples > 1 and reference is None:
+        best = max(results, key=lambda result: result["fit"])["folder"]
         note(f"{best} fits the sentence best, as the model sees it; `viewmask reconstruct` takes it")
-        output.remember(views=best)
+        output.remember(views=Path(best))
     output.say(as_json, {"out": str(out), "samples": results}, written)
     return written

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -267,6 +269,8 @@ def test_packing_reads_rendered_folders_and_keeps_what_it_packed(tmp_path):
     from render.orbit import render_orbits
 
     render_orbits(write(tmp_path / "in", ["mug"]), tmp_path / "views", views=4, size=48, passes=["points"])
+    (whole,) = (tmp_path / "views").glob("*/transforms.json")
+    shutil.copytree(whole.parent, tmp_path / "views" / ".mug-x1")  # what a killed run leaves half-written
     packed = pack([tmp_path / "views"], tmp_path / "packed", "train")
     assert packed.counts.tolist() == [4]
     assert 0.02 < packed.inside.mean() < 0.7

@@ -1,6 +1,7 @@
 """View sets from folders, WebDataset tars and URLs: the same pictures and the same tokens."""
 
 import io
+import shutil
 import tarfile
 import threading
 from functools import partial
@@ -60,6 +61,12 @@ def places(data, url):
         "urls": [url + "/{000000..000001}.tar"],
         "mixed": [data / "sets" / "a", data / "sets" / "b", url + "/000001.tar"],
     }
+
+
+def test_what_a_killed_run_left_half_written_is_no_view_set(data, tmp_path):
+    for name in ("a", ".b-x1"):
+        shutil.copytree(data / "sets" / "a", tmp_path / name)
+    assert pictures.find([tmp_path]) == [tmp_path / "a"]
 
 
 def test_shards_hold_what_the_folders_hold(data, url):
