@@ -2,27 +2,35 @@
 
     python bench/average.py viewmask/weights/transformer runs/t2mv/weights --out soup
 
-Worth trying for runs of which one began where the other ended; whether it is better, `viewmask eval` on `val` tells.
+Worth trying for runs of which one began where the other ended, or that began at the same place with other seeds.
+Whether it is better, `viewmask eval` on `val` tells, for a field `bench/field.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from recon.field import Field, FieldConfig
 from viewmask import ViewmaskError, checkpoint
 from viewmask.transformer import Transformer, TransformerConfig
 
+KINDS: dict[str, tuple[Any, Any]] = {"Transformer": (Transformer, TransformerConfig), "Field": (Field, FieldConfig)}
+
 
 def average(folders: list[Path], out: Path) -> Path:
-    """Write the mean of transformers' weights, in half precision.
+    """Write the mean of weights of transformers or of fields, in half precision.
 
     Raises:
-        ViewmaskError: weights that are missing or damaged, or that differ in architecture or tokenizer.
+        ViewmaskError: missing, damaged or of another kind, or different in architecture or tokenizer.
     """
-    loaded = [checkpoint.load(folder, Transformer, TransformerConfig) for folder in folders]
+    kind = checkpoint.kind(folders[0])
+    if kind not in KINDS:
+        raise ViewmaskError(f"{folders[0]} holds a {kind}, not one of {', '.join(KINDS)}")
+    loaded = [checkpoint.load(folder, *KINDS[kind]) for folder in folders]
     model, config, about = loaded[0]
     for folder, (_, other, theirs) in zip(folders, loaded, strict=True):
         if other != config or theirs.get("tokenizer") != about.get("tokenizer"):
@@ -35,7 +43,7 @@ def average(folders: list[Path], out: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("weights", nargs="+", type=Path, help="folders of transformers")
+    parser.add_argument("weights", nargs="+", type=Path, help="folders of transformers, or of fields")
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args()
     print(average(asked.weights, asked.out))

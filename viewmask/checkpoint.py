@@ -86,6 +86,15 @@ def load(path: str | Path, kind: type[Module], config: type[Config]) -> tuple[Mo
     return model.eval(), architecture, record.get("about", {})
 
 
+def kind(path: str | Path) -> str:
+    """Name of the class whose weights a checkpoint folder holds.
+
+    Raises:
+        ViewmaskError: missing or damaged.
+    """
+    return str(_read_json(Path(path) / CONFIG).get("kind", "nameless model"))
+
+
 def load_training(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The optimizer tensors and the trainer's record of a training checkpoint.
 

@@ -67,6 +67,7 @@ def train(
     resume: bool = False,
     init: Path | None = None,
     tokenizer: Path | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> Path:
     """Train the tokenizer (`data`: folders of view sets, or shards) or a stage of the model (`data`: token files).
@@ -81,6 +82,7 @@ def train(
         resume: continue the run in `out`.
         init: weights to start from (the stage before).
         tokenizer: weights of the tokenizer that made the tokens; the shipped one by default.
+        seed: of everything.
         progress: called with step, steps and figures.
 
     Returns:
@@ -113,6 +115,6 @@ def train(
         kind = (Transformer, TransformerConfig)
     if start is not None:
         task.model.load_state_dict(checkpoint.load(start, *kind)[0].state_dict())
-    schedule = replace(schedule, steps=steps or schedule.steps)
+    schedule = replace(schedule, steps=steps or schedule.steps, seed=seed)
     about = {"stage": stage, "preset": preset, "schedule": asdict(schedule)} | about
     return training.run(task, out, schedule, about, time_limit, resume, progress=progress)

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -117,7 +117,7 @@ def run(
         about: how the model is made; written into config.json.
         time_limit: seconds of training, earlier sittings included. The learning rate falls with the
             larger of the two shares, steps and time, so that a run cut by time still ends annealed.
-        resume: continue from `out/checkpoint`.
+        resume: continue from `out/checkpoint`, with the seed that the run began with.
         save_every: seconds between checkpoints.
         score: figures of the task's model as it stands, on objects that it does not learn from; the first is the one
             that counts, more is better. Asked of the moving average, as that is what is exported.
@@ -134,6 +134,7 @@ def run(
     if resume:
         tensors, record = checkpoint.load_training(last)
         step, elapsed, best = int(record["step"]), float(record["seconds"]), float(record.get("best", -math.inf))
+        schedule = replace(schedule, seed=int(record["schedule"]["seed"]))
         _restore(task, averaged, made, tensors)
     elif last.exists():
         raise ViewmaskError(f"{out} holds a run already: pass --resume to continue it, or choose another --out")

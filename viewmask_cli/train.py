@@ -45,6 +45,7 @@ def train(
         Path | None, typer.Option(help="Checkpoint that made the tokens.", show_default="the shipped one")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything; a resumed run keeps its own.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> Path:
     """Train the tokenizer, one of the paper's three stages on its tokens, or the field that reconstructs meshes.
@@ -75,11 +76,11 @@ def train(
 
         try:
             if stage == "recon":
-                weights = _recon(objects, out, limit, steps, resume, init, show)
+                weights = _recon(objects, out, limit, steps, resume, init, seed, show)
             else:
                 from viewmask.stages import train as train_stage
 
-                weights = train_stage(stage, data, out, preset, limit, steps, resume, init, tokenizer, show)
+                weights = train_stage(stage, data, out, preset, limit, steps, resume, init, tokenizer, seed, show)
         except KeyboardInterrupt:
             note("to go on from the last checkpoint: the same command with --resume")
             raise
@@ -106,6 +107,7 @@ def _recon(
     steps: int | None,
     resume: bool,
     init: Path | None,
+    seed: int,
     show: Progress,
 ) -> Path:
     """Train the field: the task is of `recon`, the loop of `viewmask`, and only this floor sees both."""
@@ -116,7 +118,7 @@ def _recon(
     from viewmask import checkpoint, training
 
     schedule = training.Schedule(
-        steps=steps or 20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998
+        steps=steps or 20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998, seed=seed
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = Filling(FieldConfig(), objects["train"], objects["val"], device)

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from bench.average import average
+from recon.field import Field, FieldConfig
 from viewmask import ViewmaskError, checkpoint
 from viewmask.transformer import Transformer, TransformerConfig
 
+TINY = FieldConfig(size=32, features=8, widths=(8, 8, 8), resolution=8, decoder=8)
 CONFIG = TransformerConfig(width=32, layers=1, heads=1, hidden=32, words=40)
 
 
@@ -39,3 +41,21 @@ def test_other_architectures_and_tokenizers_have_no_mean(tmp_path):
         with pytest.raises(ViewmaskError, match="differ in architecture or tokenizer"):
             average([tmp_path / "a", tmp_path / other], tmp_path / "soup")
     assert not (tmp_path / "soup").exists()
+
+
+def test_fields_have_a_mean_but_not_with_a_transformer(tmp_path):
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        checkpoint.save(tmp_path / f"field{seed}", Field(TINY), TINY, {"steps": seed}, half=True)
+    models = [checkpoint.load(tmp_path / f"field{seed}", Field, FieldConfig)[0] for seed in (1, 2)]
+    mean = checkpoint.load(average([tmp_path / "field1", tmp_path / "field2"], tmp_path / "soup"), Field, FieldConfig)[
+        0
+    ]
+    for name, tensor in mean.state_dict().items():
+        expected = (models[0].state_dict()[name] + models[1].state_dict()[name]) / 2
+        assert torch.allclose(tensor, expected, atol=1e-3), name
+    weights(tmp_path / "other", 1)
+    with pytest.raises(ViewmaskError, match="holds a Transformer, not a Field"):
+        average([tmp_path / "field1", tmp_path / "other"], tmp_path / "none")
+    with pytest.raises(ViewmaskError, match="no checkpoint at"):
+        average([tmp_path / "nowhere"], tmp_path / "none")

@@ -68,6 +68,18 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
     assert weights(tmp_path / "whole") == weights(tmp_path / "cut")
 
 
+def test_another_seed_is_another_run_and_a_resumed_one_keeps_its_own(tmp_path):
+    for name, seed in (("first", 0), ("other", 1)):
+        training.run(Task(), tmp_path / name, replace(SCHEDULE, seed=seed), {})
+    assert weights(tmp_path / "first") != weights(tmp_path / "other")
+    half = replace(SCHEDULE, steps=6, seed=1)
+    for name, seed in (("kept", 1), ("forgotten", 0)):
+        training.run(Task(), tmp_path / name, half, {})
+        start = tmp_path / name / training.LAST
+        training.run(Task(start), tmp_path / name, replace(SCHEDULE, seed=seed), {}, resume=True)
+    assert weights(tmp_path / "kept") == weights(tmp_path / "forgotten")
+
+
 def test_training_lowers_the_loss_and_logs_it(tmp_path):
     training.run(Task(), tmp_path, replace(SCHEDULE, steps=150), {"made": "here"})
     records = [json.loads(line) for line in (tmp_path / training.LOG).read_text().splitlines()]

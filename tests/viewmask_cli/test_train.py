@@ -59,7 +59,7 @@ def test_an_interrupted_run_says_how_to_go_on(shell, monkeypatch):
 def test_a_time_limit_counts_towards_the_time_left(shell, monkeypatch):
     seen = []
 
-    def two_steps(stage, data, out, preset, limit, steps, resume, init, tokenizer, show):
+    def two_steps(stage, data, out, preset, limit, steps, resume, init, tokenizer, seed, show):
         show(10, 1000, {"loss": 1.0, "share": 0.5})
         show(11, 1000, {"loss": 1.0, "share": 0.0})
         return out
