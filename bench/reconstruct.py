@@ -99,9 +99,12 @@ _GENERATOR: Any = None
 def timed(given: ViewSet, method: str) -> tuple[TexturedMesh, float, float | None]:
     """A mesh, the seconds it took, and the process's peak memory meanwhile in GiB (Linux only)."""
     kind, _, refine = method.partition("+refine")
-    # `field+refine5`: with --refine 5; `nerfacto@50`: with --steps 50.
+    # `field+refine5`: with --refine 5; `field:DIR`: with --weights DIR; `nerfacto@50`: with --steps 50.
+    kind, _, weights = kind.partition(":")
     kind, _, steps = kind.partition("@")
     options: dict[str, Any] = {"refine": float(refine or 5)} if "+refine" in method else {}
+    if weights:
+        options["weights"] = weights
     if steps:
         options["steps"] = int(steps)
     with suppress(OSError):
@@ -170,7 +173,9 @@ def main() -> None:
     parser.add_argument("--bench", default="gso30", choices=["gso30", "meshes", "scans", "furniture", "objects"])
     parser.add_argument("--data", type=Path, help="the bench's folder, or the one that holds it")
     parser.add_argument("--out", type=Path, required=True, help="JSON Lines: a record a run")
-    parser.add_argument("--method", nargs="*", default=[], help="hull field hull+refine5 field+refine5 nerfacto@50 ...")
+    parser.add_argument(
+        "--method", nargs="*", default=[], help="hull field field:WEIGHTS field+refine5 nerfacto@50 ..."
+    )
     parser.add_argument("--views", nargs="*", type=int, default=[4, 8, 16], choices=[2, 4, 8, 16])
     parser.add_argument("--generated", action="store_true", help="the shipped generator's views of view 0")
     parser.add_argument("--limit", type=int, help="only so many objects, evenly spread")

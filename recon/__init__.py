@@ -37,6 +37,7 @@ def reconstruct(
     texture: int = 1024,
     resolution: int = 128,
     refine: float = 0,
+    weights: str | Path | None = None,
     steps: int | None = None,
     nerfstudio: str | Path | None = None,
     progress: Progress = lambda step, share: None,
@@ -53,6 +54,7 @@ def reconstruct(
         texture: side of the square texture in pixels.
         resolution: grid points along the longest side of the object.
         refine: seconds for fitting the field to the views (`recon.refine`), kept only if they then agree better.
+        weights: a folder that `viewmask train recon` wrote, in place of the shipped field.
         steps, nerfstudio: of training, and the Python of nerfstudio's environment, for its methods.
         progress: told each step's name when it begins, and the share of the work that lies behind it.
 
@@ -65,6 +67,8 @@ def reconstruct(
             raise ViewmaskError(f"{name} must be at least {least}, not {value}")
     if not 0 <= refine < float("inf"):
         raise ViewmaskError(f"refine must be a number of seconds, not {refine}")
+    if weights is not None and method != "field" and not refine:
+        raise ViewmaskError(f"{method} uses no weights: leave them out, or choose the method field")
     progress("cutting the object out", 0.0)
     cut = silhouette.cut_out(views)
     distances = [silhouette.signed_distance(image[..., 3]) for image in cut.images]
@@ -77,7 +81,7 @@ def reconstruct(
             raise ViewmaskError(f"{method} needs more than one view of the object: give 4 or more, or --method field")
         better = " (--method field guesses better)" if method == "hull" else ""
         notes.append(f"one view tells nothing of depth: the object is taken to be as deep as it is wide{better}")
-    volume, grid, unseen = _field(cut, method, distances, resolution, steps, nerfstudio, progress, notes)
+    volume, grid, unseen = _field(cut, method, distances, resolution, weights, steps, nerfstudio, progress, notes)
     behind = 0.9 if method not in METHODS else refine / (refine + _SECONDS)
     start = min(ASKING if method == "field" else CARVING, behind) if method in METHODS else behind
 
@@ -93,6 +97,7 @@ def reconstruct(
             cut,
             distances,
             refine,
+            weights,
             lambda share: progress("refining", start + (behind - start) * share),
         )
         volume, notes = result.volume, [*notes, result.words()]
@@ -115,6 +120,7 @@ def _field(
     method: str,
     distances: list[silhouette.FloatImage],
     resolution: int,
+    weights: str | Path | None,
     steps: int | None,
     nerfstudio: str | Path | None,
     progress: Progress,
@@ -130,7 +136,7 @@ def _field(
         from recon import field_grid  # torch takes a second to load
 
         progress("asking the field", ASKING)
-        asked = field_grid.Asked(cut, distances)
+        asked = field_grid.Asked(cut, distances, weights)
         filled = field_grid.fill(asked, volume, grid)
         if filled is None:
             notes.append("the field finds no object in these views: the mesh is their hull")

@@ -28,14 +28,16 @@ Floats = NDArray[np.float32]
 
 
 class Asked:
-    """The network after it has looked at the views of one object.
+    """The network after it has looked at the views of one object; the shipped one where no weights are named.
 
     Raises:
         ViewmaskError: the weights are missing or damaged.
     """
 
-    def __init__(self, views: ViewSet, distances: list[FloatImage], weights: str | Path | Field = WEIGHTS) -> None:
-        self.model = weights if isinstance(weights, Field) else checkpoint.load(weights, Field, FieldConfig)[0]
+    def __init__(self, views: ViewSet, distances: list[FloatImage], weights: str | Path | Field | None = None) -> None:
+        self.model = (
+            weights if isinstance(weights, Field) else checkpoint.load(weights or WEIGHTS, Field, FieldConfig)[0]
+        )
         size = self.model.config.size
         around = hull.frame(views.cameras, 2)
         # The network's frame: its origin where the cameras look, its unit what they see, view 0 at azimuth 0.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -58,6 +59,7 @@ def refine(
     views: ViewSet,
     distances: list[FloatImage],
     seconds: float,
+    weights: str | Path | None = None,
     progress: Progress = lambda share: None,
 ) -> Refined:
     """Fit a field to its views, and keep the result only if the learnt field expects a greater IoU of it.
@@ -68,9 +70,10 @@ def refine(
         volume, grid: signed distances in world units, positive inside.
         views, distances: cut out, with their `silhouette.signed_distance`.
         seconds: at most; the fit itself is the same wherever this suffices for all steps.
+        weights: of the learnt field, if not the shipped ones.
         progress: told the share that is done.
     """
-    asked = field_grid.Asked(views, distances)
+    asked = field_grid.Asked(views, distances, weights)
     where, logits = field_grid.poll(asked, hull.field(grid, views.cameras, distances), grid)
     fitted = fit(volume, grid, views, distances, seconds, progress)
     before, after = (expected_iou(logits, each[tuple(where.T)] > 0) for each in (volume, fitted))

@@ -41,6 +41,9 @@ def reconstruct(
     refine: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Fit the mesh to the views, if that helps.")
     ] = 0,
+    weights: Annotated[
+        Path | None, typer.Option(help="Of the field, from viewmask train recon.", show_default="the shipped ones")
+    ] = None,
     nerfstudio: Annotated[
         str | None,
         typer.Option(metavar="PYTHON", help="Of nerfstudio's environment.", show_default="$VIEWMASK_NERFSTUDIO"),
@@ -87,8 +90,8 @@ def reconstruct(
 
         views = ViewSet.load(folder)
     files, about = _write(
-        views, out, page, field, method, faces, texture, resolution, refine=refine, nerfstudio=nerfstudio,
-        steps=nerf_steps,
+        views, out, page, field, method, faces, texture, resolution, refine=refine, weights=weights,
+        nerfstudio=nerfstudio, steps=nerf_steps,
     )  # fmt: skip
     output.remember(files)
     record = {"views": str(folder), "mesh": about, "files": [str(file) for file in files]}

@@ -32,7 +32,7 @@ def test_what_the_field_finds_more_likely_is_kept(carved, fitted, likely, monkey
     class Judge:
         """A field that is sure of the fitted shape, or of the one before."""
 
-        def __init__(self, views, distances):
+        def __init__(self, views, distances, weights):
             pass
 
         def about(self, points):

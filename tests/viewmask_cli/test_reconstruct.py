@@ -96,6 +96,24 @@ def test_the_field_can_be_had_and_guards_its_name(shell, views, tmp_path):
     assert "a.npz exists and was not made by viewmask" in shell(*chosen).error
 
 
+def test_a_field_of_one_s_own(shell, views, tmp_path):
+    import torch
+
+    from recon.field import Field, FieldConfig
+    from viewmask import checkpoint
+
+    torch.manual_seed(0)
+    config = FieldConfig(size=32, features=8, widths=(8, 8, 8), resolution=8, decoder=8)
+    checkpoint.save(tmp_path / "here" / "mine", Field(config), config, {})
+    chosen = ("reconstruct", "views/chair", *QUICK, "--resolution", 24)
+    assert shell(*chosen, "--out", "a.glb").code == 0
+    assert shell(*chosen, "--out", "b.glb", "--weights", "mine").code == 0
+    assert (tmp_path / "here" / "a.glb").read_bytes() != (tmp_path / "here" / "b.glb").read_bytes()
+    wrong = shell(*chosen, "--out", "c.glb", "--weights", "mine", "--method", "hull").error
+    assert "hull uses no weights" in wrong
+    assert "no checkpoint at views" in shell(*chosen, "--out", "c.glb", "--weights", "views").error
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
