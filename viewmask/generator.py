@@ -47,16 +47,23 @@ class Generator:
     def load(cls, weights: str | Path | None = None, device: str | None = None) -> Generator:
         """Load a folder with `tokenizer/` and `transformer/`; the shipped weights by default.
 
+        What a run exported (`runs/t2mv/weights`) is a transformer alone: the shipped tokenizer belongs to it.
+
         Raises:
             ViewmaskError: missing or damaged weights, or parts that do not belong together.
         """
         folder = Path(weights) if weights else WEIGHTS
         place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        tokenizer, _, _ = checkpoint.load(folder / TOKENIZER, Tokenizer, TokenizerConfig)
-        transformer, _, about = checkpoint.load(folder / TRANSFORMER, Transformer, TransformerConfig)
+        exported = (folder / checkpoint.CONFIG).exists()
+        codes, network = (WEIGHTS / TOKENIZER, folder) if exported else (folder / TOKENIZER, folder / TRANSFORMER)
+        tokenizer, _, _ = checkpoint.load(codes, Tokenizer, TokenizerConfig)
+        transformer, _, about = checkpoint.load(network, Transformer, TransformerConfig)
         name = checkpoint.fingerprint(tokenizer.encoder)
         if about.get("tokenizer", name) != name:
-            raise ViewmaskError(f"{folder}: the transformer reads the tokenizer {about['tokenizer']}, not this {name}")
+            raise ViewmaskError(
+                f"{network} reads the tokenizer {about['tokenizer']}, but {codes} is {name}: "
+                "give a folder with a tokenizer/ and a transformer/ that belong together"
+            )
         return cls(tokenizer.to(place), transformer.to(place), about)
 
     def from_image(

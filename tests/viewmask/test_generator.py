@@ -103,6 +103,21 @@ def test_parts_that_do_not_belong_together(tmp_path):
         Generator.load(tmp_path / "nowhere")
 
 
+def test_what_a_run_exported_belongs_to_the_shipped_tokenizer(generator, tmp_path, monkeypatch):
+    exported = tmp_path / TRANSFORMER
+    with pytest.raises(
+        ViewmaskError,
+        match=r"transformer reads the tokenizer \w+, but .*: give a folder with a tokenizer/ and a transformer/",
+    ):
+        Generator.load(exported)
+    monkeypatch.setattr("viewmask.generator.WEIGHTS", tmp_path)
+    views = Generator.load(exported).from_text("a red chair", steps=2)
+    for mine, theirs in zip(views.images, generator.from_text("a red chair", steps=2).images, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(ViewmaskError, match="holds a Tokenizer, not a Transformer"):
+        Generator.load(tmp_path / TOKENIZER)
+
+
 @pytest.mark.skipif(not (WEIGHTS / TRANSFORMER).exists(), reason="this tree ships no weights")
 def test_the_shipped_weights_make_something_that_is_not_empty():
     views = Generator.load().from_text("a red chair", steps=4)
