@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from viewmask.camera import Camera
 
 REACH = 0.6  # the volume spans -REACH to REACH on every axis, the object's longest side being 1
-_NEAR = 0.25  # cone distances are told apart up to here
+# Distances to cones and hull are told apart up to here: coarsely, and as finely as walls of mugs and bowls are thin.
+_NEAR = (0.25, 0.06, 0.015)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Field(nn.Module):
         self.coarse = nn.Sequential(_Block(64, nn.Conv2d), nn.Conv2d(64, 64, 2, stride=2), _Block(64, nn.Conv2d))
         self.up2 = nn.Conv2d(64, 32, 1)
         self.out2 = nn.Conv2d(32, c, 1)
-        self.lift = nn.Linear(c + 5, c)
+        self.lift = nn.Linear(c + 4 + len(_NEAR), c)
         self.enter = nn.Conv3d(3 * c + 16 + 3, wide, 1)
         self.block1 = _Block(wide, nn.Conv3d)
         self.down3 = nn.Conv3d(wide, wider, 2, stride=2)
@@ -110,10 +111,10 @@ class Field(nn.Module):
         self.up3 = nn.ConvTranspose3d(wider, wide, 2, stride=2)
         self.block5 = _Block(wide, nn.Conv3d)
         self.leave = nn.ConvTranspose3d(wide, c, 2, stride=2)
-        self.look = nn.Sequential(nn.Linear(c + 5, 32), nn.ReLU(), nn.Linear(32, 32))
+        self.look = nn.Sequential(nn.Linear(c + 4 + len(_NEAR), 32), nn.ReLU(), nn.Linear(32, 32))
         d = config.decoder
         self.decoder = nn.Sequential(
-            nn.Linear(3 * 32 + c + 4, d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, 4)
+            nn.Linear(3 * 32 + c + 3 + len(_NEAR), d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, 4)
         )
         self.out2_norm, self.leave_norm = nn.GroupNorm(8, 32), nn.GroupNorm(8, wide)
         for module in self.modules():
@@ -148,7 +149,7 @@ class Field(nn.Module):
         fine = _cells(2 * n, maps)
         cones = _project(views, fine.flatten(0, 2).expand(batch, -1, -1))[2]
         hull = torch.stack([cones.amin(1), cones.mean(1)], 1).unflatten(2, (2 * n, 2 * n, 2 * n))
-        hull = _to_depth(hull.clamp(-_NEAR, _NEAR) / _NEAR)
+        hull = _to_depth((hull / _NEAR[0]).clamp(-1, 1))
         x1 = self.block1(
             self.enter(torch.cat([pooled, hull, cells.permute(3, 0, 1, 2).expand(batch, -1, -1, -1, -1)], 1))
         )
@@ -166,8 +167,7 @@ class Field(nn.Module):
         grid = (points / REACH).flip(-1)[:, :, None, None]
         volume = F.grid_sample(lifted.volume, grid, padding_mode="border", align_corners=False)[..., 0, 0]
         hull = cones.amin(1)
-        near = hull.clamp(-_NEAR, _NEAR)[..., None] / _NEAR
-        out = self.decoder(torch.cat([seen, volume.transpose(1, 2), near, points], -1))
+        out = self.decoder(torch.cat([seen, volume.transpose(1, 2), _near(hull), points], -1))
         return out[..., 0], hull, torch.sigmoid(out[..., 1:])
 
 
@@ -199,18 +199,23 @@ def _project(views: Views, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _seen(views: Views, maps: Tensor, at: Tensor, depth: Tensor, cones: Tensor) -> Tensor:
-    """What every view shows at points: [batch, views, points, features + 5]."""
+    """What every view shows at points: [batch, views, points, features + 4 + len(_NEAR)]."""
     batch, count = at.shape[:2]
     features = F.grid_sample(maps.flatten(0, 1), at.flatten(0, 1)[:, None], padding_mode="border", align_corners=False)[
         :, :, 0
     ].unflatten(0, (batch, count))
     middle = views.projection[..., 2, 3]  # the depth of the object's centre
     about = [
-        (cones.clamp(-_NEAR, _NEAR) / _NEAR)[..., None],
+        _near(cones),
         (depth - middle[..., None])[..., None],
         views.directions[:, :, None].expand(-1, -1, depth.shape[2], -1),
     ]
     return torch.cat([features.transpose(2, 3), *about], -1)
+
+
+def _near(distance: Tensor) -> Tensor:
+    """Distances [...] as shares of every reach, from -1 to 1: [..., len(_NEAR)]."""
+    return torch.stack([(distance / reach).clamp(-1, 1) for reach in _NEAR], -1)
 
 
 def _pool(x: Tensor) -> Tensor:

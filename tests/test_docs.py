@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -11,7 +12,7 @@ from viewmask_cli.main import app
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(page for pattern in ("*.md", "docs/**/*.md", "*/weights/**/*.md") for page in ROOT.glob(pattern))
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-COMMANDS = typer.main.get_command(app).commands
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
 def shown(page: Path) -> list[list[str]]:

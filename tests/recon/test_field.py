@@ -70,6 +70,17 @@ def test_the_hull_that_the_network_sees_is_the_hull(tiny, bar_views):
     np.testing.assert_allclose(seen, carved, atol=2e-4)
 
 
+def test_distances_are_told_apart_far_away_and_within_a_thin_wall():
+    from recon.field import _NEAR, _near
+
+    distances = torch.tensor([-9.0, -0.2, -0.01, 0.0, 0.002, 0.004, 0.1, 0.2, 9.0])
+    shares = _near(distances)
+    assert shares.shape == (9, len(_NEAR))
+    assert shares.abs().max() == 1
+    assert (shares[1:] >= shares[:-1]).all()
+    assert ((shares[1:] - shares[:-1]).amax(-1) > 0.1).all()  # some scale sees every step
+
+
 def test_no_level_has_a_greater_expected_iou():
     random = np.random.default_rng(0)
     for spread in (0.3, 2.0, 8.0):
