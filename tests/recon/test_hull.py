@@ -96,13 +96,14 @@ def test_what_a_silhouette_shows_is_restored_and_nothing_else(bar_views):
     thinner = carved - np.float32(2 * grid.pitch)  # within every silhouette's tolerance
     same = hull.restored(thinner, carved, grid, bar_views.cameras, distances)
     np.testing.assert_array_equal(same, thinner)
-    half = carved.copy()
-    half[: grid.shape[0] // 2] = -1
-    whole = hull.restored(half, carved, grid, bar_views.cameras, distances)
-    lost = (carved > grid.pitch) & (half < 0)
-    assert lost.sum() > 1000
-    assert (whole[lost] > 0).mean() > 0.95
-    assert ((whole > 0) <= (carved > 0)).all()
+    for denied in (-1, -0.1 * grid.pitch):  # however slightly a network denies it
+        half = carved.copy()
+        half[: grid.shape[0] // 2] = denied
+        whole = hull.restored(half, carved, grid, bar_views.cameras, distances)
+        lost = (carved > grid.pitch) & (half < 0)
+        assert lost.sum() > 1000
+        assert (whole[lost] > 0).mean() > 0.95
+        assert ((whole > 0) <= (carved > 0)).all()
 
 
 def test_surface_is_closed_faces_outward_and_has_the_hulls_volume(ball_views):
