@@ -27,7 +27,7 @@ def average(folders: list[Path], out: Path) -> Path:
     Raises:
         ViewmaskError: missing, damaged or of another kind, or different in architecture or tokenizer.
     """
-    kind = checkpoint.kind(folders[0])
+    kind = checkpoint.kind_of(folders[0])
     if kind not in KINDS:
         raise ViewmaskError(f"{folders[0]} holds a {kind}, not one of {', '.join(KINDS)}")
     loaded = [checkpoint.load(folder, *KINDS[kind]) for folder in folders]

@@ -22,14 +22,13 @@ from viewmask import ViewmaskError, checkpoint
 
 def table(weights: list[Path], sets: dict[str, Objects], views: int, limit: int) -> list[list[str]]:
     """Rows of a name and an IoU for every set: the hull's, then one for every folder of weights."""
-    rows, hull = [], []
-    for number, place in enumerate(weights):
-        model = checkpoint.load(place, Field, FieldConfig)[0]
-        figures = [score(model, objects, views, limit) for objects in sets.values()]
-        if number == 0:
-            hull = ["hull", *(f"{one['val_hull']:.3f}" for one in figures)]
-        rows.append([str(place), *(f"{one['val_iou']:.3f}" for one in figures)])
-    return [hull, *rows]
+    models = [checkpoint.load(place, Field, FieldConfig)[0] for place in weights]
+    figures = [[score(model, objects, views, limit) for objects in sets.values()] for model in models]
+    rows = [["hull", *(f"{one['val_hull']:.3f}" for one in figures[0])]]
+    rows += [
+        [str(place), *(f"{one['val_iou']:.3f}" for one in row)] for place, row in zip(weights, figures, strict=True)
+    ]
+    return rows
 
 
 def main() -> None:

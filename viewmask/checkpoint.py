@@ -86,7 +86,7 @@ def load(path: str | Path, kind: type[Module], config: type[Config]) -> tuple[Mo
     return model.eval(), architecture, record.get("about", {})
 
 
-def kind(path: str | Path) -> str:
+def kind_of(path: str | Path) -> str:
     """Name of the class whose weights a checkpoint folder holds.
 
     Raises:

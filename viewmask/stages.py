@@ -116,5 +116,5 @@ def train(
     if start is not None:
         task.model.load_state_dict(checkpoint.load(start, *kind)[0].state_dict())
     schedule = replace(schedule, steps=steps or schedule.steps, seed=seed)
-    about = {"stage": stage, "preset": preset, "schedule": asdict(schedule)} | about
+    about = {"stage": stage, "preset": preset} | about
     return training.run(task, out, schedule, about, time_limit, resume, progress=progress)

@@ -114,7 +114,7 @@ def run(
         task: the model and its loss.
         out: run folder; holds `checkpoint/` (resumable), `log.jsonl`, `loss.png`, and `weights/`, the
             exported moving average in half precision, at the end or, with `score`, where it scored best.
-        about: how the model is made; written into config.json.
+        about: how the model is made; written into config.json, the schedule beside it.
         time_limit: seconds of training, earlier sittings included. The learning rate falls with the
             larger of the two shares, steps and time, so that a run cut by time still ends annealed.
         resume: continue from `out/checkpoint`, with the seed that the run began with.
@@ -138,6 +138,7 @@ def run(
         _restore(task, averaged, made, tensors)
     elif last.exists():
         raise ViewmaskError(f"{out} holds a run already: pass --resume to continue it, or choose another --out")
+    about = about | {"schedule": asdict(schedule)}
     peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in made]
     device = next(model.parameters()).device.type
     started, saved = time.monotonic() - elapsed, time.monotonic()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -125,7 +124,7 @@ def _recon(
     start = out / training.LAST if resume else init
     if start is not None:
         task.model.load_state_dict(checkpoint.load(start, Field, FieldConfig)[0].state_dict())
-    about = {"stage": "recon", "schedule": asdict(schedule), "objects": len(objects["train"])}
+    about = {"stage": "recon", "objects": len(objects["train"])}
     return training.run(task, out, schedule, about, limit, resume, progress=show, score=task.score)
 
 

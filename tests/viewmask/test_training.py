@@ -78,6 +78,8 @@ def test_another_seed_is_another_run_and_a_resumed_one_keeps_its_own(tmp_path):
         start = tmp_path / name / training.LAST
         training.run(Task(start), tmp_path / name, replace(SCHEDULE, seed=seed), {}, resume=True)
     assert weights(tmp_path / "kept") == weights(tmp_path / "forgotten")
+    about = json.loads((tmp_path / "forgotten" / "weights" / checkpoint.CONFIG).read_text())["about"]
+    assert about["schedule"]["seed"] == 1
 
 
 def test_training_lowers_the_loss_and_logs_it(tmp_path):
