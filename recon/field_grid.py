@@ -23,12 +23,16 @@ _UNIT = 0.6858  # what the cameras of the project see of the world from its cent
 _CHUNK = 32_768
 _POLLED = 8192  # points of the hull that are asked to choose the level
 _LEAST = 0.05  # an expected IoU below this is no object
+_LOOKS = 16  # so many pictures are looked at in all: few views several times, each time with another one for the first
 
 Floats = NDArray[np.float32]
 
 
 class Asked:
     """The network after it has looked at the views of one object; the shipped one where no weights are named.
+
+    The network's frame has its first view at azimuth 0, but an orbit has no first view: with few views it looks at them
+    from several frames, and its answers are averaged.
 
     Raises:
         ViewmaskError: the weights are missing or damaged.
@@ -40,7 +44,7 @@ class Asked:
         )
         size = self.model.config.size
         around = hull.frame(views.cameras, 2)
-        # The network's frame: its origin where the cameras look, its unit what they see, view 0 at azimuth 0.
+        # The network's frames: their origin where the cameras look, their unit what they see.
         self.centre = around.origin + around.pitch * (np.array(around.shape) - 1) / 2
         self.unit = around.pitch * around.shape[0] / 2 / 1.1 / _UNIT
         cameras = []
@@ -48,41 +52,49 @@ class Asked:
             pose = camera.camera_to_world.copy()
             pose[:3, 3] = (pose[:3, 3] - self.centre) / self.unit
             cameras.append(replace(camera, camera_to_world=pose))
-        self.turn = upright(cameras[0])
         small = [resize(image, size) for image in views.images]
         pictures = np.stack(small).astype(np.float32) / np.float32(255)
         edges = np.stack([signed_distance(image[..., 3]) for image in small]).astype(np.float32)
-        made = given(pictures, edges, cameras, self.turn)
-        seen = stack([made], torch.device("cpu"))
         # Distances to cones are taken from the pictures at their full size.
-        seen.distances = [
+        cones = [
             torch.from_numpy(np.clip(distance, -1e4, 1e4) / np.float32((camera.fl_x + camera.fl_y) / 2))[None, None]
             for distance, camera in zip(distances, cameras, strict=True)
         ]
-        with torch.inference_mode():
-            self.lifted: Lifted = self.model.encode(seen)
+        count = len(cameras)
+        frames = max(1, min(count, _LOOKS // count))
+        self.turns = [upright(cameras[i * count // frames]) for i in range(frames)]
+        self.lifted: list[Lifted] = []
+        for turn in self.turns:
+            seen = stack([given(pictures, edges, cameras, turn)], torch.device("cpu"))
+            seen.distances = cones
+            with torch.inference_mode():
+                self.lifted.append(self.model.encode(seen))
 
-    def about(self, points: NDArray[np.floating]) -> tuple[Floats, Floats]:
-        """Logits [n] (inside where positive) and colours [n, 3] (sRGB, 0 to 255) at points of the world [n, 3]."""
+    def logits(self, points: NDArray[np.floating]) -> Floats:
+        """At points of the world [n, 3]: [n], inside where positive."""
+        found = [self._about(points, lifted, turn)[0] for lifted, turn in zip(self.lifted, self.turns, strict=True)]
+        return np.mean(found, 0, dtype=np.float32)
+
+    def colours(self, points: Floats) -> Floats:
+        """At points of the world [n, 3]: sRGB from 0 to 255, of the first frame, as a texture needs no more."""
+        return self._about(points, self.lifted[0], self.turns[0])[1]
+
+    def _about(self, points: NDArray[np.floating], lifted: Lifted, turn: NDArray[np.float64]) -> tuple[Floats, Floats]:
         logits, colours = np.empty(len(points), np.float32), np.empty((len(points), 3), np.float32)
         with torch.inference_mode():
             for start in range(0, len(points), _CHUNK):
-                part = ((points[start : start + _CHUNK] - self.centre) / self.unit) @ self.turn
-                found = self.model.decode(self.lifted, torch.from_numpy(part.astype(np.float32))[None])
+                part = ((points[start : start + _CHUNK] - self.centre) / self.unit) @ turn
+                found = self.model.decode(lifted, torch.from_numpy(part.astype(np.float32))[None])
                 logits[start : start + _CHUNK] = found[0][0]
                 colours[start : start + _CHUNK] = 255 * found[2][0].numpy()
         return logits, colours
-
-    def colours(self, points: Floats) -> Floats:
-        """sRGB, 0 to 255, at points of the world [n, 3]."""
-        return self.about(points)[1]
 
 
 def poll(asked: Asked, carved: Volume, grid: Grid) -> tuple[NDArray[np.integer], Floats]:
     """Points of the grid spread evenly over the hull, as indices [n, 3], and their logits [n]."""
     where = np.argwhere(carved > 0)
     where = where[:: max(1, -(-len(where) // _POLLED))]
-    return where, asked.about(grid.origin + grid.pitch * where)[0]
+    return where, asked.logits(grid.origin + grid.pitch * where)
 
 
 def fill(asked: Asked, carved: Volume, grid: Grid, fast: bool = True) -> Volume | None:
@@ -100,7 +112,7 @@ def fill(asked: Asked, carved: Volume, grid: Grid, fast: bool = True) -> Volume 
     logits = np.full(grid.shape, level - 1, np.float32)
     chosen = near_surface(asked, within, grid, logits, level) if fast else within
     where = np.argwhere(chosen)
-    logits[chosen] = asked.about(grid.origin + grid.pitch * where)[0]
+    logits[chosen] = asked.logits(grid.origin + grid.pitch * where)
     return np.minimum(carved, (logits - np.float32(level)) * np.float32(grid.pitch))
 
 
@@ -116,7 +128,7 @@ def near_surface(
     around = ndimage.maximum_filter(padded, 2 * step + 1)[::step, ::step, ::step]
     where = np.argwhere(around)
     coarse = np.full(shape, level - 1, np.float32)
-    coarse[around] = asked.about(grid.origin + grid.pitch * step * where)[0]
+    coarse[around] = asked.logits(grid.origin + grid.pitch * step * where)
     # Cells whose corners differ in sign, and their neighbours: a surface may bulge out of its cell.
     full = coarse > level
     mixed = ndimage.maximum_filter(full, 3) & ~ndimage.minimum_filter(full, 3)

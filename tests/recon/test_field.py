@@ -31,7 +31,8 @@ def looked(views: ViewSet, model: Field) -> field_grid.Asked:
 def test_any_number_of_views_and_any_points(tiny, pictures, views):
     cameras = [Camera.on_sphere(40.0 * i, 10.0 + i, 1.4 + 0.02 * i, size=24 + i) for i in range(views)]
     asked = looked(ViewSet([pictures(camera) for camera in cameras], cameras), tiny)
-    logits, colours = asked.about(np.random.default_rng(0).uniform(-0.5, 0.5, (77, 3)))
+    points = np.random.default_rng(0).uniform(-0.5, 0.5, (77, 3))
+    logits, colours = asked.logits(points), asked.colours(points)
     assert logits.shape == (77,)
     assert colours.shape == (77, 3)
     assert np.isfinite(logits).all()
@@ -39,12 +40,26 @@ def test_any_number_of_views_and_any_points(tiny, pictures, views):
     assert colours.max() <= 255
 
 
-def test_views_have_no_order_but_the_first(tiny, bar_views):
+def test_views_have_no_order(tiny, bar_views):
     points = np.random.default_rng(0).uniform(-0.4, 0.4, (50, 3))
-    order = [0, 3, 1, 2]
+    order = [2, 0, 3, 1]
     other = ViewSet([bar_views.images[i] for i in order], [bar_views.cameras[i] for i in order])
-    same = looked(bar_views, tiny).about(points)[0], looked(other, tiny).about(points)[0]
-    np.testing.assert_allclose(*same, atol=1e-4)
+    np.testing.assert_allclose(looked(bar_views, tiny).logits(points), looked(other, tiny).logits(points), atol=1e-4)
+
+
+def test_answers_are_averaged_over_frames(tiny, bar_views, monkeypatch):
+    points = np.random.default_rng(0).uniform(-0.4, 0.4, (50, 3))
+    found = looked(bar_views, tiny)
+    assert len(found.turns) == 4
+    monkeypatch.setattr(field_grid, "_LOOKS", 1)
+    each = []
+    for first in range(4):
+        order = np.roll(range(4), -first)
+        alone = looked(ViewSet([bar_views.images[i] for i in order], [bar_views.cameras[i] for i in order]), tiny)
+        assert len(alone.turns) == 1
+        each.append(alone.logits(points))
+    assert np.ptp(each, 0).max() > 1e-3
+    np.testing.assert_allclose(found.logits(points), np.mean(each, 0), atol=1e-4)
 
 
 def test_the_world_may_be_moved_turned_and_scaled(tiny, bar_views):
@@ -56,8 +71,8 @@ def test_the_world_may_be_moved_turned_and_scaled(tiny, bar_views):
         pose[:3, 3] = turn @ pose[:3, 3] + [3, -2, 1]
         cameras.append(Camera(64, 64, camera.fl_x, camera.fl_y, camera.cx, camera.cy, pose))
     points = np.random.default_rng(0).uniform(-0.4, 0.4, (50, 3))
-    there = looked(ViewSet(bar_views.images, cameras), tiny).about(points @ turn.T + [3, -2, 1])[0]
-    np.testing.assert_allclose(looked(bar_views, tiny).about(points)[0], there, atol=1e-3)
+    there = looked(ViewSet(bar_views.images, cameras), tiny).logits(points @ turn.T + [3, -2, 1])
+    np.testing.assert_allclose(looked(bar_views, tiny).logits(points), there, atol=1e-3)
 
 
 def test_the_hull_that_the_network_sees_is_the_hull(tiny, bar_views):
@@ -65,8 +80,8 @@ def test_the_hull_that_the_network_sees_is_the_hull(tiny, bar_views):
     carved, grid = hull.carve(bar_views.cameras, distances, 24)
     asked = field_grid.Asked(bar_views, distances, tiny)
     points = grid.origin + grid.pitch * np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)
-    part = torch.from_numpy((points.reshape(1, -1, 3) @ asked.turn).astype(np.float32))
-    seen = tiny.decode(asked.lifted, part)[1].numpy().reshape(grid.shape)
+    part = torch.from_numpy((points.reshape(1, -1, 3) @ asked.turns[0]).astype(np.float32))
+    seen = tiny.decode(asked.lifted[0], part)[1].numpy().reshape(grid.shape)
     np.testing.assert_allclose(seen, carved, atol=2e-4)
 
 
@@ -118,10 +133,10 @@ class Known:
     def __init__(self) -> None:
         self.asked = 0
 
-    def about(self, points):
+    def logits(self, points):
         self.asked += len(points)
         inside = 0.15 - np.linalg.norm(points - [-0.05, 0.0, -0.1], axis=1) + 0.02 * np.sin(30 * points[:, 0])
-        return (20 * inside).astype(np.float32), np.zeros((len(points), 3), np.float32)
+        return (20 * inside).astype(np.float32)
 
 
 def test_coarse_to_fine_is_the_same_surface_with_fewer_questions(bar_views):
@@ -137,7 +152,7 @@ def test_coarse_to_fine_is_the_same_surface_with_fewer_questions(bar_views):
 
 def test_a_network_and_its_dense_twin(tiny, bar_views):
     asked = looked(bar_views, tiny)
-    middle = float(np.median(asked.about(np.random.default_rng(0).uniform(-0.2, 0.05, (500, 3)))[0]))
+    middle = float(np.median(asked.logits(np.random.default_rng(0).uniform(-0.2, 0.05, (500, 3)))))
     with torch.no_grad():
         tiny.decoder[-1].bias[0] -= middle  # so that it says both
     found, dense = (shape(asked, bar_views, fast)[0] for fast in (True, False))
@@ -146,8 +161,8 @@ def test_a_network_and_its_dense_twin(tiny, bar_views):
 
 def test_where_the_field_finds_nothing_the_hull_stands_in_and_says_so(bar_views, monkeypatch):
     class Empty:
-        def about(self, points):
-            return np.full(len(points), -9, np.float32), np.zeros((len(points), 3), np.float32)
+        def logits(self, points):
+            return np.full(len(points), -9, np.float32)
 
     assert shape(Empty(), bar_views, True)[0] is None
     monkeypatch.setattr(field_grid, "Asked", lambda *_: Empty())

@@ -35,10 +35,10 @@ def test_what_the_field_finds_more_likely_is_kept(carved, fitted, likely, monkey
         def __init__(self, views, distances, weights):
             pass
 
-        def about(self, points):
+        def logits(self, points):
             at = tuple(np.round((points - grid.origin) / grid.pitch).astype(int).T)
             inside = (fitted if likely else volume)[at] > 0
-            return np.where(inside, 5, -5).astype(np.float32), np.zeros((len(points), 3), np.float32)
+            return np.where(inside, 5, -5).astype(np.float32)
 
     monkeypatch.setattr(field_grid, "Asked", Judge)
     result = refine(*carved, seconds=1e9)

@@ -9,7 +9,7 @@ import torch
 
 from viewmask import checkpoint, training
 from viewmask.errors import ViewmaskError
-from viewmask.muon import Muon, orthogonal
+from viewmask.muon import Muon, orthogonal, orthogonal_long
 from viewmask.training import Schedule
 
 
@@ -153,6 +153,15 @@ def test_newton_schulz_makes_matrices_nearly_orthogonal():
         singular = torch.linalg.svdvals(orthogonal(torch.randn(shape, generator=torch.Generator().manual_seed(0))))
         assert singular.min() > 0.6
         assert singular.max() < 1.3
+
+
+@pytest.mark.parametrize("shape", [(24, 648), (300, 40), (32, 32)])
+def test_the_way_by_the_gram_matrix_comes_to_the_same(shape):
+    # Singular values over five orders of magnitude, as gradients have them.
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    matrix *= torch.logspace(0, -5, shape[0])[:, None]
+    assert torch.allclose(orthogonal_long(matrix), orthogonal(matrix), atol=1e-4)
+    assert not torch.allclose(orthogonal_long(matrix, 1), orthogonal(matrix), atol=1e-2)
 
 
 def test_muon_takes_a_kernel_for_the_matrix_that_it_is():
