@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -125,6 +127,7 @@ def run(
 
     Raises:
         ViewmaskError: nothing to resume, a run that already stands there, or a loss that is not finite.
+        KeyboardInterrupt: the user or the system (SIGTERM) wants an end: a checkpoint is written first.
     """
     out = Path(out)
     last = out / LAST
@@ -171,42 +174,46 @@ def run(
 
     out.mkdir(parents=True, exist_ok=True)
     recent: list[dict[str, float]] = []
-    while step < schedule.steps:
-        share = step / schedule.steps
-        if time_limit:
-            share = max(share, (time.monotonic() - started) / time_limit)
-            if share >= 1:
-                break
-        for optimizer, rates in zip(made, peaks, strict=True):
-            for group, peak in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = peak * rate(share, step, schedule.warmup)
-        random = np.random.default_rng([schedule.seed, step])
-        torch.manual_seed(int(random.integers(2**62)))
-        model.train()
-        with torch.autocast(device, torch.bfloat16, enabled=schedule.precision == "bfloat16"):
-            loss, figures = task.loss(step, random, schedule.batch)
-        if not math.isfinite(loss.item()):
-            raise ViewmaskError(f"the loss is {loss.item()} at step {step}: lower the learning rate, or --resume")
-        model.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
-        for optimizer in made:
-            optimizer.step()
-        averaged.update(model, step)
-        step += 1
-        figures = {"loss": loss.item()} | figures
-        if score and step % score_every == 0:
-            figures |= judge()
-        recent.append(figures)
-        if progress:
-            progress(step, schedule.steps, figures | {"share": share})
-        if step % 50 == 0 or step == schedule.steps:
-            means = {key: float(np.mean([f[key] for f in recent if key in f])) for key in figures}
-            _log(out / LOG, {"step": step, "seconds": round(time.monotonic() - started, 1)} | means)
-            recent = []
-        if time.monotonic() - saved > save_every:
-            save()
-            saved = time.monotonic()
+    with _patience() as asked:
+        while step < schedule.steps:
+            share = step / schedule.steps
+            if time_limit:
+                share = max(share, (time.monotonic() - started) / time_limit)
+                if share >= 1:
+                    break
+            for optimizer, rates in zip(made, peaks, strict=True):
+                for group, peak in zip(optimizer.param_groups, rates, strict=True):
+                    group["lr"] = peak * rate(share, step, schedule.warmup)
+            random = np.random.default_rng([schedule.seed, step])
+            torch.manual_seed(int(random.integers(2**62)))
+            model.train()
+            with torch.autocast(device, torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+                loss, figures = task.loss(step, random, schedule.batch)
+            if not math.isfinite(loss.item()):
+                raise ViewmaskError(f"the loss is {loss.item()} at step {step}: lower the learning rate, or --resume")
+            model.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
+            for optimizer in made:
+                optimizer.step()
+            averaged.update(model, step)
+            step += 1
+            figures = {"loss": loss.item()} | figures
+            if score and step % score_every == 0:
+                figures |= judge()
+            recent.append(figures)
+            if progress:
+                progress(step, schedule.steps, figures | {"share": share})
+            if step % 50 == 0 or step == schedule.steps:
+                means = {key: float(np.mean([f[key] for f in recent if key in f])) for key in figures}
+                _log(out / LOG, {"step": step, "seconds": round(time.monotonic() - started, 1)} | means)
+                recent = []
+            if time.monotonic() - saved > save_every:
+                save()
+                saved = time.monotonic()
+            if asked():
+                save()
+                raise KeyboardInterrupt
     if score and (step % score_every or best == -math.inf):
         judge()
     save()
@@ -240,6 +247,31 @@ def plot(out: Path) -> None:
     draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill="#1f6fb2", width=2)
     draw.text((margin, 14), f"loss, {records[-1]['loss']:.4f} at step {steps[-1]}", fill="#222222")
     atomic.write_with(out / CURVE, lambda temporary: picture.save(temporary, "PNG"))
+
+
+@contextmanager
+def _patience() -> Iterator[Callable[[], bool]]:
+    """While it lasts, Ctrl-C and SIGTERM wait for the step to end, which looks here whether it was asked to stop; a
+    second one does not wait."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    here = threading.current_thread() is threading.main_thread()  # no other thread may handle signals
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if here}
+    # What was ignored, as Ctrl-C is in the background, stays ignored; what is not Python's own is None.
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Average:

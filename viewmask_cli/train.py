@@ -81,7 +81,7 @@ def train(
 
                 weights = train_stage(stage, data, out, preset, limit, steps, resume, init, tokenizer, seed, show)
         except KeyboardInterrupt:
-            note("to go on from the last checkpoint: the same command with --resume")
+            note("to go on: the same command with --resume")
             raise
     files = [file for file in (out / "log.jsonl", out / "loss.png") if file.exists()]
     output.say(as_json, {"weights": str(weights), "files": [str(file) for file in files]}, [weights, *files])

@@ -1,6 +1,8 @@
 """The training loop on a toy task: exact resume, average, learning rate, and the real tasks for a few steps."""
 
 import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,6 +68,42 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
     last = tmp_path / "cut" / training.LAST
     training.run(Task(last), tmp_path / "cut", SCHEDULE, {}, resume=True)
     assert weights(tmp_path / "whole") == weights(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_stop_loses_nothing(tmp_path, number):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.getsignal(signal.SIGTERM)
+
+    def ask(step, steps, figures):
+        if step == 7:
+            signal.raise_signal(number)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            training.run(Task(), tmp_path / "cut", SCHEDULE, {}, progress=ask)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) is before[1]
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+    last = tmp_path / "cut" / training.LAST
+    assert checkpoint.load_training(last)[1]["step"] == 7
+    training.run(Task(last), tmp_path / "cut", SCHEDULE, {}, resume=True)
+    training.run(Task(), tmp_path / "whole", SCHEDULE, {})
+    assert weights(tmp_path / "whole") == weights(tmp_path / "cut")
+
+
+def test_who_asks_twice_is_not_kept_waiting():
+    with training._patience() as asked:
+        assert not asked()
+        signal.raise_signal(signal.SIGTERM)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_training_runs_in_any_thread(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(training.run, Task(), tmp_path, SCHEDULE, {}).result() == tmp_path / training.WEIGHTS
 
 
 def test_another_seed_is_another_run_and_a_resumed_one_keeps_its_own(tmp_path):

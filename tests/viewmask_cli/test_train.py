@@ -53,7 +53,7 @@ def test_an_interrupted_run_says_how_to_go_on(shell, monkeypatch):
     monkeypatch.setattr("viewmask.stages.train", interrupted)
     done = shell("train", "tokenizer", "--data", "views", "--out", "run")
     assert done.code == 130
-    assert "to go on from the last checkpoint: the same command with --resume" in done.err
+    assert "to go on: the same command with --resume" in done.err
 
 
 def test_a_time_limit_counts_towards_the_time_left(shell, monkeypatch):
