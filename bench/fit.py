@@ -1,11 +1,12 @@
-"""Does the sample that fits its sentence best look more like the object that the sentence describes?
+"""Does the sample that fits its sentence best, or the first whose views agree, look more like the object described?
 
     python bench/fit.py --data DIR [--count 10] [--samples 4] [--weights DIR]
 
 For first captions of `val` objects, evenly spread over each set, several samples (seeds 0, 1 ...) are made and compared
 with the object's true views. Prints the table of docs/RESULTS.md: silhouette IoU and PSNR of the sample that
-`Generator.fit` ranks first, of the mean sample, of the one ranked last and of the truly best, with the bootstrap
-interval of the difference from the mean sample.
+`Generator.fit` ranks first, of the mean sample, of the one ranked last, of the truly best and of the one that
+`viewmask generate` would keep (the first whose views agree), with the bootstrap interval of the difference from the
+mean sample; and how far the views of each agree (`recon.agreement`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import numpy as np
 from eval import image_metrics
 from eval.benches import open_bench
 from eval.sweep import bootstrap
+from recon.agreement import agreement
 from viewmask import Generator, ViewmaskError
 from viewmask.viewset import composite
+from viewmask_cli.generate import AGREED
 
 SETS = ("objects", "scans", "furniture")
 
@@ -38,27 +41,32 @@ def main() -> None:
         true = subject.views(4).images
         made = [generator.from_text(subject.caption, seed=seed) for seed in range(asked.samples)]
         fits.append([generator.fit(subject.caption, views) for views in made])
-        scores.append([score(views.images, true) for views in made])
+        scores.append([(*score(views.images, true), agreement(views)) for views in made])
         print(f"{len(fits)}: {subject.caption}", file=sys.stderr)
     ranks, figures = np.array(fits), np.array(scores)
     every = np.arange(len(ranks))
     mean = figures.mean(1)
+    agreed = figures[..., 2]
+    kept = np.where((agreed >= AGREED).any(1), (agreed >= AGREED).argmax(1), agreed.argmax(1))
     rows = {
+        "the first": figures[:, 0],
+        "first whose views agree": figures[every, kept],
         "ranked first": figures[every, ranks.argmax(1)],
         "the mean sample": mean,
         "ranked last": figures[every, ranks.argmin(1)],
         "truly best": figures.max(1),
     }
     print(f"Weights {generator.fingerprint}, {len(ranks)} sentences, {asked.samples} samples each.\n")
-    print("| sample | silhouette IoU | PSNR |\n|---|---|---|")
+    print("| sample | silhouette IoU | PSNR | views agree |\n|---|---|---|---|")
     for name, row in rows.items():
         cells = []
-        for column, digits in ((0, 3), (1, 2)):
+        for column, digits in ((0, 3), (1, 2), (2, 3)):
             cells.append(f"{row[:, column].mean():.{digits}f}")
             if row is not mean:
                 between = bootstrap(row[:, column] - mean[:, column])
                 cells[-1] += f" [{between.low:+.{digits}f}, {between.high:+.{digits}f}]"
         print(f"| {name} | {' | '.join(cells)} |")
+    print(f"\nKept after {kept.mean() + 1:.2f} draws in the mean, {asked.samples} at most.")
 
 
 def score(made: list[np.ndarray], true: list[np.ndarray]) -> tuple[float, float]:

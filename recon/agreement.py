@@ -95,6 +95,15 @@ def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
     return f"silhouettes agree to {given:.0%} only, least in views {least}: check the cameras"
 
 
+def agreement(views: ViewSet) -> float:
+    """The mean share of the silhouettes, 0 to 1, that a shape shows which none of them rules out: for cut-out views of
+    one object 1, up to the grid. An empty view agrees with nothing."""
+    distances = [signed_distance(image[..., 3]) for image in views.images]
+    trials = _Trials(views, distances, _RESOLUTION)
+    shares = trials.without(trials.nothing)[-1]
+    return float(np.mean([share * (distance > 0).any() for share, distance in zip(shares, distances, strict=True)]))
+
+
 def explained(
     grid: Grid, cones: list[Volume], cameras: list[Camera], distances: list[FloatImage]
 ) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recon import hull, reconstruct, silhouette
-from recon.agreement import complaint, disagreement
+from recon.agreement import agreement, complaint, disagreement
 from tests.recon.conftest import views_of
 from viewmask.viewset import ViewSet
 
@@ -29,6 +29,14 @@ def test_cameras_that_belong_to_their_pictures(views, ball_views):
     assert said(views.images, views.cameras) is None
     grey = [np.dstack([np.full_like(image[..., :3], 128), image[..., 3]]) for image in ball_views.images]
     assert said(grey, ball_views.cameras[::-1]) is None  # nothing tells, nothing is harmed
+
+
+def test_how_far_views_agree(views):
+    assert agreement(views) > 0.98
+    moved = [*views.images[:3], np.roll(views.images[3], 20, axis=0)]
+    assert 0.2 < agreement(ViewSet(moved, views.cameras)) < 0.9
+    empty = [*views.images[:3], np.zeros_like(views.images[3])]
+    assert agreement(ViewSet(empty, views.cameras)) < 0.1
 
 
 def test_colours_tell_what_silhouettes_do_not(ball_views):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -84,6 +85,45 @@ def test_options_reach_the_model(shell, painter):
     )
     options = {"steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "seed": 7}
     assert painter.asked == [{"caption": "a cup", "views": 8} | options]
+
+
+class Contradicting(Painter):
+    """A painter whose first views cannot be of one object: every second one shows the disc elsewhere, or nothing."""
+
+    def __init__(self, good: int, shift: int = 18) -> None:
+        super().__init__()
+        self.good, self.shift = good, shift
+
+    def from_text(self, caption, views, progress, **options) -> ViewSet:
+        made = super().from_text(caption, views, progress, **options | {"seed": options["seed"] % 256})
+        self.asked[-1]["seed"] = options["seed"]
+        if len(self.asked) != self.good:
+            moved = np.roll(made.images[0], self.shift - len(self.asked), 0)
+            made.images[1::2] = [moved] * len(made.images[1::2])
+        return made
+
+
+@pytest.mark.parametrize("option", [("--text", "a cup"), ("--text", "a cup", "--samples", 2)])
+def test_views_that_contradict_each_other_are_drawn_anew(shell, painter, monkeypatch, option):
+    contradicting = Contradicting(good=3)
+    monkeypatch.setattr(viewmask.generator.Generator, "load", lambda weights=None: contradicting)
+    done = shell("generate", *option, "--seed", 9, "--out", "cup", "--json")
+    seeds = [asked["seed"] for asked in contradicting.asked]
+    assert seeds[0] == 9
+    assert len(set(seeds)) == len(seeds)
+    assert json.loads(done.out)["samples"][0]["seed"] == seeds[2]
+    assert len(seeds) == 3 if option == ("--text", "a cup") else 7
+    assert "drawn 3 times: the views agree to 100%" in done.err
+
+
+def test_if_none_agree_the_best_are_kept_and_people_are_told(shell, painter, monkeypatch):
+    contradicting = Contradicting(good=-1)
+    monkeypatch.setattr(viewmask.generator.Generator, "load", lambda weights=None: contradicting)
+    done = shell("generate", "--text", "a cup", "--out", "cup", "--json")
+    seeds = [asked["seed"] for asked in contradicting.asked]
+    assert len(seeds) == 4
+    assert json.loads(done.out)["samples"][0]["seed"] == seeds[3]  # the least shifted
+    assert re.search(r"drawn 4 times: the views agree to \d\d%; another sentence or --seed may give", done.err)
 
 
 def test_a_picture_is_cut_out_first(shell, painter):
