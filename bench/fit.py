@@ -20,10 +20,9 @@ import numpy as np
 from eval import image_metrics
 from eval.benches import open_bench
 from eval.sweep import bootstrap
-from recon.agreement import agreement
+from recon.agreement import AGREED, agreement
 from viewmask import Generator, ViewmaskError
 from viewmask.viewset import composite
-from viewmask_cli.generate import AGREED
 
 SETS = ("objects", "scans", "furniture")
 

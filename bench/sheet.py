@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from eval.benches import open_bench
 from recon import reconstruct
+from recon.agreement import agreeing
 from render.raycast import render
 from render.surface import Surface
 from viewmask import Generator, ViewmaskError, ViewSet, atomic
@@ -76,7 +77,12 @@ def main() -> None:
     for name, count in SHARES.items():
         for subject in open_bench(name, options.data / name, limit=count).subjects:
             print(subject.id, subject.caption, flush=True)
-            sheets["sentences"].append(row(subject.caption, generator.from_text(subject.caption)))
+
+            def draw(seed: int, caption: str = subject.caption) -> ViewSet:
+                return generator.from_text(caption, seed=seed)
+
+            drawn = agreeing(draw, 0)  # as `viewmask generate` does
+            sheets["sentences"].append(row(subject.caption, drawn.views))
             sheets["pictures"].append(row(subject.id, generator.from_image(subject.views(4).images[0])))
     for name, rows in sheets.items():
         sheet = Image.new("RGB", (rows[0].width, TILE * len(rows)), "white")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -17,10 +16,7 @@ if TYPE_CHECKING:
     from viewmask.viewset import ViewSet
 
 Schedule = Literal["cosine", "linear", "quadratic"]
-TRIES = 4  # times that a sentence is drawn at most
-AGREED = 0.97  # share of silhouettes that agree, with which views are taken as they are
-_POOR = 0.85  # below it people should know
-_STRIDE = 1_000_003  # between the seeds of two tries: far from those of other samples
+_POOR = 0.85  # share of silhouettes that agree below which people should know
 
 
 def generate(
@@ -73,6 +69,7 @@ def generate(
         reference = cut_out(read_picture(image))
 
     with working("loading the model"):
+        from recon.agreement import agreeing
         from viewmask.generator import Generator
 
         model = Generator.load(weights)
@@ -80,17 +77,21 @@ def generate(
     results: list[dict[str, Any]] = []
     for sample in range(samples):
 
-        def draw(seed: int, report: Any, sample: int = sample) -> ViewSet:
-            how = {
-                "views": views, "steps": steps, "schedule": schedule, "temperature": temperature, "guidance": guidance,
-                "seed": seed, "progress": report,
-            }  # fmt: skip
-            if reference is not None:
-                return model.from_image(reference, caption=text or "", **how)
-            return model.from_text(str(text), **how)
+        def draw(seed: int, sample: int = sample) -> ViewSet:
+            with progress("generating" if samples == 1 else f"generating {sample + 1} of {samples}") as report:
+                how: dict[str, Any] = {
+                    "views": views, "steps": steps, "schedule": schedule, "temperature": temperature,
+                    "guidance": guidance, "seed": seed, "progress": report,
+                }  # fmt: skip
+                if reference is not None:
+                    return model.from_image(reference, caption=text or "", **how)
+                return model.from_text(str(text), **how)
 
-        label = "generating" if samples == 1 else f"generating {sample + 1} of {samples}"
-        made, drawn = _agreeing(draw, seed + sample, label, 1 if reference is not None else TRIES)
+        drawn = agreeing(draw, seed + sample, 4 if reference is None else 1)
+        made = drawn.views
+        if drawn.tries > 1:
+            poor = "; another sentence or --seed may give a better shape" if drawn.agreement < _POOR else ""
+            note(f"drawn {drawn.tries} times: the views agree to {drawn.agreement:.0%}{poor}")
         if sample == 0 and samples > 1 and out.exists():
             output.clear(out)  # an earlier run may have left more samples than this one makes
         folder = out if samples == 1 else out / f"{sample:03d}"
@@ -102,7 +103,7 @@ def generate(
             except ViewmaskError as error:
                 raise ViewmaskError(f"no mesh: {error} (the views are in {folder})") from error
             output.remember(files)
-        results.append({"folder": str(folder), "seed": drawn, "files": [str(file) for file in files]})
+        results.append({"folder": str(folder), "seed": drawn.seed, "files": [str(file) for file in files]})
         written += files
         if samples > 1 and reference is None:
             results[-1]["fit"] = round(model.fit(str(text), made), 1)
@@ -112,24 +113,3 @@ def generate(
         output.remember(views=Path(best))
     output.say(as_json, {"out": str(out), "samples": results}, written)
     return written
-
-
-def _agreeing(draw: Callable[[int, Any], ViewSet], seed: int, label: str, tries: int) -> tuple[ViewSet, int]:
-    """Views drawn anew, up to so many times, until their silhouettes agree; else those that agree best. With the seed
-    that gave them."""
-    from recon.agreement import agreement
-
-    best: tuple[float, ViewSet, int] | None = None
-    number = 0
-    while number < tries and (best is None or best[0] < AGREED):
-        with progress(label) as report:
-            made = draw(seed + number * _STRIDE, report)
-        agreed = agreement(made) if tries > 1 else 1.0
-        if best is None or agreed > best[0]:
-            best = agreed, made, seed + number * _STRIDE
-        number += 1
-    assert best is not None
-    if number > 1:
-        advice = "; another sentence or --seed may give a better shape" if best[0] < _POOR else ""
-        note(f"drawn {number} times: the views agree to {best[0]:.0%}{advice}")
-    return best[1], best[2]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recon import hull, reconstruct, silhouette
-from recon.agreement import agreement, complaint, disagreement
+from recon.agreement import agreeing, agreement, complaint, disagreement
 from tests.recon.conftest import views_of
 from viewmask.viewset import ViewSet
 
@@ -37,6 +37,24 @@ def test_how_far_views_agree(views):
     assert 0.2 < agreement(ViewSet(moved, views.cameras)) < 0.9
     empty = [*views.images[:3], np.zeros_like(views.images[3])]
     assert agreement(ViewSet(empty, views.cameras)) < 0.1
+
+
+def test_views_are_drawn_until_they_agree(views):
+    """With each seed the last view is moved less, and at the third try not at all."""
+
+    def draw(seed):
+        seeds.append(seed)
+        return ViewSet([*views.images[:3], np.roll(views.images[3], 40 - 20 * (len(seeds) - 1), 0)], views.cameras)
+
+    seeds: list[int] = []
+    drawn = agreeing(draw, 7)
+    assert (drawn.seed, drawn.tries, len(set(seeds)), seeds[0]) == (seeds[2], 3, 3, 7)
+    assert drawn.agreement == agreement(views)
+    np.testing.assert_array_equal(drawn.views.images[3], views.images[3])
+    seeds.clear()
+    drawn = agreeing(draw, 7, tries=2)
+    assert (drawn.seed, drawn.tries) == (seeds[1], 2)
+    assert 0.2 < drawn.agreement < 0.9
 
 
 def test_colours_tell_what_silhouettes_do_not(ball_views):
