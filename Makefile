@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint constraints.txt
 
-SENTENCE ?= a red chair
+SENTENCE ?= a green bottle
 OUT ?= out/demo
 
 .PHONY: demo test setup setup-dev lint types imports unit wheel-check clean
