@@ -26,7 +26,7 @@ AGREED = 0.97  # share of silhouettes explained with which views are taken as th
 _RESOLUTION = 80
 _STRIDE = 1_000_003  # between the seeds of two tries: far from those of other samples
 _BETTER = 0.03  # how much a mistake undone must explain more
-_POOR = 0.85  # below this, views without any likely reason are worth a warning too
+POOR = 0.85  # below this, views without any likely reason are worth a warning too
 _CLEARER = 0.1  # how much of the colours' difference a mistake undone must take away; of true views it takes 0.06
 _FAINT = 0.005  # and at least that much of all colour
 _PAIRS = 12  # views up to which every exchange of two is tried
@@ -83,11 +83,11 @@ def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
     given = float(shares.mean())
     if given >= AGREED:
         return _by_colour(views, mistakes) if 1 < len(views) <= _FEW else None
-    agreeing = [float(trials.without(mistake)[-1].mean()) for mistake in mistakes]
-    if (best := max(agreeing)) > given + _BETTER:
-        words = _either(mistakes, [each > best - 0.005 for each in agreeing])
+    undone = [float(trials.without(mistake)[-1].mean()) for mistake in mistakes]
+    if (best := max(undone)) > given + _BETTER:
+        words = _either(mistakes, [each > best - 0.005 for each in undone])
         return f"{words}: silhouettes would agree to {best:.0%}, as given they do to {given:.0%}"
-    if given >= _POOR:
+    if given >= POOR:
         return None
     alone = _odd_one(trials.grid, cones, views.cameras, distances)
     if alone is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-A, B, C = 3.4445, -4.7750, 2.0315  # x to A x + B x^3 + C x^5 drives singular values towards one
+_A, _B, _C = 3.4445, -4.7750, 2.0315  # x to A x + B x^3 + C x^5 drives singular values towards one
 _LONG = 1.5  # matrices longer than this many times their other side are cheaper by way of their Gram matrix
 
 
@@ -25,7 +25,7 @@ def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
         gram = x @ x.T
-        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=B, alpha=C), x, beta=A)
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
     return (x.T if tall else x).to(matrix.dtype)
 
 
@@ -41,8 +41,8 @@ def orthogonal_long(matrix: Tensor, steps: int = 5) -> Tensor:
     gram = x @ x.T
     product = torch.eye(len(gram), dtype=x.dtype, device=x.device)
     for _ in range(steps):
-        step = torch.addmm(gram, gram, gram, beta=B, alpha=C)
-        step.diagonal().add_(A)
+        step = torch.addmm(gram, gram, gram, beta=_B, alpha=_C)
+        step.diagonal().add_(_A)
         product = step @ product
         gram = step @ gram @ step
     x = product @ x

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from viewmask.viewset import ViewSet
 
 Schedule = Literal["cosine", "linear", "quadratic"]
-_POOR = 0.85  # share of silhouettes that agree below which people should know
 
 
 def generate(
@@ -69,7 +68,7 @@ def generate(
         reference = cut_out(read_picture(image))
 
     with working("loading the model"):
-        from recon.agreement import agreeing
+        from recon.agreement import POOR, agreeing
         from viewmask.generator import Generator
 
         model = Generator.load(weights)
@@ -87,11 +86,15 @@ def generate(
                     return model.from_image(reference, caption=text or "", **how)
                 return model.from_text(str(text), **how)
 
-        drawn = agreeing(draw, seed + sample, 4 if reference is None else 1)
-        made = drawn.views
-        if drawn.tries > 1:
-            poor = "; another sentence or --seed may give a better shape" if drawn.agreement < _POOR else ""
-            note(f"drawn {drawn.tries} times: the views agree to {drawn.agreement:.0%}{poor}")
+        own = seed + sample
+        if reference is not None:
+            made = draw(own)
+        else:
+            drawn = agreeing(draw, own)
+            made, own = drawn.views, drawn.seed
+            if drawn.tries > 1:
+                poor = "; another sentence or --seed may give a better shape" if drawn.agreement < POOR else ""
+                note(f"drawn {drawn.tries} times: the views agree to {drawn.agreement:.0%}{poor}")
         if sample == 0 and samples > 1 and out.exists():
             output.clear(out)  # an earlier run may have left more samples than this one makes
         folder = out if samples == 1 else out / f"{sample:03d}"
@@ -103,7 +106,7 @@ def generate(
             except ViewmaskError as error:
                 raise ViewmaskError(f"no mesh: {error} (the views are in {folder})") from error
             output.remember(files)
-        results.append({"folder": str(folder), "seed": drawn.seed, "files": [str(file) for file in files]})
+        results.append({"folder": str(folder), "seed": own, "files": [str(file) for file in files]})
         written += files
         if samples > 1 and reference is None:
             results[-1]["fit"] = round(model.fit(str(text), made), 1)
