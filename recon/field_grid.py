@@ -1,4 +1,4 @@
-"""A grid filled with the field: the network is asked inside the hull only, coarsely first, then near the surface."""
+"""A grid filled with the field: the network is asked inside the hull only, coarsely first, then at the surface."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from viewmask.viewset import ViewSet, resize
 
 WEIGHTS = Path(__file__).parent / "weights" / "field"
 _COARSE = 4  # steps of the grid between two points that are asked first
+_UNSURE = 0.5  # a logit so near the level may hide a surface that its neighbours do not show
 _UNIT = 0.6858  # what the cameras of the project see of the world from its centre to the picture's edge
 _CHUNK = 32_768
 _POLLED = 8192  # points of the hull that are asked to choose the level
@@ -109,33 +110,53 @@ def fill(asked: Asked, carved: Volume, grid: Grid, fast: bool = True) -> Volume 
     if expected < _LEAST:
         return None
     within = carved > -grid.pitch
-    logits = np.full(grid.shape, level - 1, np.float32)
-    chosen = near_surface(asked, within, grid, logits, level) if fast else within
-    where = np.argwhere(chosen)
-    logits[chosen] = asked.logits(grid.origin + grid.pitch * where)
+    logits = near_surface(asked, within, grid, level) if fast else _everywhere(asked, within, grid, level)
     return np.minimum(carved, (logits - np.float32(level)) * np.float32(grid.pitch))
 
 
-def near_surface(
-    asked: Asked, within: NDArray[np.bool_], grid: Grid, logits: Volume, level: float
-) -> NDArray[np.bool_]:
-    """Which points to ask one by one; the others are written into `logits` from a coarse grid."""
+def _everywhere(asked: Asked, within: NDArray[np.bool_], grid: Grid, level: float) -> Volume:
+    """Logits on the grid, asked point by point where `within`, below the level elsewhere."""
+    logits = np.full(grid.shape, level - 1, np.float32)
+    logits[within] = asked.logits(grid.origin + grid.pitch * np.argwhere(within))
+    return logits
+
+
+def near_surface(asked: Asked, within: NDArray[np.bool_], grid: Grid, level: float) -> Volume:
+    """Logits on the grid, asked coarsely first, then twice as finely each time in cells that may hold the surface;
+    between the points that were asked they are interpolated."""
     step = _COARSE
     shape = tuple(-(-(n - 1) // step) + 1 for n in grid.shape)
-    padded = np.zeros([(n - 1) * step + 1 for n in shape], bool)
-    padded[tuple(slice(n) for n in grid.shape)] = within
-    # A coarse point counts where any point of the cells around it lies within.
-    around = ndimage.maximum_filter(padded, 2 * step + 1)[::step, ::step, ::step]
-    where = np.argwhere(around)
-    coarse = np.full(shape, level - 1, np.float32)
-    coarse[around] = asked.logits(grid.origin + grid.pitch * step * where)
-    # Cells whose corners differ in sign, and their neighbours: a surface may bulge out of its cell.
-    full = coarse > level
-    mixed = ndimage.maximum_filter(full, 3) & ~ndimage.minimum_filter(full, 3)
-    mixed |= np.abs(coarse - level) < 0.5
-    fine = ndimage.zoom(coarse, [((n - 1) * step + 1) / n for n in shape], order=1, grid_mode=False)
-    unsure = ndimage.maximum_filter(np.kron(mixed, np.ones((step,) * 3, bool)), 2 * step + 1)
-    cut = tuple(slice(n) for n in grid.shape)
-    logits[...] = fine[cut]
-    # kron puts the point at the corner of its block: the filter above reaches the cells on both sides.
-    return within & unsure[cut]
+    inside = np.zeros([(n - 1) * step + 1 for n in shape], bool)
+    inside[tuple(slice(n) for n in grid.shape)] = within
+    logits = np.full(shape, level - 1, np.float32)
+    ask = _about(inside, step)
+    while True:
+        logits[ask] = asked.logits(grid.origin + grid.pitch * step * np.argwhere(ask))
+        if step == 1:
+            return logits[tuple(slice(n) for n in grid.shape)]
+        mixed = _mixed(logits, level)
+        if step == _COARSE:  # a surface may bulge out of a wide cell
+            mixed = ndimage.maximum_filter(mixed, 3)
+        known, step = logits, step // 2
+        logits = ndimage.zoom(known, [(2 * n - 1) / n for n in known.shape], order=1, grid_mode=False)
+        logits[::2, ::2, ::2] = known
+        ask = _about(inside, step) & _corners(np.kron(mixed, np.ones((2, 2, 2), bool)))
+        ask[::2, ::2, ::2] = False
+
+
+def _about(inside: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
+    """Every `step`-th point of a grid; a point counts where any point of the cells around it is inside."""
+    return (ndimage.maximum_filter(inside, 2 * step + 1) if step > 1 else inside)[::step, ::step, ::step]
+
+
+def _mixed(logits: Volume, level: float) -> NDArray[np.bool_]:
+    """Cells, one less than points on every axis, whose corners differ in sign, or one of which is unsure."""
+    corners = np.lib.stride_tricks.sliding_window_view(logits, (2, 2, 2))
+    low, high = corners.min((3, 4, 5)) - level, corners.max((3, 4, 5)) - level
+    return ((low <= 0) & (high > 0)) | (np.minimum(np.abs(low), np.abs(high)) < _UNSURE)
+
+
+def _corners(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The points that chosen cells have for corners, one more than cells on every axis."""
+    padded = np.pad(cells, 1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, (2, 2, 2)).any((3, 4, 5)))

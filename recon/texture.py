@@ -23,6 +23,9 @@ from viewmask.viewset import Picture, ViewSet
 _SHARPNESS = 4.0  # power of the cosine: higher picks one view, lower blends
 _RIM = 2.0  # pixels inside the silhouette where colours are still mixed with the background
 _GRAZING = 0.1  # cosine below which a view tells nothing
+_KNOWN = (
+    10_000  # seen texels that the others take after: four times as many cost seconds and change a colour by 1 in 255
+)
 
 
 def bake(
@@ -107,8 +110,8 @@ def _nearest(points: Floats, colours: Floats, seen: NDArray[np.bool_]) -> Floats
     if not seen.any():
         return np.full((int((~seen).sum()), 3), 128, np.float32)
     known = np.flatnonzero(seen)
-    known = known[:: max(1, len(known) // 40_000)]
-    distance, index = cKDTree(points[known]).query(points[~seen], k=min(8, len(known)))
+    known = known[:: max(1, len(known) // _KNOWN)]
+    distance, index = cKDTree(points[known]).query(points[~seen], k=min(8, len(known)), workers=-1)
     distance, index = distance.reshape(len(distance), -1), index.reshape(len(index), -1)
     weight = 1 / (distance + 0.5 * distance.mean(1, keepdims=True) + 1e-4) ** 2
     mean = (colours[known[index]] * weight[..., None]).sum(1) / weight.sum(1, keepdims=True)

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from recon import field_grid, hull, reconstruct, silhouette
 from recon.field import Field, FieldConfig, best_level, given, stack, upright
@@ -121,6 +122,9 @@ def test_a_sure_field_fills_what_it_is_sure_of():
     assert level < 3
 
 
+CROSS = ndimage.generate_binary_structure(3, 1)
+
+
 def shape(asked_about, bar_views, fast):
     distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
     carved, grid = hull.carve(bar_views.cameras, distances, 48)
@@ -143,9 +147,11 @@ def test_coarse_to_fine_is_the_same_surface_with_fewer_questions(bar_views):
     fast, slow = Known(), Known()
     (found, carved, grid), (dense, _, _) = shape(fast, bar_views, True), shape(slow, bar_views, False)
     np.testing.assert_array_equal(found > 0, dense > 0)
-    near = np.abs(dense) < grid.pitch
-    np.testing.assert_allclose(found[near], dense[near], atol=1e-5)
-    assert fast.asked < slow.asked
+    # The surface lies on edges of the grid whose ends differ in sign: both ends are as if asked one by one.
+    across = ndimage.maximum_filter(dense > 0, footprint=CROSS) & ~ndimage.minimum_filter(dense > 0, footprint=CROSS)
+    np.testing.assert_allclose(found[across], dense[across], atol=1e-5)
+    assert across.sum() > 500
+    assert fast.asked < 0.7 * slow.asked  # fewer still where the grid is finer
     assert (found <= carved).all()
     assert hull.is_closed(hull.surface(found, grid, 2000))
 
