@@ -65,12 +65,20 @@ def test_soft_bits_that_are_the_codes_decode_alike(tokenizer, pictures):
 
 
 def test_packing_comes_back(pictures):
-    pictures[..., 3] = np.where(pictures[..., 3] < 32, 255, pictures[..., 3])
+    pictures[..., 3] = np.where(pictures[..., 3] < 40, 255, pictures[..., 3])  # no haze
     back = np.stack(unpack(pack(pictures)))
     np.testing.assert_array_equal(back[..., 3], pictures[..., 3])
     assert np.abs(back.astype(int) - pictures.astype(int)).max() <= 1
     colour, alpha = pictures[0, 20, 20, :3] / 255, pictures[0, 20, 20, 3] / 255
     np.testing.assert_allclose(pack(pictures, 3)[0, :, 20, 20], colour * alpha + 1 - alpha, rtol=1e-5)
+
+
+def test_haze_is_cleared():
+    alpha = torch.linspace(0, 1, 256).expand(4, 256).reshape(1, 4, 16, 16)
+    seen = unpack(alpha)[0][..., 3].ravel()
+    assert (seen[:13] == 0).all()
+    assert (seen[39:] == np.arange(39, 256)).all()
+    assert (np.diff(seen.astype(int)) >= 0).all()
 
 
 def test_open_magvit2_has_its_parameters():
