@@ -129,7 +129,7 @@ def near_surface(asked: Asked, within: NDArray[np.bool_], grid: Grid, level: flo
     inside = np.zeros([(n - 1) * step + 1 for n in shape], bool)
     inside[tuple(slice(n) for n in grid.shape)] = within
     logits = np.full(shape, level - 1, np.float32)
-    ask = _about(inside, step)
+    ask = known = _about(inside, step)
     while True:
         logits[ask] = asked.logits(grid.origin + grid.pitch * step * np.argwhere(ask))
         if step == 1:
@@ -137,11 +137,13 @@ def near_surface(asked: Asked, within: NDArray[np.bool_], grid: Grid, level: flo
         mixed = _mixed(logits, level)
         if step == _COARSE:  # a surface may bulge out of a wide cell
             mixed = ndimage.maximum_filter(mixed, 3)
-        known, step = logits, step // 2
-        logits = ndimage.zoom(known, [(2 * n - 1) / n for n in known.shape], order=1, grid_mode=False)
-        logits[::2, ::2, ::2] = known
-        ask = _about(inside, step) & _corners(np.kron(mixed, np.ones((2, 2, 2), bool)))
-        ask[::2, ::2, ::2] = False
+        coarse, before, step = logits, known, step // 2
+        logits = ndimage.zoom(coarse, [(2 * n - 1) / n for n in coarse.shape], order=1, grid_mode=False)
+        logits[::2, ::2, ::2] = coarse
+        known = np.zeros(logits.shape, bool)
+        known[::2, ::2, ::2] = before
+        ask = _about(inside, step) & _corners(np.kron(mixed, np.ones((2, 2, 2), bool))) & ~known
+        known |= ask
 
 
 def _about(inside: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:

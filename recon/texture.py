@@ -23,9 +23,8 @@ from viewmask.viewset import Picture, ViewSet
 _SHARPNESS = 4.0  # power of the cosine: higher picks one view, lower blends
 _RIM = 2.0  # pixels inside the silhouette where colours are still mixed with the background
 _GRAZING = 0.1  # cosine below which a view tells nothing
-_KNOWN = (
-    10_000  # seen texels that the others take after: four times as many cost seconds and change a colour by 1 in 255
-)
+# Seen texels that the others take after: four times as many cost seconds and change a colour by 2 of 255.
+_KNOWN = 10_000
 
 
 def bake(
