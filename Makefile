@@ -49,18 +49,18 @@ $(VENV)/.torch: constraints.txt
 	@test -n "$(PYTHON)" && "$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "error: viewmask needs Python 3.11 or newer: install it, or run: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@echo "setting up $(VENV) (once, a few minutes)"
-	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
-	$(PIP) "$(TORCH)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	@$(PIP) "$(TORCH)"
 	@touch $@
 
 # torch comes first and stays pinned in every later line, so that nothing moves it to another build.
 $(VENV)/.package: $(VENV)/.torch pyproject.toml
-	$(PIP) "$(TORCH)" --editable .
+	@$(PIP) "$(TORCH)" --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.torch pyproject.toml
-	$(PIP) "$(TORCH)" --editable ".[dev]"
-	$(PIP) --no-deps open-magvit2==1.1 # what the tokenizer is held against; its pins would move everything else
+	@$(PIP) "$(TORCH)" --editable ".[dev]"
+	@$(PIP) --no-deps open-magvit2==1.1 # what the tokenizer is held against; its pins would move everything else
 	@touch $(VENV)/.package $@
 
 # The wheel, alone in an environment that borrows only the other packages of .venv, far from the source tree.
