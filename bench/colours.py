@@ -1,4 +1,4 @@
-"""Does a sentence's colour come out, and how often do its views agree?
+"""Does a sentence's colour come out, and how far do its views agree?
 
     python bench/colours.py [--weights DIR]
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from skimage.color import rgb2lab
 
+from eval.image_metrics import silhouette
 from recon.agreement import agreement
 from viewmask import Generator, ViewmaskError
 from viewmask.viewset import Picture
@@ -31,7 +32,7 @@ THINGS = ("chair", "bottle", "table", "car", "box", "house", "vase", "sofa")
 
 def nearest(pictures: list[Picture]) -> str:
     """The name of the colour nearest to the median of what pictures show."""
-    shown = np.concatenate([picture[picture[..., 3] > 127][:, :3] for picture in pictures])
+    shown = np.concatenate([picture[silhouette(picture)][:, :3] for picture in pictures])
     if not len(shown):
         return ""
     names = rgb2lab(np.array([*COLOURS.values()], np.float64) / 255)

@@ -18,7 +18,7 @@ from viewmask import checkpoint
 from viewmask.viewset import ViewSet, resize
 
 WEIGHTS = Path(__file__).parent / "weights" / "field"
-_COARSE = 4  # steps of the grid between two points that are asked first
+_COARSE = 4  # steps of the grid between two points that are asked first; halved until 1
 _UNSURE = 0.5  # a logit so near the level may hide a surface that its neighbours do not show
 _UNIT = 0.6858  # what the cameras of the project see of the world from its centre to the picture's edge
 _CHUNK = 32_768
@@ -129,7 +129,7 @@ def near_surface(asked: Asked, within: NDArray[np.bool_], grid: Grid, level: flo
     inside = np.zeros([(n - 1) * step + 1 for n in shape], bool)
     inside[tuple(slice(n) for n in grid.shape)] = within
     logits = np.full(shape, level - 1, np.float32)
-    ask = known = _about(inside, step)
+    ask = known = _around(inside, step)
     while True:
         logits[ask] = asked.logits(grid.origin + grid.pitch * step * np.argwhere(ask))
         if step == 1:
@@ -142,11 +142,11 @@ def near_surface(asked: Asked, within: NDArray[np.bool_], grid: Grid, level: flo
         logits[::2, ::2, ::2] = coarse
         known = np.zeros(logits.shape, bool)
         known[::2, ::2, ::2] = before
-        ask = _about(inside, step) & _corners(np.kron(mixed, np.ones((2, 2, 2), bool))) & ~known
+        ask = _around(inside, step) & _corners(np.kron(mixed, np.ones((2, 2, 2), bool))) & ~known
         known |= ask
 
 
-def _about(inside: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
+def _around(inside: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
     """Every `step`-th point of a grid; a point counts where any point of the cells around it is inside."""
     return (ndimage.maximum_filter(inside, 2 * step + 1) if step > 1 else inside)[::step, ::step, ::step]
 

@@ -21,7 +21,7 @@ def tokenize(
         Path | None, typer.Option(help="Checkpoint of the tokenizer.", show_default="the shipped one")
     ] = None,
     augment: Annotated[
-        int, typer.Option(min=0, max=100, help="Mirrored and recoloured variants of each training object.")
+        int, typer.Option(min=0, max=100, help="Variants of each training object: one mirrored, more recoloured.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of the variants.")] = 0,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite a file that viewmask did not make.")] = False,
