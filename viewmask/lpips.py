@@ -79,14 +79,15 @@ class Lpips(nn.Module):
     def distance(self, a: Tensor, b: Tensor) -> Tensor:
         """LPIPS of pictures `a` and `b`: RGB [n, 3, height, width] in [0, 1]. Differentiable; returns [n]."""
         total = torch.zeros(len(a), device=a.device)
-        for i, (x, y) in enumerate(zip(self._features(a), self._features(b), strict=True)):
+        for i, (x, y) in enumerate(zip(self.features(a), self.features(b), strict=True)):
             weighted = F.conv2d((_unit(x) - _unit(y)).square(), getattr(self, f"linear_{i}"))
             total = total + weighted.mean(dim=(1, 2, 3))
         return total
 
     forward = distance
 
-    def _features(self, picture: Tensor) -> list[Tensor]:
+    def features(self, picture: Tensor) -> list[Tensor]:
+        """What the compared layers see in pictures [n, 3, height, width] in [0, 1]: [n, channels, ...] each."""
         x, taps = (picture * 2 - 1 - self.shift) / self.scale, []
         for i, (stride, padding, pooled, tapped) in enumerate(self._layers):
             if pooled:
