@@ -36,6 +36,7 @@ class Sampling:
         schedule: `cosine`, `linear` or `quadratic` (viewmask).
         temperature: as in `Generator.from_image` (viewmask).
         guidance: as in `Generator.from_image`; 3 for the diffusion baselines, in diffusers' spelling.
+        symmetry: as in `Generator.from_image` (viewmask).
         weights: a checkpoint folder; None for the shipped one, or for the hub's.
     """
 
@@ -43,6 +44,7 @@ class Sampling:
     schedule: str = "cosine"
     temperature: float | None = None
     guidance: float | None = None
+    symmetry: bool = True
     weights: Path | None = None
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from viewmask import camera, checkpoint, sequence, text
 from viewmask.errors import ViewmaskError
 from viewmask.sampler import Sampling, Unmasked, unmask
+from viewmask.symmetry import reused
 from viewmask.tokenizer import Tokenizer, TokenizerConfig, pack, unpack
 from viewmask.transformer import Transformer, TransformerConfig
 from viewmask.viewset import Picture, ViewSet, resize
@@ -76,6 +77,7 @@ class Generator:
         guidance: float | None = None,
         seed: int = 0,
         caption: str = "",
+        symmetry: bool = True,
         progress: Progress | None = None,
     ) -> ViewSet:
         """Views all around the object of a reference view (I2MV).
@@ -86,6 +88,8 @@ class Generator:
             steps, schedule, temperature, guidance: see `sampler.Sampling`; None means the default.
             seed: the same seed gives the same views.
             caption: what it shows, if known; helps a little.
+            symmetry: show the reference again, with all its detail, where a view looks like it or its mirror image
+                (`viewmask.symmetry`); False leaves views as the tokenizer decodes them, as in the paper.
             progress: called with steps done and steps.
 
         Returns:
@@ -99,8 +103,10 @@ class Generator:
         if views == 1:
             return self._views(layout, [resize(picture, camera.SIZE)], caption)
         made = self._unmask(layout, caption, reference, sampling, seed, progress)
-        pictures = self._decode(made)
-        return self._views(layout, [resize(picture, camera.SIZE), *pictures[1:]], caption)
+        first, others = resize(picture, camera.SIZE), self._decode(made)[1:]
+        if symmetry:
+            others = reused(others, first, self.round_trip)
+        return self._views(layout, [first, *others], caption)
 
     def from_text(
         self,

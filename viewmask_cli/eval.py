@@ -61,6 +61,7 @@ def evaluate(
     guidance: Annotated[
         float | None, typer.Option(min=0.0, help="As in generate.", show_default="the model's own")
     ] = None,
+    symmetry: Annotated[bool, typer.Option(help="As in generate.")] = True,
     weights: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights")] = None,
     command: Annotated[str | None, typer.Option(help="Starts another system: docs/baselines.md.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler and of points on meshes.")] = 0,
@@ -142,7 +143,7 @@ def evaluate(
             raise typer.Exit(1)
         return again
     swept = parse(sweep or [])
-    sampling = Sampling(steps, schedule, temperature, guidance, weights)
+    sampling = Sampling(steps, schedule, temperature, guidance, symmetry, weights)
     options: dict[str, Any] = {
         "data": data, "views": views, "subset": subset, "light": light, "split": split, "limit": limit,
         "meshes": meshes, "sampling": sampling, "seed": seed, "out": out, "protocol": protocol, "workers": workers,

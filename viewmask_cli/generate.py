@@ -35,6 +35,9 @@ def generate(
     guidance: Annotated[
         float | None, typer.Option(min=0.0, help="Pull towards the input.", show_default="the model's own")
     ] = None,
+    symmetry: Annotated[
+        bool, typer.Option(help="Show --image again where a view looks like it or its mirror image.")
+    ] = True,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
     samples: Annotated[
         int, typer.Option(min=1, max=1000, help="More than one writes sub-folders, and says which fits best.")
@@ -83,7 +86,7 @@ def generate(
                     "guidance": guidance, "seed": seed, "progress": report,
                 }  # fmt: skip
                 if reference is not None:
-                    return model.from_image(reference, caption=text or "", **how)
+                    return model.from_image(reference, caption=text or "", symmetry=symmetry, **how)
                 return model.from_text(str(text), **how)
 
         own = seed + sample

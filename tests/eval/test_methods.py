@@ -78,10 +78,18 @@ def test_the_model_sees_view_0_only(truth: ViewSet, generator: type[FakeGenerato
     (image, options), *more = generator.calls
     assert not more
     assert np.array_equal(image, truth.images[0])
-    assert options == {"steps": 7, "schedule": "linear", "temperature": None, "guidance": 2.0, "seed": 5}
+    assert options == {
+        "steps": 7,
+        "schedule": "linear",
+        "temperature": None,
+        "guidance": 2.0,
+        "symmetry": True,
+        "seed": 5,
+    }
     # The report says what was used: the model's own values where none were given.
     assert method.about == {
-        "steps": 7, "schedule": "linear", "temperature": 0.7, "guidance": 2.0, "seed": 5, "model": "shipped",
+        "steps": 7, "schedule": "linear", "temperature": 0.7, "guidance": 2.0, "symmetry": True, "seed": 5,
+        "model": "shipped",
     }  # fmt: skip
 
 

@@ -44,6 +44,20 @@ def test_views_around_a_picture(generator, picture, views):
     np.testing.assert_array_equal(made.images[0], picture)  # the reference stays as it was
 
 
+def test_views_that_look_like_the_picture_are_the_picture_unless_the_tokenizers_word_is_wanted(
+    generator, picture, monkeypatch
+):
+    plain = generator.from_image(picture, steps=3, symmetry=False)
+    monkeypatch.setattr("viewmask.symmetry.ALIKE", 9.0)  # everything looks like it
+    made = generator.from_image(picture, steps=3)
+    for view in made.images[1:]:
+        assert any(np.array_equal(view, candidate) for candidate in (picture, picture[:, ::-1]))
+    again = generator.from_image(picture, steps=3, symmetry=False)
+    for mine, theirs in zip(plain.images, again.images, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert not any(np.array_equal(plain.images[2], candidate) for candidate in (picture, picture[:, ::-1]))
+
+
 def test_the_fit_of_views_to_a_sentence(generator):
     views = generator.from_text("a red chair", steps=2)
     assert np.isfinite(generator.fit("a red chair", views))
