@@ -1,10 +1,11 @@
 """The field: a small network that tells, from any number of posed views, which points of space an object fills.
 
 A hull errs where no silhouette cuts: above flat tops, below flat bottoms, inside hollows. That is known from
-shapes seen before, so the views are lifted into one coarse volume (the mean, spread and greatest of their features
-at every cell, and the exact distances to their silhouettes' cones), a small 3D U-Net looks at all of it at once, and
-a decoder joins its answer at a point with what every view shows there (pixel-aligned features as in PIFu,
-Saito et al., ICCV 2019; views pooled as in pixelNeRF, Yu et al., CVPR 2021).
+shapes seen before, and from colours on which views agree, so the views are lifted into one coarse volume (the mean,
+spread and greatest of their features at every cell, the exact distances to their silhouettes' cones, how far their
+colours differ), a small 3D U-Net looks at all of it at once, and a decoder joins its answer at a point with what every
+view shows there (pixel-aligned features as in PIFu, Saito et al., ICCV 2019; views pooled as in pixelNeRF, Yu et al.,
+CVPR 2021).
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ class Field(nn.Module):
         self.coarse = nn.Sequential(_Block(64, nn.Conv2d), nn.Conv2d(64, 64, 2, stride=2), _Block(64, nn.Conv2d))
         self.up2 = nn.Conv2d(64, 32, 1)
         self.out2 = nn.Conv2d(32, c, 1)
-        self.lift = nn.Linear(c + 4 + len(_NEAR), c)
-        self.enter = nn.Conv3d(3 * c + 16 + 3, wide, 1)
+        self.lift = nn.Linear(c + 4 + len(_NEAR) + 3, c)
+        self.enter = nn.Conv3d(3 * c + 16 + 3 + 8, wide, 1)
         self.block1 = _Block(wide, nn.Conv3d)
         self.down3 = nn.Conv3d(wide, wider, 2, stride=2)
         self.block2 = _Block(wider, nn.Conv3d)
@@ -111,7 +112,7 @@ class Field(nn.Module):
         self.up3 = nn.ConvTranspose3d(wider, wide, 2, stride=2)
         self.block5 = _Block(wide, nn.Conv3d)
         self.leave = nn.ConvTranspose3d(wide, c, 2, stride=2)
-        self.look = nn.Sequential(nn.Linear(c + 4 + len(_NEAR), 32), nn.ReLU(), nn.Linear(32, 32))
+        self.look = nn.Sequential(nn.Linear(c + 4 + len(_NEAR) + 3, 32), nn.ReLU(), nn.Linear(32, 32))
         d = config.decoder
         self.decoder = nn.Sequential(
             nn.Linear(3 * 32 + c + 3 + len(_NEAR), d), nn.ReLU(), nn.Linear(d, d), nn.ReLU(), nn.Linear(d, 4)
@@ -147,12 +148,12 @@ class Field(nn.Module):
         seen = F.relu(self.lift(_seen(views, maps, at, depth, cones)))
         pooled = _pool(seen).transpose(1, 2).unflatten(2, (n, n, n))
         fine = _cells(2 * n, maps)
-        cones = _project(views, fine.flatten(0, 2).expand(batch, -1, -1))[2]
-        hull = torch.stack([cones.amin(1), cones.mean(1)], 1).unflatten(2, (2 * n, 2 * n, 2 * n))
-        hull = _to_depth((hull / _NEAR[0]).clamp(-1, 1))
-        x1 = self.block1(
-            self.enter(torch.cat([pooled, hull, cells.permute(3, 0, 1, 2).expand(batch, -1, -1, -1, -1)], 1))
-        )
+        at, _, cones = _project(views, fine.flatten(0, 2).expand(batch, -1, -1))
+        hull = (torch.stack([cones.amin(1), cones.mean(1)], 1) / _NEAR[0]).clamp(-1, 1)
+        agreed = _spread(_sampled(F.avg_pool2d(views.pictures[:, :, :3].flatten(0, 1), 2), at)).mean(-1)
+        about = [_to_depth(x.unflatten(2, (2 * n, 2 * n, 2 * n))) for x in (hull, agreed[:, None])]
+        where = cells.permute(3, 0, 1, 2).expand(batch, -1, -1, -1, -1)
+        x1 = self.block1(self.enter(torch.cat([pooled, about[0], where, about[1]], 1)))
         x2 = self.block2(self.down3(x1))
         x3 = self.block3(self.down4(x2))
         x2 = self.block4(x2 + self.up4(F.relu(x3)))
@@ -199,18 +200,23 @@ def _project(views: Views, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _seen(views: Views, maps: Tensor, at: Tensor, depth: Tensor, cones: Tensor) -> Tensor:
-    """What every view shows at points: [batch, views, points, features + 4 + len(_NEAR)]."""
-    batch, count = at.shape[:2]
-    features = F.grid_sample(maps.flatten(0, 1), at.flatten(0, 1)[:, None], padding_mode="border", align_corners=False)[
-        :, :, 0
-    ].unflatten(0, (batch, count))
+    """What every view shows at points: [batch, views, points, features + 4 + len(_NEAR) + 3]. Its own colours are there
+    beside its features, as views that agree on the colour of a point are the oldest sign of a surface (Kutulakos and
+    Seitz, "A theory of shape by space carving", IJCV 2000)."""
     middle = views.projection[..., 2, 3]  # the depth of the object's centre
     about = [
         _near(cones),
         (depth - middle[..., None])[..., None],
         views.directions[:, :, None].expand(-1, -1, depth.shape[2], -1),
+        _sampled(views.pictures[:, :, :3].flatten(0, 1), at),
     ]
-    return torch.cat([features.transpose(2, 3), *about], -1)
+    return torch.cat([_sampled(maps.flatten(0, 1), at), *about], -1)
+
+
+def _sampled(maps: Tensor, at: Tensor) -> Tensor:
+    """Maps [batch views, channels, height, width] at places of every view: [batch, views, points, channels]."""
+    found = F.grid_sample(maps, at.flatten(0, 1)[:, None], padding_mode="border", align_corners=False)[:, :, 0]
+    return found.unflatten(0, at.shape[:2]).transpose(2, 3)
 
 
 def _near(distance: Tensor) -> Tensor:
@@ -220,9 +226,12 @@ def _near(distance: Tensor) -> Tensor:
 
 def _pool(x: Tensor) -> Tensor:
     """Views as one, in no order: mean, greatest and spread over [batch, views, points, channels]."""
-    mean = x.mean(1)
-    spread = ((x - mean[:, None]) ** 2).mean(1)
-    return torch.cat([mean, x.amax(1), (spread + 1e-4).sqrt()], -1)
+    return torch.cat([x.mean(1), x.amax(1), _spread(x)], -1)
+
+
+def _spread(x: Tensor) -> Tensor:
+    """How far views differ: [batch, views, ...] to [batch, ...]."""
+    return (((x - x.mean(1, keepdim=True)) ** 2).mean(1) + 1e-4).sqrt()
 
 
 def best_level(logits: NDArray[np.float32]) -> tuple[float, float]:

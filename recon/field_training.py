@@ -1,7 +1,8 @@
 """Training the field: views with points that know the inside, packed once; batches, their loss and a score on `val`.
 
 Each batch is a pure function of its random generator. What the network learns to forgive is made here: any number of
-views in any place of the orbit, mirrored objects, silhouettes too thick or too thin by a pixel or two, other colours.
+views in any place of the orbit, mirrored objects, silhouettes too thick or too thin by a pixel or two, other colours
+(tinted, their channels exchanged).
 """
 
 from __future__ import annotations
@@ -239,9 +240,11 @@ class Filling:
             mirror = bool(random.integers(2))
             # Silhouettes of pictures that a generator made are off by a pixel or two, each in its way.
             thicker = random.normal(0, 0.5, count) if random.random() < 0.5 else np.zeros(count)
-            tint = random.uniform(0.8, 1.2, 3) * random.uniform(0.8, 1.2) if random.random() < 0.5 else np.ones(3)
+            tint, order = np.ones(3), np.arange(3)
+            if random.random() < 0.5:
+                tint, order = random.uniform(0.8, 1.2, 3) * random.uniform(0.8, 1.2), random.permutation(3)
             chosen = _choose(int(objects.counts[row]), count, random)
-            made.append(_views(objects, row, chosen, mirror, thicker, tint))
+            made.append(_views(objects, row, chosen, mirror, thicker, tint, order))
             first = random.integers(NEAR, size=near)
             second = NEAR + random.integers(EVEN, size=even)
             at = np.concatenate([first, second])
@@ -250,7 +253,7 @@ class Filling:
                 place[:, 1] *= -1
             points.append(place @ made[-1].turn)
             inside.append(objects.inside[row][at])
-            colour = objects.colours[row][first].astype(np.float32) / 255 * tint.astype(np.float32)
+            colour = objects.colours[row][first][:, order].astype(np.float32) / 255 * tint.astype(np.float32)
             colours.append(np.clip(colour, 0, 1) if objects.bare[row] else np.full_like(colour, -1))
         return (
             stack(made, self.device),
@@ -277,6 +280,7 @@ def _views(
     mirror: bool = False,
     thicker: NDArray[np.float64] | float = 0.0,
     tint: NDArray[np.float64] | float = 1.0,
+    order: Sequence[int] | NDArray[np.integer] = (0, 1, 2),
 ) -> Given:
     pictures = objects.pictures[row][chosen].astype(np.float32) / 255
     distances = objects.distances[row][chosen].astype(np.float32) / _STEP
@@ -292,7 +296,7 @@ def _views(
     cameras = [
         Camera(SIZE, SIZE, x, y, cx, cy, pose) for (x, y, cx, cy), pose in zip(lenses.tolist(), poses, strict=True)
     ]
-    pictures[..., :3] = np.clip(pictures[..., :3] * tint, 0, 1)
+    pictures[..., :3] = np.clip(pictures[..., list(order)] * tint, 0, 1)
     turn = upright(cameras[0])
     return given(pictures, distances, cameras, turn)
 

@@ -65,6 +65,10 @@ def render(
         str, typer.Option("--license", metavar="LIST", help="Only these: cc0,cc-by.", rich_help_panel=SOURCES)
     ] = "",
     jitter: Annotated[bool, typer.Option(help="Vary shape and light, for training.")] = False,
+    composed: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Instead, N objects put together of their parts, to train on."),
+    ] = None,
     random_start: Annotated[bool, typer.Option("--random-start", help="A random first azimuth an object.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of light, jitter and random starts.")] = 0,
     workers: Annotated[
@@ -110,6 +114,7 @@ def render(
         raise ViewmaskError(f"{out} holds things that viewmask did not make: choose another --out, or pass --force")
 
     from render import catalogue, demo
+    from render.composed import compose
     from render.crew import Limits
     from render.orbit import render_orbits
     from render.source import find
@@ -134,6 +139,8 @@ def render(
             raise ViewmaskError(
                 f"nothing to render: --quality, --semantics and --license leave none of {listed} objects"
             )
+        if composed is not None:
+            sources = [*compose(sources, composed, seed)]
         records = render_orbits(
             sources, out, views=views, elevation=elevation, distance=distance, fov=fov,
             size=size, start="random" if random_start else start, engine=engine, light=light, samples=samples, up=up,

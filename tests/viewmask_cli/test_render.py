@@ -57,6 +57,19 @@ def test_a_broken_mesh_is_left_out_and_named(shell, tmp_path):
     assert "Traceback" not in done.err
 
 
+def test_objects_put_together_from_parts_of_others(shell, tmp_path):
+    from render import demo
+
+    demo.write(tmp_path / "meshes", ["mug", "lamp"])
+    done = shell("render", tmp_path / "meshes", *SMALL, "--composed", 3, "--json")
+    records = json.loads(done.out)["objects"]
+    assert [record["status"] for record in records] == ["ok"] * 3
+    views = ViewSet.load(f"views/{records[0]['id']}")
+    assert set(views.extra["parts"]) <= {"mug", "lamp"}
+    again = shell("render", tmp_path / "meshes", *SMALL, "--composed", 4, "--json")
+    assert json.loads(again.out)["objects"][:3] == records  # not done again
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -1,0 +1,151 @@
+"""Objects that nobody made: parts of the given ones, bent, tipped over and put together at random.
+
+A network that has seen a few thousand objects often begins to know them by heart. Where it should learn to see rather
+than to recognise, shapes need not make sense (LRM-Zero, Xie et al., NeurIPS 2024, learns from such alone).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from render.source import Source
+from render.surface import Surface
+from viewmask.errors import ViewmaskError
+
+PARTS = (0.2, 0.5, 0.3)  # chances of one part, two and three
+
+
+@dataclass(frozen=True)
+class Composed(Source):
+    """One such object; what it looks like follows from its parts' ids and its own."""
+
+    parts: tuple[Source, ...] = ()
+
+    def surface(self, up: str = "y") -> Surface:
+        """See `Source.surface`.
+
+        Raises:
+            ViewmaskError: a part cannot be read.
+        """
+        random = np.random.default_rng(int(_digest(self.id), 16))
+        whole = _bent(self.parts[0].surface(up), random)
+        for part in self.parts[1:]:
+            whole = _joined([whole, _placed(_bent(part.surface(up), random), whole, random)])
+        return whole.normalised(self.id)
+
+
+def compose(sources: Sequence[Source], count: int, seed: int = 0) -> list[Composed]:
+    """So many objects of one to three parts, each part bent, tipped over perhaps, and put on, beside or into the rest.
+
+    Args:
+        sources: what the parts are taken from, each as often as the others.
+        seed: of the choice and of everything after it.
+
+    Raises:
+        ViewmaskError: nothing to take parts from.
+    """
+    if not sources:
+        raise ViewmaskError("nothing to compose objects from")
+    random = np.random.default_rng(seed)
+    made = []
+    for number in range(count):
+        parts = tuple(sources[i] for i in random.integers(len(sources), size=1 + random.choice(len(PARTS), p=PARTS)))
+        about: dict[str, Any] = {"parts": [part.id for part in parts]}
+        splits = {part.about.get("split") for part in parts}
+        if splits != {None}:
+            about["split"] = splits.pop() if len(splits) == 1 else "mixed"
+        # Whoever resumes a run with other meshes must not find these done: the name tells the parts, too.
+        name = f"composed-{number:06}-{_digest(seed, *about['parts'])[:8]}"
+        made.append(Composed(name, parts[0].path, about=about, parts=parts))
+    return made
+
+
+def _digest(*what: object) -> str:
+    return hashlib.sha256("/".join(map(str, what)).encode()).hexdigest()[:16]
+
+
+def _bent(surface: Surface, random: np.random.Generator) -> Surface:
+    """Tipped over (a third of the time), stretched, tapered, sheared and twisted."""
+    vertices = _outward(surface).vertices.astype(np.float64)
+    if random.random() < 1 / 3:
+        quarters = int(random.integers(1, 4))
+        for _ in range(quarters):
+            vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], 1)
+    vertices = vertices @ _turn(float(random.uniform(0, 2 * np.pi))).T
+    vertices = vertices * np.exp(random.uniform(np.log(0.6), np.log(1.6), 3))
+    height = vertices[:, 2:] / max(np.abs(vertices[:, 2]).max(), 1e-9)  # -1 to 1
+    taper, shear, twist = random.normal(0, 0.2), random.normal(0, 0.1, 2), random.normal(0, 0.3)
+    vertices[:, :2] *= np.clip(1 + taper * height, 0.3, None)
+    vertices[:, :2] += shear * height
+    cosine, sine = np.cos(twist * height[:, 0]), np.sin(twist * height[:, 0])
+    x, y = vertices[:, 0].copy(), vertices[:, 1].copy()
+    vertices[:, 0], vertices[:, 1] = cosine * x - sine * y, sine * x + cosine * y
+    bent = replace(
+        _outward(surface),
+        vertices=vertices.astype(np.float32),
+        file_normals=np.zeros_like(surface.file_normals),
+    )
+    return bent.normalised()
+
+
+def _placed(surface: Surface, whole: Surface, random: np.random.Generator) -> Surface:
+    """Smaller, and moved on, beside or into what is there."""
+    surface = surface.transformed(np.diag([*[float(random.uniform(0.3, 1))] * 3, 1.0]))
+    low, high = _box(whole)
+    bottom, top = _box(surface)
+    offset = random.uniform(low, high) - (bottom + top) / 2
+    way = random.integers(3)
+    if way == 0:  # on it
+        offset[2] = high[2] - bottom[2] - random.uniform(0, 0.1)
+    elif way == 1:  # beside it, on the same ground
+        axis, side = int(random.integers(2)), bool(random.integers(2))
+        sunk = random.uniform(0, 0.1)
+        offset[axis] = high[axis] - bottom[axis] - sunk if side else low[axis] - top[axis] + sunk
+        offset[2] = low[2] - bottom[2]
+    moved = np.eye(4)
+    moved[:3, 3] = offset
+    return surface.transformed(moved)
+
+
+def _outward(surface: Surface) -> Surface:
+    """The surface, its faces turned over if it is inside out: parts that overlap would cancel out otherwise."""
+    corners = surface.vertices[surface.faces].astype(np.float64)
+    if np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) >= 0:
+        return surface
+    return replace(
+        surface,
+        faces=surface.faces[:, ::-1], colours=surface.colours[:, ::-1], uv=surface.uv[:, ::-1],
+        file_normals=surface.file_normals[:, ::-1],
+    )  # fmt: skip
+
+
+def _joined(surfaces: Sequence[Surface]) -> Surface:
+    """One surface of several."""
+    vertices = np.cumsum([0] + [len(one.vertices) for one in surfaces[:-1]])
+    textures = np.cumsum([0] + [len(one.textures) for one in surfaces[:-1]])
+    return Surface(
+        np.concatenate([one.vertices for one in surfaces]),
+        np.concatenate([one.faces + n for one, n in zip(surfaces, vertices, strict=True)]).astype(np.int32),
+        np.concatenate([one.colours for one in surfaces]),
+        np.concatenate([one.uv for one in surfaces]),
+        np.concatenate(
+            [np.where(one.texture < 0, -1, one.texture + n) for one, n in zip(surfaces, textures, strict=True)]
+        ).astype(np.int32),
+        [texture for one in surfaces for texture in one.textures],
+        np.concatenate([one.file_normals for one in surfaces]),
+    )
+
+
+def _turn(angle: float) -> NDArray[np.float64]:
+    return np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+
+
+def _box(surface: Surface) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    used = surface.vertices[surface.faces.ravel()].astype(np.float64)
+    return used.min(0), used.max(0)
