@@ -4,6 +4,8 @@ The paper says that the cosine schedule is best, that 20 steps suffice, and that
 
     python bench/claims.py --data DIR [--sets scans furniture objects] [--limit 26] [--out out/claims] [--weights DIR]
 
+The claims are about the sampler, so views are as it leaves them (`viewmask.symmetry` is off).
+
 Prints the tables of docs/RESULTS.md. Every difference is paired over the objects of all sets, with its bootstrap
 interval, bold where it leaves zero out. What is done is kept in --out, with a report and its plots for each set, so
 that a broken-off run goes on and other weights are measured anew.
@@ -23,6 +25,7 @@ from eval.report import of_sweep, write_report
 from eval.sweep import DEFINITION, Sweep, compare, run_sweep
 from eval.table import COLUMNS, cell, heading
 from viewmask import Generator, ViewmaskError
+from viewmask.viewset import Picture, ViewSet
 
 METRICS = ("psnr", "foreground_psnr", "ssim", "silhouette_iou", "lpips")
 SCHEDULES, STEPS = ("cosine", "linear", "quadratic"), (4, 8, 12, 20)
@@ -36,8 +39,8 @@ def swept(name: str, data: Path, limit: int, out: Path, weights: Path | None) ->
     choices = {"schedule": SCHEDULES, "steps": STEPS}
     print(f"{name}: {len(SCHEDULES)} schedules, {len(STEPS)} numbers of steps", file=sys.stderr)
     sweep = run_sweep(
-        choices, name, data=data, limit=limit, meshes=False, sampling=Sampling(weights=weights), out=out,
-        progress=counted,
+        choices, name, data=data, limit=limit, meshes=False, out=out, progress=counted,
+        sampling=Sampling(symmetry=False, weights=weights),
     )  # fmt: skip
     write_report(out / "report.html", of_sweep(sweep, out), sweep)
     return sweep
@@ -46,11 +49,11 @@ def swept(name: str, data: Path, limit: int, out: Path, weights: Path | None) ->
 def asked_for(generator: Generator, name: str, steps: int = 20, views: int = 4, every: int = 1) -> Method:
     """The model asked for so many views, of which every `every`-th is scored."""
     about = {"model": generator.fingerprint, "steps": steps, "views": views, "every": every}
-    return Method(
-        name,
-        lambda _, truth: generator.from_image(truth.images[0], views=views, steps=steps).images[every::every],
-        about,
-    )
+
+    def made(_: str, truth: ViewSet) -> list[Picture]:
+        return generator.from_image(truth.images[0], views=views, steps=steps, symmetry=False).images[every::every]
+
+    return Method(name, made, about)
 
 
 def pooled(results: dict[str, Result], row: str | None = None) -> Records:
