@@ -150,8 +150,8 @@ class Field(nn.Module):
         fine = _cells(2 * n, maps)
         at, _, cones = _project(views, fine.flatten(0, 2).expand(batch, -1, -1))
         hull = (torch.stack([cones.amin(1), cones.mean(1)], 1) / _NEAR[0]).clamp(-1, 1)
-        agreed = _spread(_sampled(F.avg_pool2d(views.pictures[:, :, :3].flatten(0, 1), 2), at)).mean(-1)
-        about = [_to_depth(x.unflatten(2, (2 * n, 2 * n, 2 * n))) for x in (hull, agreed[:, None])]
+        apart = _spread(_sampled(F.avg_pool2d(views.pictures[:, :, :3].flatten(0, 1), 2), at)).mean(-1)
+        about = [_to_depth(x.unflatten(2, (2 * n, 2 * n, 2 * n))) for x in (hull, apart[:, None])]
         where = cells.permute(3, 0, 1, 2).expand(batch, -1, -1, -1, -1)
         x1 = self.block1(self.enter(torch.cat([pooled, about[0], where, about[1]], 1)))
         x2 = self.block2(self.down3(x1))
