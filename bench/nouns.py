@@ -1,4 +1,4 @@
-"""Does the thing that a sentence names come out, so that a classifier that never saw the generator knows it?
+"""Does the thing that a sentence names come out, so that a classifier that never saw a made view knows it?
 
     python bench/nouns.py --data $DATA [--weights DIR ...] [--guidance G ...]
 
@@ -6,7 +6,7 @@ Sixteen common things are asked for in five colours each ("a red chair", seed 0,
 features of a network trained on photographs (AlexNet's convolutions, those of LPIPS, extra `lpips`) in four views, and
 learns from the true views of the `train` objects that have one of these names (the head of their first caption), after
 they went through the generator's tokenizer, so that blur is no sign of anything. How often it is right with true views
-of `val` objects, through the tokenizer too, is the ceiling; one in sixteen is chance. Prints the table of
+of `val` objects, through the tokenizer too, stands beside; one in sixteen is chance. Prints the table of
 docs/RESULTS.md: right sentences of five for every thing.
 """
 
@@ -107,36 +107,31 @@ def seen(generator: Generator, objects: list[tuple[Source, str]]) -> list[list[P
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, nargs="*", default=[None])
-    parser.add_argument("--guidance", type=float, nargs="*", default=[None])
+    parser.add_argument("--weights", type=Path, nargs="+", default=[None])
+    parser.add_argument("--guidance", type=float, nargs="+", default=[None])
     arguments = parser.parse_args()
     network, first = Lpips.load(), Generator.load(arguments.weights[0])
     taught, asked = named(arguments.data, "train"), named(arguments.data, "val")
     classifier = Classifier.learn(network, seen(first, taught), [name for _, name in taught])
     known = [classifier(views) == name for views, (_, name) in zip(seen(first, asked), asked, strict=True)]
-    rows = [
-        row("true views of `val`", {t: [k for k, (_, n) in zip(known, asked, strict=True) if n == t] for t in THINGS})
-    ]
+    rows = [row("true views of `val`", [name for _, name in asked], known)]
+    sentences = [(thing, f"a {colour} {thing}") for thing in THINGS for colour in COLOURS]
     for weights in arguments.weights:
         generator = Generator.load(weights)
         for guidance in arguments.guidance:
-            right: dict[str, list[bool]] = {}
-            for thing in THINGS:
-                for colour in COLOURS:
-                    views = generator.from_text(f"a {colour} {thing}", guidance=guidance)
-                    right.setdefault(thing, []).append(classifier(views.images) == thing)
-            rows.append(
-                row(" ".join(filter(None, [generator.fingerprint, guidance and f"guidance {guidance}"])), right)
-            )
+            made = (generator.from_text(sentence, guidance=guidance).images for _, sentence in sentences)
+            right = [classifier(views) == thing for views, (thing, _) in zip(made, sentences, strict=True)]
+            title = generator.fingerprint + ("" if guidance is None else f", guidance {guidance}")
+            rows.append(row(title, [thing for thing, _ in sentences], right))
             print(rows[-1], file=sys.stderr)
     print(f"| | {' | '.join(THINGS)} | all |\n|{'---|' * (len(THINGS) + 2)}", *rows, sep="\n")
 
 
-def row(title: str, right: dict[str, list[bool]]) -> str:
-    """A line of the table: how many of how many for every thing, and in all."""
-    cells = [f"{sum(right[thing])}/{len(right[thing])}" for thing in THINGS]
-    every = [one for thing in THINGS for one in right[thing]]
-    return f"| {title} | {' | '.join(cells)} | {np.mean(every):.2f} |"
+def row(title: str, things: list[str], right: list[bool]) -> str:
+    """A line of the table: how many of how many for every thing, and the share of all."""
+    found = {thing: [r for t, r in zip(things, right, strict=True) if t == thing] for thing in THINGS}
+    cells = [f"{sum(each)}/{len(each)}" for each in found.values()]
+    return f"| {title} | {' | '.join(cells)} | {np.mean(right):.2f} |"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from eval.outputs import about_z, turned
 from viewmask.camera import Camera
-from viewmask.viewset import Picture, resize
+from viewmask.viewset import Picture, premultiplied, resize
 
 if TYPE_CHECKING:
     from render.surface import Surface
@@ -38,7 +38,7 @@ def fitted(surface: Surface, given: Picture, camera: Camera, turn: bool) -> Surf
     """
     surface = surface.normalised()
     small = camera.resized(SIZE, SIZE)
-    wanted = _premultiplied(resize(given, SIZE))
+    wanted = premultiplied(resize(given, SIZE))
     degrees, scale = 0, 1.0
     if turn:
         degrees = _best(surface, wanted, small, ((d, 1.0) for d in range(0, 360, STEP)), colour=True)[0]
@@ -61,7 +61,7 @@ def _best(
     cameras = [_nearer(turned(camera, -degrees), scale) for degrees, scale in candidates]
     channels = slice(None) if colour else slice(3, 4)
     misses = [
-        float(((_premultiplied(picture) - wanted)[..., channels] ** 2).mean())
+        float(((premultiplied(picture) - wanted)[..., channels] ** 2).mean())
         for picture in render(surface, cameras, samples=1)
     ]
     return candidates[int(np.argmin(misses))]
@@ -71,9 +71,3 @@ def _nearer(camera: Camera, scale: float) -> Camera:
     pose = camera.camera_to_world.copy()
     pose[:3, 3] /= scale
     return replace(camera, camera_to_world=pose)
-
-
-def _premultiplied(picture: Picture) -> NDArray[np.float32]:
-    pixels = picture.astype(np.float32) / 255
-    pixels[..., :3] *= pixels[..., 3:]
-    return np.asarray(pixels, np.float32)

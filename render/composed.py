@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from trimesh.transformations import rotation_matrix, translation_matrix
 
 from render.source import Source
 from render.surface import Surface
@@ -36,7 +36,7 @@ class Composed(Source):
         random = np.random.default_rng(int(_digest(self.id), 16))
         whole = _bent(self.parts[0].surface(up), random)
         for part in self.parts[1:]:
-            whole = _joined([whole, _placed(_bent(part.surface(up), random), whole, random)])
+            whole = Surface.joined([whole, _placed(_bent(part.surface(up), random), whole, random)])
         return whole.normalised(self.id)
 
 
@@ -72,33 +72,28 @@ def _digest(*what: object) -> str:
 
 def _bent(surface: Surface, random: np.random.Generator) -> Surface:
     """Tipped over (a third of the time), stretched, tapered, sheared and twisted."""
-    vertices = _outward(surface).vertices.astype(np.float64)
-    if random.random() < 1 / 3:
-        quarters = int(random.integers(1, 4))
-        for _ in range(quarters):
-            vertices = np.stack([vertices[:, 0], -vertices[:, 2], vertices[:, 1]], 1)
-    vertices = vertices @ _turn(float(random.uniform(0, 2 * np.pi))).T
-    vertices = vertices * np.exp(random.uniform(np.log(0.6), np.log(1.6), 3))
-    height = vertices[:, 2:] / max(np.abs(vertices[:, 2]).max(), 1e-9)  # -1 to 1
+    tip = np.pi / 2 * int(random.integers(1, 4)) if random.random() < 1 / 3 else 0.0
+    turn = rotation_matrix(random.uniform(0, 2 * np.pi), (0, 0, 1)) @ rotation_matrix(tip, (1, 0, 0))
+    stretch = np.diag([*np.exp(random.uniform(np.log(0.6), np.log(1.6), 3)), 1.0])
+    # Turned outward first: parts that overlap would cancel out otherwise.
+    surface = surface.outward().transformed(stretch @ turn)
+    vertices = surface.vertices.astype(np.float64)
+    height = vertices[:, 2] / max(np.abs(vertices[:, 2]).max(), 1e-9)  # -1 to 1
     taper, shear, twist = random.normal(0, 0.2), random.normal(0, 0.1, 2), random.normal(0, 0.3)
-    vertices[:, :2] *= np.clip(1 + taper * height, 0.3, None)
-    vertices[:, :2] += shear * height
-    cosine, sine = np.cos(twist * height[:, 0]), np.sin(twist * height[:, 0])
-    x, y = vertices[:, 0].copy(), vertices[:, 1].copy()
+    x, y = (vertices[:, :2] * np.clip(1 + taper * height, 0.3, None)[:, None] + shear * height[:, None]).T
+    cosine, sine = np.cos(twist * height), np.sin(twist * height)
     vertices[:, 0], vertices[:, 1] = cosine * x - sine * y, sine * x + cosine * y
     bent = replace(
-        _outward(surface),
-        vertices=vertices.astype(np.float32),
-        file_normals=np.zeros_like(surface.file_normals),
-    )
+        surface, vertices=vertices.astype(np.float32), file_normals=np.zeros_like(surface.file_normals)
+    )  # the file's normals are no longer right
     return bent.normalised()
 
 
 def _placed(surface: Surface, whole: Surface, random: np.random.Generator) -> Surface:
     """Smaller, and moved on, beside or into what is there."""
     surface = surface.transformed(np.diag([*[float(random.uniform(0.3, 1))] * 3, 1.0]))
-    low, high = _box(whole)
-    bottom, top = _box(surface)
+    low, high = whole.box
+    bottom, top = surface.box
     offset = random.uniform(low, high) - (bottom + top) / 2
     way = random.integers(3)
     if way == 0:  # on it
@@ -108,44 +103,4 @@ def _placed(surface: Surface, whole: Surface, random: np.random.Generator) -> Su
         sunk = random.uniform(0, 0.1)
         offset[axis] = high[axis] - bottom[axis] - sunk if side else low[axis] - top[axis] + sunk
         offset[2] = low[2] - bottom[2]
-    moved = np.eye(4)
-    moved[:3, 3] = offset
-    return surface.transformed(moved)
-
-
-def _outward(surface: Surface) -> Surface:
-    """The surface, its faces turned over if it is inside out: parts that overlap would cancel out otherwise."""
-    corners = surface.vertices[surface.faces].astype(np.float64)
-    if np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) >= 0:
-        return surface
-    return replace(
-        surface,
-        faces=surface.faces[:, ::-1], colours=surface.colours[:, ::-1], uv=surface.uv[:, ::-1],
-        file_normals=surface.file_normals[:, ::-1],
-    )  # fmt: skip
-
-
-def _joined(surfaces: Sequence[Surface]) -> Surface:
-    """One surface of several."""
-    vertices = np.cumsum([0] + [len(one.vertices) for one in surfaces[:-1]])
-    textures = np.cumsum([0] + [len(one.textures) for one in surfaces[:-1]])
-    return Surface(
-        np.concatenate([one.vertices for one in surfaces]),
-        np.concatenate([one.faces + n for one, n in zip(surfaces, vertices, strict=True)]).astype(np.int32),
-        np.concatenate([one.colours for one in surfaces]),
-        np.concatenate([one.uv for one in surfaces]),
-        np.concatenate(
-            [np.where(one.texture < 0, -1, one.texture + n) for one, n in zip(surfaces, textures, strict=True)]
-        ).astype(np.int32),
-        [texture for one in surfaces for texture in one.textures],
-        np.concatenate([one.file_normals for one in surfaces]),
-    )
-
-
-def _turn(angle: float) -> NDArray[np.float64]:
-    return np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
-
-
-def _box(surface: Surface) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    used = surface.vertices[surface.faces.ravel()].astype(np.float64)
-    return used.min(0), used.max(0)
+    return surface.transformed(translation_matrix(offset))

@@ -25,6 +25,7 @@ def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDA
     import igl
 
     random = np.random.default_rng(seed)
+    surface = surface.outward()
     near = count // 2
     corners = surface.vertices[surface.faces].astype(np.float64)
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
@@ -41,8 +42,7 @@ def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDA
     reach = MARGIN * np.maximum(high - low, 0.2 * (high - low).max()) / 2
     even = random.uniform(low - reach, high + reach, (count - near, 3))
     points = np.concatenate([close, even]).astype(np.float16)
-    outward = np.sign(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))) or 1.0
     winding = igl.fast_winding_number(
         surface.vertices.astype(np.float64), surface.faces.astype(np.int64), points.astype(np.float64)
     )
-    return {"points": points, "inside": winding * outward > 0.5, "colours": to_srgb(surface.albedo(face, u, v))}
+    return {"points": points, "inside": winding > 0.5, "colours": to_srgb(surface.albedo(face, u, v))}

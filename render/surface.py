@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -126,16 +126,7 @@ class Surface:
         ]
         if not parts:
             raise ViewmaskError(f"{name} has no triangles")
-        offsets = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
-        surface = cls(
-            np.concatenate([part.vertices for part in parts]),
-            np.concatenate([part.faces + offset for part, offset in zip(parts, offsets, strict=True)]).astype(np.int32),
-            np.concatenate([part.colours for part in parts]),
-            np.concatenate([part.uv for part in parts]),
-            np.concatenate([part.texture for part in parts]),
-            textures,
-            np.concatenate([part.file_normals for part in parts]),
-        )
+        surface = cls.joined(parts)
         if not np.isfinite(surface.vertices).all():
             raise ViewmaskError(f"{name} has vertices that are not finite numbers")
         if surface.faces.min() < 0 or surface.faces.max() >= len(surface.vertices):
@@ -143,6 +134,23 @@ class Surface:
         if transform is not None:
             return surface.transformed(np.asarray(transform, dtype=np.float64))
         return surface.transformed(GLTF_TO_WORLD if up == "y" else np.eye(4)).normalised(name)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Surface]) -> Surface:
+        """One surface of several that lie in the same world; a texture that they share is kept once."""
+        offsets = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
+        kept: dict[int, Floats] = {id(texture): texture for part in parts for texture in part.textures}
+        number = {name: index for index, name in enumerate(kept)}
+        worn = [np.array([*(number[id(texture)] for texture in part.textures), -1], dtype=np.int32) for part in parts]
+        return cls(
+            np.concatenate([part.vertices for part in parts]),
+            np.concatenate([part.faces + offset for part, offset in zip(parts, offsets, strict=True)]).astype(np.int32),
+            np.concatenate([part.colours for part in parts]),
+            np.concatenate([part.uv for part in parts]),
+            np.concatenate([numbers[part.texture] for part, numbers in zip(parts, worn, strict=True)]),
+            list(kept.values()),
+            np.concatenate([part.file_normals for part in parts]),
+        )
 
     # -- placing --------------------------------------------------------------------------------
 
@@ -163,14 +171,30 @@ class Surface:
         Raises:
             ViewmaskError: no extent.
         """
-        used = self.vertices[self.faces.ravel()]
-        low, high = used.min(axis=0).astype(np.float64), used.max(axis=0).astype(np.float64)
+        low, high = self.box
         longest = float((high - low).max())
         if not longest > 1e-12 or not np.isfinite(longest):
             raise ViewmaskError(f"{name} has no extent: all its triangles lie in one point")
         matrix = np.diag([1 / longest, 1 / longest, 1 / longest, 1])
         matrix[:3, 3] = -(low + high) / 2 / longest
         return self.transformed(matrix)
+
+    def outward(self) -> Surface:
+        """The surface, its faces turned over if it is inside out."""
+        corners = self.vertices[self.faces].astype(np.float64)
+        if np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) >= 0:
+            return self
+        return replace(
+            self,
+            faces=self.faces[:, ::-1], colours=self.colours[:, ::-1], uv=self.uv[:, ::-1],
+            file_normals=self.file_normals[:, ::-1],
+        )  # fmt: skip
+
+    @property
+    def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The least and the greatest coordinates of what faces use, [3] each."""
+        used = self.vertices[self.faces.ravel()]
+        return used.min(axis=0).astype(np.float64), used.max(axis=0).astype(np.float64)
 
     def window(self, camera: Camera) -> tuple[int, int, int, int]:
         """The part of a camera's picture that the surface can cover: left, top, right, bottom in pixels."""

@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from viewmask.viewset import Picture
+from viewmask.viewset import Picture, premultiplied
 
 # The greatest difference, root mean square of premultiplied RGBA from 0 to 1 over both silhouettes, that still counts
 # as the same; chosen on `val` (docs/RESULTS.md).
@@ -42,11 +41,6 @@ def reused(
 
 def difference(a: Picture, b: Picture) -> float:
     """Root mean square difference of two pictures where either shows something; infinite where neither does."""
-    x, y = _premultiplied(a), _premultiplied(b)
+    x, y = premultiplied(a), premultiplied(b)
     shown = np.maximum(x[..., 3], y[..., 3]) > 0.1
     return float(np.sqrt(((x - y)[shown] ** 2).mean())) if shown.any() else float("inf")
-
-
-def _premultiplied(picture: Picture) -> NDArray[np.float32]:
-    scaled = picture.astype(np.float32) / 255
-    return np.concatenate([scaled[..., :3] * scaled[..., 3:], scaled[..., 3:]], axis=-1)

@@ -169,17 +169,22 @@ def resize(image: Picture, size: int) -> Picture:
     """Resize RGBA to `size` x `size`, weighting colour by alpha so that no fringe appears."""
     if image.shape[:2] == (size, size):
         return image
-    premultiplied = image.astype(np.float32) / 255
-    premultiplied[..., :3] *= premultiplied[..., 3:]
+    weighted = premultiplied(image)
     resample = Image.Resampling.BOX if image.shape[0] % size == 0 else Image.Resampling.BICUBIC
     planes = [
-        np.asarray(Image.fromarray(premultiplied[..., channel], "F").resize((size, size), resample))
-        for channel in range(4)
+        np.asarray(Image.fromarray(weighted[..., channel], "F").resize((size, size), resample)) for channel in range(4)
     ]
     result = np.clip(np.stack(planes, axis=-1), 0, 1)
     alpha = result[..., 3:]
     result[..., :3] = np.where(alpha > 1 / 510, result[..., :3] / np.maximum(alpha, 1 / 510), 0)
     return np.round(np.clip(result, 0, 1) * 255).astype(np.uint8)
+
+
+def premultiplied(image: Picture) -> NDArray[np.float32]:
+    """RGBA with its colour weighted by alpha, float32 [height, width, 4] in [0, 1]."""
+    pixels = image.astype(np.float32) / 255
+    pixels[..., :3] *= pixels[..., 3:]
+    return np.asarray(pixels, np.float32)
 
 
 def composite(image: Picture, background: float = 1.0) -> NDArray[np.float32]:

@@ -284,6 +284,19 @@ def test_mirrored_objects_are_seen_by_mirrored_cameras():
     np.testing.assert_array_equal(mirrored.pictures[0], plain.pictures[0][:, :, ::-1])
 
 
+def test_colours_of_pictures_and_of_points_change_alike():
+    packed = objects(1)
+    packed.pictures[..., :3], packed.pictures[..., 3], packed.colours[:] = (40, 90, 160), 255, (40, 90, 160)
+    task = Filling(FieldConfig(features=8, widths=(8, 8, 8), resolution=8), packed, None, points=64)
+    seen = set()
+    for seed in range(40):
+        views, _, _, colours = task._batch(packed, np.array([0]), 4, np.random.default_rng(seed))
+        shown = views.pictures[0, 0, :3, 0, 0].numpy() / views.pictures[0, 0, 3, 0, 0].numpy()
+        np.testing.assert_allclose(colours[0].numpy(), np.broadcast_to(shown, colours[0].shape), atol=1e-5)
+        seen.add(tuple(np.argsort(shown).tolist()))
+    assert len(seen) > 3  # channels are exchanged, too
+
+
 def test_points_project_where_the_camera_says():
     camera = Camera.on_sphere(70.0, 20.0, size=50)
     turn = upright(camera)

@@ -8,7 +8,7 @@ import pytest
 import trimesh
 
 from render import points
-from render.composed import _joined, _outward, compose
+from render.composed import compose
 from render.demo import write
 from render.orbit import Settings, render_one
 from render.source import Source, find
@@ -57,7 +57,7 @@ def test_inside_is_inside_either_part_also_where_one_was_inside_out():
     box = trimesh.creation.box((1, 1, 1))
     turned = trimesh.creation.box((1, 1, 1), transform=trimesh.transformations.translation_matrix((0.5, 0, 0)))
     turned.invert()
-    whole = _joined([_outward(surface(box)), _outward(surface(turned))])
+    whole = Surface.joined([surface(box).outward(), surface(turned).outward()])
     found = points.sample(whole, 4000)
     at = found["points"].astype(np.float64)
     true = (np.abs(at - [0.25, 0, 0]) < [0.75, 0.5, 0.5]).all(1)
@@ -71,7 +71,7 @@ def test_turning_faces_over_keeps_every_corner_its_colour():
     before = surface(mesh)
     colours = np.random.default_rng(0).random(before.colours.shape).astype(np.float32)
     before = replace(before, colours=colours)
-    after = _outward(before)
+    after = before.outward()
     third = np.full(len(before.faces), 0.2, np.float32), np.full(len(before.faces), 0.5, np.float32)
     face = np.arange(len(before.faces), dtype=np.int32)
     # The corners' order is turned round: the weights of the first and the last change places.
