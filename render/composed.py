@@ -1,4 +1,4 @@
-"""Objects that nobody made: parts of the given ones, bent, tipped over and put together at random.
+"""Objects that nobody made: parts of the given ones and vessels, bent, tipped over and put together at random.
 
 A network that has seen a few thousand objects often begins to know them by heart. Where it should learn to see rather
 than to recognise, shapes need not make sense (LRM-Zero, Xie et al., NeurIPS 2024, learns from such alone).
@@ -16,9 +16,11 @@ from trimesh.transformations import rotation_matrix, translation_matrix
 
 from render.source import Source
 from render.surface import Surface
+from render.vessel import Vessel
 from viewmask.errors import ViewmaskError
 
 PARTS = (0.2, 0.5, 0.3)  # chances of one part, two and three
+VESSELS = 1 / 3  # chance that a part is a vessel
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,11 @@ class Composed(Source):
 
 
 def compose(sources: Sequence[Source], count: int, seed: int = 0) -> list[Composed]:
-    """So many objects of one to three parts, each part bent, tipped over perhaps, and put on, beside or into the rest.
+    """So many objects of one to three parts, a third of them vessels, each part bent, tipped over perhaps, and put on,
+    beside or into the rest.
 
     Args:
-        sources: what the parts are taken from, each as often as the others.
+        sources: what the other parts are taken from, each as often as the others.
         seed: of the choice and of everything after it.
 
     Raises:
@@ -53,16 +56,20 @@ def compose(sources: Sequence[Source], count: int, seed: int = 0) -> list[Compos
     if not sources:
         raise ViewmaskError("nothing to compose objects from")
     random = np.random.default_rng(seed)
+    every = {source.about.get("split") for source in sources}
     made = []
     for number in range(count):
-        parts = tuple(sources[i] for i in random.integers(len(sources), size=1 + random.choice(len(PARTS), p=PARTS)))
+        parts = tuple(
+            Vessel.of(int(random.integers(10**6))) if hollow else sources[int(random.integers(len(sources)))]
+            for hollow in random.random(1 + random.choice(len(PARTS), p=PARTS)) < VESSELS
+        )
         about: dict[str, Any] = {"parts": [part.id for part in parts]}
-        splits = {part.about.get("split") for part in parts}
+        splits = {part.about.get("split") for part in parts if not isinstance(part, Vessel)} or every
         if splits != {None}:
             about["split"] = splits.pop() if len(splits) == 1 else "mixed"
         # Whoever resumes a run with other meshes must not find these done: the name tells the parts, too.
         name = f"composed-{number:06}-{_digest(seed, *about['parts'])[:8]}"
-        made.append(Composed(name, parts[0].path, about=about, parts=parts))
+        made.append(Composed(name, sources[0].path, about=about, parts=parts))
     return made
 
 

@@ -16,7 +16,7 @@ from viewmask.generator import TOKENIZER, WEIGHTS
 from viewmask.reconstruction import Reconstruction, Terms
 from viewmask.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.training import LAST, Progress, Schedule
-from viewmask.transformer import Transformer, TransformerConfig
+from viewmask.transformer import Transformer, TransformerConfig, deepened
 
 STAGES = ("tokenizer", "align", "i2mv", "t2mv")
 
@@ -35,12 +35,12 @@ TOKENIZERS = {
 
 TRANSFORMERS = {"nano": transformer.NANO, "small": transformer.SMALL}
 
-# The last stage keeps what those before it learnt: nearly half of its batches are I2MV, and words are learnt
+# The last stage keeps what those before it learnt: a third of its batches are I2MV, and words are learnt
 # fastest from single pictures, of which a batch holds four times as many.
 MIXTURES = {
     "align": Mixture(t2i=0.6, mmu=0.4),
     "i2mv": Mixture(i2mv=1.0),
-    "t2mv": Mixture(t2i=0.2, mmu=0.05, i2mv=0.45, t2mv=0.3),
+    "t2mv": Mixture(t2i=0.25, mmu=0.05, i2mv=0.3, t2mv=0.4),
 }
 
 NANO_SCHEDULE = Schedule(steps=3_000, batch=24, rate=2e-3, muon=4e-3, warmup=50, decay=0.05, average=0.998)
@@ -80,7 +80,7 @@ def train(
         time_limit: seconds.
         steps: optimizer steps, in place of the preset's.
         resume: continue the run in `out`.
-        init: weights to start from (the stage before).
+        init: weights to start from (the stage before); a transformer with fewer layers than the preset's gets more.
         tokenizer: weights of the tokenizer that made the tokens; the shipped one by default.
         seed: of everything.
         progress: called with step, steps and figures.
@@ -114,7 +114,10 @@ def train(
         about = {"mixture": asdict(mixture), "tokenizer": name, "rows": len(rows.ids), "objects": len(set(rows.ids))}
         kind = (Transformer, TransformerConfig)
     if start is not None:
-        task.model.load_state_dict(checkpoint.load(start, *kind)[0].state_dict())
+        known = checkpoint.load(start, *kind)[0]
+        if isinstance(known, Transformer):
+            known = deepened(known, max(known.config.layers, task.config.layers))
+        task.model.load_state_dict(known.state_dict())
     schedule = replace(schedule, steps=steps or schedule.steps, seed=seed)
     about = {"stage": stage, "preset": preset} | about
     return training.run(task, out, schedule, about, time_limit, resume, progress=progress)

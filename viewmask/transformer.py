@@ -8,7 +8,7 @@ cost a small model no 2^18 rows; `codes="table"` keeps the plain rows, the paper
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +55,7 @@ class TransformerConfig:
             raise ViewmaskError("width must be heads x a multiple of 16, and bits a multiple of groups")
 
 
-NANO = TransformerConfig()
+NANO = TransformerConfig(layers=9)
 SMALL = TransformerConfig(width=512, layers=10, heads=8, hidden=1408, grid=16)
 PAPER = TransformerConfig(
     width=4096, layers=32, heads=32, hidden=12288, words=126464, grid=16, codes="table", positions="sequence",
@@ -235,3 +235,26 @@ class Transformer(nn.Module):
     def parameters_count(self) -> int:
         """Number of parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def deepened(model: Transformer, layers: int) -> Transformer:
+    """The same function with more layers, for more to be learnt: copies stand among the blocks, their outputs zero.
+
+    What the copies add has to be learnt, their inputs need not be (compare Chen et al., "Net2Net", ICLR 2016).
+
+    Raises:
+        ViewmaskError: fewer layers than the model has.
+    """
+    have = model.config.layers
+    if layers < have:
+        raise ViewmaskError(f"a transformer of {have} layers can't be made one of {layers}")
+    deeper = Transformer(replace(model.config, layers=layers))
+    sources = [layer * have // layers for layer in range(layers)]
+    state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("blocks.")}
+    for layer, source in enumerate(sources):
+        copied = source in sources[:layer]
+        for name, tensor in model.blocks[source].state_dict().items():
+            adds = name in ("attn_out.weight", "ff_out.weight")
+            state[f"blocks.{layer}.{name}"] = torch.zeros_like(tensor) if copied and adds else tensor
+    deeper.load_state_dict(state)
+    return deeper

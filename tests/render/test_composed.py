@@ -13,6 +13,7 @@ from render.demo import write
 from render.orbit import Settings, render_one
 from render.source import Source, find
 from render.surface import Surface
+from render.vessel import Vessel
 from viewmask.errors import ViewmaskError
 
 
@@ -31,6 +32,7 @@ def test_composed_objects_follow_from_sources_count_and_seed(sources):
     assert [one.parts for one in first] != [one.parts for one in other]
     assert not {one.id for one in first} & {one.id for one in other}
     assert {len(one.parts) for one in first} == {1, 2, 3}
+    assert {isinstance(part, Vessel) for one in first for part in one.parts} == {False, True}
     assert np.array_equal(first[0].surface().vertices, again[0].surface().vertices)
     # More of them begin with the same ones.
     assert compose(sources, 20, 1)[:12] == first
@@ -86,7 +88,9 @@ def test_only_what_is_of_train_parts_alone_is_to_train_on():
     assert {one.about["split"] for one in compose([source("a", "train"), source("b", "train")], 9)} == {"train"}
     assert "train" not in {one.about["split"] for one in compose([source("a", "val")], 9)}
     both = compose([source("a", "train"), source("b", "val")], 20)
-    assert all((one.about["split"] == "train") == ("b" not in one.about["parts"]) for one in both)
+    given = [(one.about["split"], {part for part in one.about["parts"] if part in "ab"}) for one in both]
+    assert all(split == {"a": "train", "b": "val"}.get("".join(sorted(parts)), "mixed") for split, parts in given)
+    assert {split for split, _ in given} == {"train", "val", "mixed"}
 
 
 def test_nothing_to_compose_from_is_said():

@@ -1,0 +1,56 @@
+"""Vessels: closed, hollow, open at one end, with a texture outside and another inside, the same for the same seed."""
+
+import numpy as np
+import pytest
+import trimesh
+
+from render import points
+from render.orbit import Settings, render_one
+from render.vessel import Vessel
+
+SEEDS = range(12)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_vessel_is_closed_faces_outward_and_is_normalised(seed):
+    surface = Vessel.of(seed).surface()
+    mesh = trimesh.Trimesh(surface.vertices, surface.faces)
+    mesh.merge_vertices()
+    mesh.update_faces(mesh.nondegenerate_faces())
+    assert mesh.is_watertight
+    assert mesh.volume > 0
+    assert np.ptp(surface.vertices, 0).max() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_it_is_hollow_and_open_at_one_end(seed):
+    surface = Vessel.of(seed).surface()
+    found = points.sample(surface, 40_000)
+    at, inside = found["points"].astype(np.float64), found["inside"]
+    low, high = surface.box
+    axis = np.hypot(at[:, 0], at[:, 1]) < 0.03
+    along = np.sort(at[axis & inside, 2])
+    # On its axis it is filled at one end alone: by the floor.
+    end = min(along.min() - low[2], high[2] - along.max())
+    assert end < 0.05
+    assert np.ptp(along) < 0.7 * (high[2] - low[2])
+
+
+def test_seeds_are_vessels_of_their_own_and_rendered_as_any_source_is():
+    shapes = [Vessel.of(seed).surface().vertices for seed in (1, 1, 2)]
+    assert np.array_equal(shapes[0], shapes[1])
+    assert not np.array_equal(shapes[0], shapes[2])
+    views = render_one(Vessel.of(1), Settings(views=2, size=32))
+    assert all(image[..., 3].any() for image in views.images)
+
+
+def test_outside_and_inside_wear_their_halves_of_the_texture():
+    surface = Vessel.of(3).surface()
+    assert surface.uv[..., 1].min() == pytest.approx(0)
+    assert surface.uv[..., 1].max() == pytest.approx(1)
+    middle = surface.vertices[surface.faces].mean(1)
+    normal = surface.face_normals
+    outward = (normal[:, :2] * middle[:, :2]).sum(1)
+    level = np.hypot(normal[:, 0], normal[:, 1]) > 0.9  # walls, neither floor nor rim
+    lower = surface.uv[..., 1].mean(1) < 0.5
+    assert (lower == (outward < 0))[level].all()
