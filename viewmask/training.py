@@ -119,7 +119,7 @@ def run(
         about: how the model is made; written into config.json, the schedule beside it.
         time_limit: seconds of training, earlier sittings included. The learning rate falls with the
             larger of the two shares, steps and time, so that a run cut by time still ends annealed.
-        resume: continue from `out/checkpoint`, with the seed that the run began with.
+        resume: continue from `out/checkpoint`, with the seed and the rates that the run began with.
         save_every: seconds between checkpoints.
         score: figures of the task's model as it stands, on objects that it does not learn from; the first is the one
             that counts, more is better. Asked of the moving average, as that is what is exported.
@@ -137,7 +137,7 @@ def run(
     if resume:
         tensors, record = checkpoint.load_training(last)
         step, elapsed, best = int(record["step"]), float(record["seconds"]), float(record.get("best", -math.inf))
-        schedule = replace(schedule, seed=int(record["schedule"]["seed"]))
+        schedule = replace(schedule, **{name: record["schedule"][name] for name in ("seed", "rate", "muon")})
         _restore(task, averaged, made, tensors)
     elif last.exists():
         raise ViewmaskError(f"{out} holds a run already: pass --resume to continue it, or choose another --out")

@@ -3,7 +3,7 @@
 import json
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
@@ -106,18 +106,19 @@ def test_training_runs_in_any_thread(tmp_path):
         assert pool.submit(training.run, Task(), tmp_path, SCHEDULE, {}).result() == tmp_path / training.WEIGHTS
 
 
-def test_another_seed_is_another_run_and_a_resumed_one_keeps_its_own(tmp_path):
-    for name, seed in (("first", 0), ("other", 1)):
-        training.run(Task(), tmp_path / name, replace(SCHEDULE, seed=seed), {})
+@pytest.mark.parametrize("change", [{"seed": 1}, {"rate": 1e-4}, {"muon": 1e-4}])
+def test_another_seed_or_rate_is_another_run_and_a_resumed_one_keeps_its_own(tmp_path, change):
+    changed = replace(SCHEDULE, **change)
+    for name, schedule in (("first", SCHEDULE), ("other", changed)):
+        training.run(Task(), tmp_path / name, schedule, {})
     assert weights(tmp_path / "first") != weights(tmp_path / "other")
-    half = replace(SCHEDULE, steps=6, seed=1)
-    for name, seed in (("kept", 1), ("forgotten", 0)):
-        training.run(Task(), tmp_path / name, half, {})
+    for name, schedule in (("kept", changed), ("forgotten", SCHEDULE)):
+        training.run(Task(), tmp_path / name, replace(changed, steps=6), {})
         start = tmp_path / name / training.LAST
-        training.run(Task(start), tmp_path / name, replace(SCHEDULE, seed=seed), {}, resume=True)
+        training.run(Task(start), tmp_path / name, schedule, {}, resume=True)
     assert weights(tmp_path / "kept") == weights(tmp_path / "forgotten")
     about = json.loads((tmp_path / "forgotten" / "weights" / checkpoint.CONFIG).read_text())["about"]
-    assert about["schedule"]["seed"] == 1
+    assert about["schedule"] == asdict(changed)
 
 
 def test_training_lowers_the_loss_and_logs_it(tmp_path):

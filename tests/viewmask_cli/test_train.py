@@ -46,6 +46,17 @@ def test_the_tokenizer_is_trained_and_reads_views(shell, capsys):
     assert shell("train", "tokenizer", "--data", "views", "--steps", 3, "--resume").code == 0
 
 
+def test_the_field_is_trained_and_gone_on_with_gently(shell, capsys):
+    render(views=4, size=32, passes="points")
+    capsys.readouterr()
+    rates = []
+    for more in (["--out", "runs/one"], ["--out", "runs/two", "--init", "runs/one/weights"]):
+        done = shell("train", "recon", "--data", "views", "--steps", 1, "--json", *more)
+        about = json.loads((Path(json.loads(done.out)["weights"]) / "config.json").read_text())["about"]
+        rates.append([about["schedule"][name] for name in ("rate", "muon")])
+    assert rates[1] == pytest.approx([0.3 * rate for rate in rates[0]])
+
+
 def test_an_interrupted_run_says_how_to_go_on(shell, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
