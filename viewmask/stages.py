@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -80,7 +81,8 @@ def train(
         time_limit: seconds.
         steps: optimizer steps, in place of the preset's.
         resume: continue the run in `out`.
-        init: weights to start from (the stage before); a transformer with fewer layers than the preset's gets more.
+        init: weights to start from: the stage before; or this one, then the rates are lower (`training.GENTLY`) unless
+            the preset has more layers, which a transformer then gets.
         tokenizer: weights of the tokenizer that made the tokens; the shipped one by default.
         seed: of everything.
         progress: called with step, steps and figures.
@@ -113,11 +115,14 @@ def train(
         task = Denoising(architecture, rows, mixture, device)
         about = {"mixture": asdict(mixture), "tokenizer": name, "rows": len(rows.ids), "objects": len(set(rows.ids))}
         kind = (Transformer, TransformerConfig)
+    schedule = replace(schedule, steps=steps or schedule.steps, seed=seed)
     if start is not None:
-        known = checkpoint.load(start, *kind)[0]
+        loaded: tuple[torch.nn.Module, Any, dict[str, Any]] = checkpoint.load(start, *kind)
+        known, shape, theirs = loaded
+        if theirs.get("stage") == stage and shape == task.config:
+            schedule = training.gently(schedule)
         if isinstance(known, Transformer):
             known = deepened(known, max(known.config.layers, task.config.layers))
         task.model.load_state_dict(known.state_dict())
-    schedule = replace(schedule, steps=steps or schedule.steps, seed=seed)
     about = {"stage": stage, "preset": preset} | about
     return training.run(task, out, schedule, about, time_limit, resume, progress=progress)

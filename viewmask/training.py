@@ -57,6 +57,11 @@ class Schedule:
     seed: int = 0
 
 
+def gently(schedule: Schedule) -> Schedule:
+    """The schedule for going on from weights that were trained to the end."""
+    return replace(schedule, rate=GENTLY * schedule.rate, muon=GENTLY * schedule.muon)
+
+
 class Task(Protocol):
     """What is trained: a model, its companion (a discriminator) if it has one, and the loss of one batch."""
 
@@ -75,6 +80,10 @@ class Task(Protocol):
 
 
 Progress = Callable[[int, int, dict[str, float]], None]
+
+# Share of the rates with which a run goes on from weights of its own stage: at the full ones the first minutes lose
+# what a fallen rate had gained, and an hour only wins it back.
+GENTLY = 0.3
 
 
 def optimizers(model: nn.Module, schedule: Schedule, companion: nn.Module | None = None) -> list[torch.optim.Optimizer]:

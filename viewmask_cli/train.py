@@ -116,12 +116,10 @@ def _recon(
     from recon.field_training import Filling
     from viewmask import checkpoint, training
 
-    # Who goes on goes gently: at the full rate an hour only won back what its first minutes had lost.
-    share = 0.3 if init else 1.0
     schedule = training.Schedule(
-        steps=steps or 20_000, batch=4, rate=share * 2e-3, muon=share * 6e-3, warmup=40, decay=0.02, average=0.998,
-        seed=seed,
-    )  # fmt: skip
+        steps=steps or 20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998, seed=seed
+    )
+    schedule = training.gently(schedule) if init else schedule
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = Filling(FieldConfig(), objects["train"], objects["val"], device)
     start = out / training.LAST if resume else init

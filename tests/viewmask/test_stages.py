@@ -1,0 +1,59 @@
+"""The stages: what a run starts from, and how fast it then learns."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from viewmask import checkpoint, stages
+from viewmask.tokens import Tokens
+from viewmask.training import GENTLY
+from viewmask.transformer import Transformer, TransformerConfig
+
+TINY = TransformerConfig(width=64, layers=2, heads=2, hidden=96)
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch):
+    """Some random tokens in place of files."""
+    tokens = np.random.default_rng(0).integers(0, 2**18, (2, 8, 8, 8)).astype(np.int32)
+    turned = np.float32(np.arange(8) * 45 + np.zeros((2, 1)))
+    some = Tokens(["a", "b"], np.zeros(2, int), [["a red cup"], ["a chair"]], turned, tokens)
+    monkeypatch.setattr(stages.tokens, "read", lambda *_: some)
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    def run(stage, name, layers, init=None):
+        """Three steps of a stage: the weights and the schedule that it went by."""
+        monkeypatch.setitem(stages.TRANSFORMERS, "nano", replace(TINY, layers=layers))
+        weights = stages.train(stage, [], tmp_path / name, steps=3, init=init)
+        return weights, json.loads((weights / "config.json").read_text())["about"]["schedule"]
+
+    return run
+
+
+def share(schedule, stage):
+    preset = stages.SCHEDULES["nano", stage]
+    rates = schedule["rate"] / preset.rate, schedule["muon"] / preset.muon
+    assert rates[0] == pytest.approx(rates[1])
+    return rates[0]
+
+
+def test_a_stage_begins_at_the_full_rate_and_is_gone_on_with_gently(train):
+    before, first = train("i2mv", "i2mv", 2)
+    weights, second = train("t2mv", "t2mv", 2, before)
+    _, third = train("t2mv", "more", 2, weights)
+    assert [share(first, "i2mv"), share(second, "t2mv"), share(third, "t2mv")] == pytest.approx([1, 1, GENTLY])
+
+
+def test_a_deeper_transformer_starts_from_a_shallower_one_at_the_full_rate(train):
+    weights, _ = train("t2mv", "two", 2)
+    deeper, schedule = train("t2mv", "three", 3, weights)
+    assert share(schedule, "t2mv") == 1
+    known, grown = (checkpoint.load(each, Transformer, TransformerConfig)[0] for each in (weights, deeper))
+    assert (known.config.layers, grown.config.layers) == (2, 3)
+    # Three steps change little: words are still embedded much as they were.
+    assert torch.nn.functional.cosine_similarity(known.word.weight, grown.word.weight).mean() > 0.9
