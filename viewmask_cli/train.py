@@ -38,7 +38,7 @@ def train(
         int | None, typer.Option(min=1, help="Stop after so many steps.", show_default="the preset's")
     ] = None,
     init: Annotated[
-        Path | None, typer.Option(help="Weights to start from: the stage before.", show_default="none")
+        Path | None, typer.Option(help="Weights to start from: the stage before, or this one.", show_default="none")
     ] = None,
     tokenizer: Annotated[
         Path | None, typer.Option(help="Checkpoint that made the tokens.", show_default="the shipped one")
