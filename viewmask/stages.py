@@ -36,7 +36,7 @@ TOKENIZERS = {
 
 TRANSFORMERS = {"nano": transformer.NANO, "small": transformer.SMALL}
 
-# The last stage keeps what those before it learnt: a third of its batches are I2MV, and words are learnt
+# The last stage keeps what those before it learnt: nearly a third of its batches are I2MV, and words are learnt
 # fastest from single pictures, of which a batch holds four times as many.
 MIXTURES = {
     "align": Mixture(t2i=0.6, mmu=0.4),
@@ -91,7 +91,7 @@ def train(
         The folder of exported weights.
 
     Raises:
-        ViewmaskError: an unknown stage or preset, no data, nothing to resume.
+        ViewmaskError: an unknown stage or preset, no data, nothing to resume, weights of another size.
     """
     if stage not in STAGES:
         raise ViewmaskError(f"no stage '{stage}': choose one of {', '.join(STAGES)}")
@@ -121,8 +121,11 @@ def train(
         known, shape, theirs = loaded
         if theirs.get("stage") == stage and shape == task.config:
             schedule = training.gently(schedule)
-        if isinstance(known, Transformer):
-            known = deepened(known, max(known.config.layers, task.config.layers))
+        if not resume and isinstance(known, Transformer) and known.config.layers < task.config.layers:
+            known = deepened(known, task.config.layers)
+            shape = known.config
+        if shape != task.config:
+            raise ViewmaskError(f"{start} is of another size than the preset '{preset}', and only --init adds layers")
         task.model.load_state_dict(known.state_dict())
     about = {"stage": stage, "preset": preset} | about
     return training.run(task, out, schedule, about, time_limit, resume, progress=progress)

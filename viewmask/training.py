@@ -57,6 +57,11 @@ class Schedule:
     seed: int = 0
 
 
+# Share of the rates with which a run goes on from weights of its own stage: full ones lose at first what a falling rate
+# had gained.
+GENTLY = 0.3
+
+
 def gently(schedule: Schedule) -> Schedule:
     """The schedule for going on from weights that were trained to the end."""
     return replace(schedule, rate=GENTLY * schedule.rate, muon=GENTLY * schedule.muon)
@@ -80,10 +85,6 @@ class Task(Protocol):
 
 
 Progress = Callable[[int, int, dict[str, float]], None]
-
-# Share of the rates with which a run goes on from weights of its own stage: at the full ones the first minutes lose
-# what a fallen rate had gained, and an hour only wins it back.
-GENTLY = 0.3
 
 
 def optimizers(model: nn.Module, schedule: Schedule, companion: nn.Module | None = None) -> list[torch.optim.Optimizer]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from viewmask import checkpoint, stages
+from viewmask.errors import ViewmaskError
 from viewmask.tokens import Tokens
 from viewmask.training import GENTLY
 from viewmask.transformer import Transformer, TransformerConfig
@@ -26,10 +27,10 @@ def no_data(monkeypatch):
 
 @pytest.fixture
 def train(tmp_path, monkeypatch):
-    def run(stage, name, layers, init=None):
+    def run(stage, name, layers, init=None, resume=False):
         """Three steps of a stage: the weights and the schedule that it went by."""
         monkeypatch.setitem(stages.TRANSFORMERS, "nano", replace(TINY, layers=layers))
-        weights = stages.train(stage, [], tmp_path / name, steps=3, init=init)
+        weights = stages.train(stage, [], tmp_path / name, steps=3, init=init, resume=resume)
         return weights, json.loads((weights / "config.json").read_text())["about"]["schedule"]
 
     return run
@@ -57,3 +58,11 @@ def test_a_deeper_transformer_starts_from_a_shallower_one_at_the_full_rate(train
     assert (known.config.layers, grown.config.layers) == (2, 3)
     # Three steps change little: words are still embedded much as they were.
     assert torch.nn.functional.cosine_similarity(known.word.weight, grown.word.weight).mean() > 0.9
+
+
+def test_weights_of_another_size_are_refused(train):
+    weights, _ = train("t2mv", "three", 3)
+    with pytest.raises(ViewmaskError, match="another size than the preset 'nano'"):
+        train("t2mv", "two", 2, weights)
+    with pytest.raises(ViewmaskError, match="only --init adds layers"):
+        train("t2mv", "three", 4, resume=True)
