@@ -1,8 +1,9 @@
 """Does the thing that a sentence names come out, so that a classifier that never saw a made view knows it?
 
-    python bench/nouns.py --data $DATA [--weights DIR ...] [--guidance G ...]
+    python bench/nouns.py --data $DATA [--weights DIR ...] [--guidance G ...] [--temperature T ...]
 
-Sixteen common things are asked for in five colours each ("a red chair", seed 0, drawn once). The classifier reads the
+Sixteen common things are asked for in five colours each ("a red chair", seed 0, drawn once). To choose how to sample,
+ask with other `--colours` and another `--seed` than those that are reported. The classifier reads the
 features of a network trained on photographs (AlexNet's convolutions, those of LPIPS, extra `lpips`) in four views, and
 learns from the true views of the `train` objects that have one of these names (the head of their first caption), after
 they went through the generator's tokenizer, so that blur is no sign of anything. How often it is right with true views
@@ -16,6 +17,7 @@ import argparse
 import re
 import sys
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -109,20 +111,28 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, nargs="+", default=[None])
     parser.add_argument("--guidance", type=float, nargs="+", default=[None])
+    parser.add_argument("--temperature", type=float, nargs="+", default=[None])
+    parser.add_argument("--colours", nargs="+", default=COLOURS)
+    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     network, first = Lpips.load(), Generator.load(arguments.weights[0])
     taught, asked = named(arguments.data, "train"), named(arguments.data, "val")
     classifier = Classifier.learn(network, seen(first, taught), [name for _, name in taught])
     known = [classifier(views) == name for views, (_, name) in zip(seen(first, asked), asked, strict=True)]
     rows = [row("true views of `val`", [name for _, name in asked], known)]
-    sentences = [(thing, f"a {colour} {thing}") for thing in THINGS for colour in COLOURS]
+    sentences = [
+        (thing, f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {thing}")
+        for thing in THINGS
+        for colour in arguments.colours
+    ]
     for weights in arguments.weights:
         generator = Generator.load(weights)
-        for guidance in arguments.guidance:
-            made = (generator.from_text(sentence, guidance=guidance).images for _, sentence in sentences)
+        for values in product(arguments.guidance, arguments.temperature):
+            options = dict(zip(("guidance", "temperature"), values, strict=True))
+            made = (generator.from_text(text, seed=arguments.seed, **options).images for _, text in sentences)
             right = [classifier(views) == thing for views, (thing, _) in zip(made, sentences, strict=True)]
-            title = generator.fingerprint + ("" if guidance is None else f", guidance {guidance}")
-            rows.append(row(title, [thing for thing, _ in sentences], right))
+            chosen = [f"{name} {value:g}" for name, value in options.items() if value is not None]
+            rows.append(row(", ".join([generator.fingerprint, *chosen]), [thing for thing, _ in sentences], right))
             print(rows[-1], file=sys.stderr)
     print(f"| | {' | '.join(THINGS)} | all |\n|{'---|' * (len(THINGS) + 2)}", *rows, sep="\n")
 

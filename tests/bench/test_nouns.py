@@ -68,22 +68,31 @@ class Generator:
 
     fingerprint = "none"
 
-    def from_text(self, sentence, guidance):
-        assert guidance == 2
+    def __init__(self):
+        self.asked = []
+
+    def from_text(self, sentence, **options):
+        self.asked.append((sentence, options))
         return ViewSet(shape("car" if sentence.endswith(" car") else "chair"), orbit(4, size=32))
 
 
 def test_the_table(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(nouns.Generator, "load", lambda weights: Generator())
+    generator = Generator()
+    monkeypatch.setattr(nouns.Generator, "load", lambda weights: generator)
     monkeypatch.setattr(nouns.Lpips, "load", Network)
     monkeypatch.setattr(nouns, "named", lambda data, split: [(None, name) for name in nouns.THINGS])
     monkeypatch.setattr(nouns, "seen", lambda generator, objects: [shape(name) for _, name in objects])
-    monkeypatch.setattr(sys, "argv", ["nouns.py", "--data", str(tmp_path), "--guidance", "2"])
+    asked = ["--guidance", "2", "4", "--temperature", "0.5", "--colours", "orange", "grey", "--seed", "3"]
+    monkeypatch.setattr(sys, "argv", ["nouns.py", "--data", str(tmp_path), *asked])
     nouns.main()
-    header, _, truth, row = capsys.readouterr().out.splitlines()
+    header, _, truth, row, other = capsys.readouterr().out.splitlines()
     cells = [dict(zip(header.split("|"), line.split("|"), strict=True)) for line in (truth, row)]
     assert cells[0][" all "].strip() == "1.00"
     assert {name: cells[1][f" {name} "].strip() for name in ("car", "chair", "table")} == {
-        "car": "5/5", "chair": "5/5", "table": "0/5",
+        "car": "2/2", "chair": "2/2", "table": "0/2",
     }  # fmt: skip
     assert cells[1][" all "].strip() == "0.12"
+    assert "guidance 2, temperature 0.5" in row
+    assert "guidance 4, temperature 0.5" in other
+    assert generator.asked[1] == ("a grey table", {"guidance": 2, "temperature": 0.5, "seed": 3})
+    assert generator.asked[-2] == ("an orange fish", {"guidance": 4, "temperature": 0.5, "seed": 3})
