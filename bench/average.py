@@ -2,7 +2,8 @@
 
     python bench/average.py viewmask/weights/transformer runs/t2mv/weights --out soup
 
-Worth trying for runs of which one began where the other ended, or that began at the same place with other seeds.
+Worth trying for runs of which one began where the other ended, or that began at the same place with other seeds. A
+transformer with fewer words than the other gets those that it lacks, as the other did when it began.
 Whether it is better, `viewmask eval` on `val` tells, for a field `bench/field.py`.
 """
 
@@ -16,6 +17,7 @@ import torch
 
 from recon.field import Field, FieldConfig
 from viewmask import ViewmaskError, checkpoint
+from viewmask.stages import worded
 from viewmask.transformer import Transformer, TransformerConfig
 
 KINDS: dict[str, tuple[Any, Any]] = {"Transformer": (Transformer, TransformerConfig), "Field": (Field, FieldConfig)}
@@ -30,7 +32,10 @@ def average(folders: list[Path], out: Path) -> Path:
     kind = checkpoint.kind_of(folders[0])
     if kind not in KINDS:
         raise ViewmaskError(f"{folders[0]} holds a {kind}, not one of {', '.join(KINDS)}")
-    loaded = [checkpoint.load(folder, *KINDS[kind]) for folder in folders]
+    loaded: list[tuple[Any, Any, dict[str, Any]]] = [checkpoint.load(folder, *KINDS[kind]) for folder in folders]
+    if kind == "Transformer":
+        most = max(config.words for _, config, _ in loaded)
+        loaded = [(grown := worded(model, most), grown.config, about) for model, _, about in loaded]
     model, config, about = loaded[0]
     for folder, (_, other, theirs) in zip(folders, loaded, strict=True):
         if other != config or theirs.get("tokenizer") != about.get("tokenizer"):

@@ -5,16 +5,15 @@
 Sixteen common things are asked for in five colours each ("a red chair", seed 0, drawn once). To choose how to sample,
 ask with other `--colours` and another `--seed` than those that are reported. The classifier reads the
 features of a network trained on photographs (AlexNet's convolutions, those of LPIPS, extra `lpips`) in four views, and
-learns from the true views of the `train` objects that have one of these names (the head of their first caption), after
-they went through the generator's tokenizer, so that blur is no sign of anything. How often it is right with true views
-of `val` objects, through the tokenizer too, stands beside; one in sixteen is chance. Prints the table of
-docs/RESULTS.md: right sentences of five for every thing.
+learns from the true views of the `train` objects that have one of these names (`viewmask.text.thing` of their first
+caption), after they went through the generator's tokenizer, so that blur is no sign of anything. How often it is right
+with true views of `val` objects, through the tokenizer too, stands beside; one in sixteen is chance. Prints the table
+of docs/RESULTS.md: right sentences of five for every thing.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from dataclasses import dataclass
 from itertools import product
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 
 from render.orbit import Settings, render_one
 from render.source import Source, find
-from viewmask import Generator, ViewmaskError
+from viewmask import Generator, ViewmaskError, text
 from viewmask.lpips import Lpips
 from viewmask.viewset import Picture, composite
 
@@ -37,12 +36,6 @@ THINGS = (
 )  # fmt: skip
 COLOURS = ("red", "green", "blue", "white", "brown")
 RIDGE = 1.0
-
-
-def head(caption: str) -> str:
-    """The noun that a caption is about: "a red chair with a cushion" is a chair."""
-    phrase = re.split(r",| (?:with|on|of|in|and|for|from|that|at|by|holding|wearing)\b", caption.lower())[0]
-    return phrase.split()[-1] if phrase.split() else ""
 
 
 @dataclass(frozen=True)
@@ -90,8 +83,8 @@ def named(data: Path, split: str) -> list[tuple[Source, str]]:
     for name in SETS:
         for source in find(data / name, split):
             captions = source.about.get("captions") or [""]
-            if head(captions[0]) in THINGS:
-                found.append((source, head(captions[0])))
+            if text.thing(captions[0]) in THINGS:
+                found.append((source, text.thing(captions[0])))
     return found
 
 
@@ -129,7 +122,7 @@ def main() -> None:
         generator = Generator.load(weights)
         for values in product(arguments.guidance, arguments.temperature):
             options = dict(zip(("guidance", "temperature"), values, strict=True))
-            made = (generator.from_text(text, seed=arguments.seed, **options).images for _, text in sentences)
+            made = (generator.from_text(sentence, seed=arguments.seed, **options).images for _, sentence in sentences)
             right = [classifier(views) == thing for views, (thing, _) in zip(made, sentences, strict=True)]
             chosen = [f"{name} {value:g}" for name, value in options.items() if value is not None]
             rows.append(row(", ".join([generator.fingerprint, *chosen]), [thing for thing, _ in sentences], right))

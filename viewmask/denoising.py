@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,8 @@ class Mixture:
             scattered tokens: several references, from which a rotation is easier to learn.
         odd_orbits: share of I2MV batches whose views are any of the orbit, not every second one.
         captioned: share of I2MV batches with text.
+        cosine: with no picture given, the ratio of hidden tokens is the cosine of an even draw (MaskGIT, Chang et al.,
+            CVPR 2022) and not an even draw itself, as in the paper: more are hidden, and the sentence must tell more.
     """
 
     t2i: float = 0.0
@@ -37,6 +40,7 @@ class Mixture:
     whole_views: float = 0.2
     odd_orbits: float = 0.25
     captioned: float = 0.25
+    cosine: bool = False
 
 
 class Denoising:
@@ -65,16 +69,26 @@ class Denoising:
         for name, rows in needs.items():
             if getattr(mixture, name) and not len(self.rows[rows]):
                 raise ViewmaskError(f"the tokens hold no captioned objects seen from the front, which {name} trains on")
-        self.weights = {name: self._weights(rows) for name, rows in self.rows.items() if len(rows)}
+        weigh = {"any": self._by_source, "captioned": self._by_source, "front": self._by_thing}
+        self.weights = {name: weigh[name](rows) for name, rows in self.rows.items() if len(rows)}
 
-    def _weights(self, rows: np.ndarray) -> np.ndarray:
-        """Chance of each row: a source counts as the root of its objects, so that small ones are heard."""
+    def _by_source(self, rows: np.ndarray) -> np.ndarray:
+        """Chance of each row, summed up: a source counts as the root of its objects, so that small ones are heard."""
         objects = np.array(self.tokens.ids)[rows]
         sources = self.tokens.sources[rows]
         weights = np.zeros(len(rows))
         for source in np.unique(sources):
             here = sources == source
             weights[here] = np.sqrt(len(np.unique(objects[here]))) / here.sum()
+        return np.asarray(weights.cumsum() / weights.sum())
+
+    def _by_thing(self, rows: np.ndarray) -> np.ndarray:
+        """Chance of each row where sentences are learnt, summed up: a thing counts as the root of its objects, so that
+        what is there once or twice is not drowned by eighty tables."""
+        ids = [self.tokens.ids[row] for row in rows]
+        named = {one: text.thing(self.tokens.captions[row][0]) for one, row in zip(ids, rows, strict=True)}
+        variants, objects = Counter(ids), Counter(named.values())
+        weights = np.array([objects[named[one]] ** -0.5 / variants[one] for one in ids])
         return np.asarray(weights.cumsum() / weights.sum())
 
     def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
@@ -127,8 +141,10 @@ class Denoising:
     def mask(self, layout: Layout, random: np.random.Generator, batch: int) -> np.ndarray:
         """Which target tokens are hidden, bool [batch, views, grid, grid]; at least one a sequence."""
         grid, targets = self.config.grid, layout.views - layout.given
-        ratio = random.random(batch)[:, None, None, None]
-        hidden = random.random((batch, targets, grid, grid)) < ratio
+        ratio = random.random(batch)
+        if self.mixture.cosine and not layout.given:
+            ratio = np.cos(np.pi / 2 * ratio)
+        hidden = random.random((batch, targets, grid, grid)) < ratio[:, None, None, None]
         if targets > 1:
             whole = random.random(batch) < self.mixture.whole_views
             views = random.random((batch, targets)) < 0.5

@@ -66,6 +66,11 @@ class Generator:
                 f"{network} reads the tokenizer {about['tokenizer']}, but {codes} is {name}: "
                 "give a folder with a tokenizer/ and a transformer/ that belong together"
             )
+        if (words := transformer.config.words) != text.size():
+            raise ViewmaskError(
+                f"{network} knows {words} words, and the vocabulary has {text.size()}: "
+                "viewmask train t2mv --init gives it the others, if it has fewer"
+            )
         return cls(tokenizer.to(place), transformer.to(place), about)
 
     def from_image(

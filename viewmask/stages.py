@@ -17,7 +17,7 @@ from viewmask.generator import TOKENIZER, WEIGHTS
 from viewmask.reconstruction import Reconstruction, Terms
 from viewmask.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.training import LAST, Progress, Schedule
-from viewmask.transformer import Transformer, TransformerConfig, deepened
+from viewmask.transformer import Transformer, TransformerConfig, deepened, reworded
 
 STAGES = ("tokenizer", "align", "i2mv", "t2mv")
 
@@ -36,12 +36,12 @@ TOKENIZERS = {
 
 TRANSFORMERS = {"nano": transformer.NANO, "small": transformer.SMALL}
 
-# The last stage keeps what those before it learnt: nearly a third of its batches are I2MV, and words are learnt
-# fastest from single pictures, of which a batch holds four times as many.
+# The last stage keeps what those before it learnt, so a sixth of its batches are I2MV; words are learnt fastest from
+# single pictures, of which a batch holds four times as many.
 MIXTURES = {
     "align": Mixture(t2i=0.6, mmu=0.4),
     "i2mv": Mixture(i2mv=1.0),
-    "t2mv": Mixture(t2i=0.25, mmu=0.05, i2mv=0.3, t2mv=0.4),
+    "t2mv": Mixture(t2i=0.35, mmu=0.03, i2mv=0.17, t2mv=0.45, cosine=True),
 }
 
 NANO_SCHEDULE = Schedule(steps=3_000, batch=24, rate=2e-3, muon=4e-3, warmup=50, decay=0.05, average=0.998)
@@ -82,7 +82,7 @@ def train(
         steps: optimizer steps, in place of the preset's.
         resume: continue the run in `out`.
         init: weights to start from: the stage before; or this one, then the rates are lower (`training.GENTLY`) unless
-            the preset has more layers, which a transformer then gets.
+            the preset has more layers or the vocabulary more words, which a transformer then gets.
         tokenizer: weights of the tokenizer that made the tokens; the shipped one by default.
         seed: of everything.
         progress: called with step, steps and figures.
@@ -121,11 +121,28 @@ def train(
         known, shape, theirs = loaded
         if theirs.get("stage") == stage and shape == task.config:
             schedule = training.gently(schedule)
-        if not resume and isinstance(known, Transformer) and known.config.layers < task.config.layers:
-            known = deepened(known, task.config.layers)
+        if not resume and isinstance(known, Transformer):
+            known = _grown(known, task.config)
             shape = known.config
         if shape != task.config:
-            raise ViewmaskError(f"{start} is of another size than the preset '{preset}', and only --init adds layers")
+            raise ViewmaskError(
+                f"{start} is of another size than the preset '{preset}', and only --init adds layers and words"
+            )
         task.model.load_state_dict(known.state_dict())
     about = {"stage": stage, "preset": preset} | about
     return training.run(task, out, schedule, about, time_limit, resume, progress=progress)
+
+
+def worded(known: Transformer, words: int) -> Transformer:
+    """With the words of the vocabulary that it lacks up to `words`; more than these stay."""
+    if known.config.words >= words:
+        return known
+    parts = text.parts()[known.config.words - text.size() :]
+    return reworded(known, parts[: words - known.config.words])
+
+
+def _grown(known: Transformer, config: TransformerConfig) -> Transformer:
+    """With the layers and words that it lacks; what it has more than `config` stays."""
+    if known.config.layers < config.layers:
+        known = deepened(known, config.layers)
+    return worded(known, config.words)

@@ -7,6 +7,7 @@ Made once from the captions of the training sets:
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -21,6 +22,9 @@ VOCABULARY = Path(__file__).with_name("vocabulary.json")
 LENGTH = 24
 SPECIALS = ("<pad>", "<mask>", "<t2i>", "<mmu>", "<i2mv>", "<t2mv>", "<soi>", "<eoi>")
 PAD, MASK, T2I, MMU, I2MV, T2MV, SOI, EOI = range(len(SPECIALS))
+
+# What follows says more of the thing, and no longer what it is.
+_AFTER = re.compile(r",| (?:with|on|of|in|and|for|from|that|at|by|holding|wearing)\b")
 
 
 @cache
@@ -63,12 +67,26 @@ def decode(words: Iterable[int]) -> str:
     return str(vocabulary().decode([int(word) for word in words if word >= len(SPECIALS)])).strip()
 
 
+def thing(caption: str) -> str:
+    """The noun that a caption is about, its case aside: "a red chair with a cushion" is a chair."""
+    phrase = _AFTER.split(caption.lower())[0].split()
+    return phrase[-1] if phrase else ""
+
+
 def size() -> int:
     """Number of words, specials included."""
     return int(vocabulary().get_vocab_size())
 
 
-def learn(captions: Iterable[str], words: int = 2048) -> Tokenizer:
+def parts() -> list[tuple[int, int]]:
+    """The two words that each of the last `len(parts())` words of the vocabulary is put together from."""
+    model = json.loads(vocabulary().to_str())["model"]
+    ids = model["vocab"]
+    pairs = [merge if isinstance(merge, list) else merge.split(" ") for merge in model["merges"]]
+    return [(ids[first], ids[second]) for first, second in pairs]
+
+
+def learn(captions: Iterable[str], words: int = 4096) -> Tokenizer:
     """Learn a byte-level BPE vocabulary of `words` entries from captions."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])

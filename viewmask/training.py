@@ -215,7 +215,8 @@ def run(
             if progress:
                 progress(step, schedule.steps, figures | {"share": share})
             if step % 50 == 0 or step == schedule.steps:
-                means = {key: float(np.mean([f[key] for f in recent if key in f])) for key in figures}
+                keys = dict.fromkeys(key for f in recent for key in f)  # steps of other layouts have others
+                means = {key: float(np.mean([f[key] for f in recent if key in f])) for key in keys}
                 _log(out / LOG, {"step": step, "seconds": round(time.monotonic() - started, 1)} | means)
                 recent = []
             if time.monotonic() - saved > save_every:

@@ -8,6 +8,7 @@ cost a small model no 2^18 rows; `codes="table"` keeps the plain rows, the paper
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,7 +40,7 @@ class TransformerConfig:
     layers: int = 6
     heads: int = 3
     hidden: int = 512
-    words: int = 2048
+    words: int = 4096
     grid: int = 8
     bits: int = 18
     codes: str = "bits"
@@ -235,6 +236,19 @@ class Transformer(nn.Module):
     def parameters_count(self) -> int:
         """Number of parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def reworded(model: Transformer, parts: Sequence[tuple[int, int]]) -> Transformer:
+    """The same network with more words, each beginning as the mean of the two that it is put together from."""
+    grown = Transformer(replace(model.config, words=model.config.words + len(parts)))
+    state = dict(model.state_dict())
+    for name in ("word.weight", "word_head.weight"):
+        rows = list(state[name])
+        for first, second in parts:
+            rows.append((rows[first] + rows[second]) / 2)
+        state[name] = torch.stack(rows)
+    grown.load_state_dict(state)
+    return grown
 
 
 def deepened(model: Transformer, layers: int) -> Transformer:

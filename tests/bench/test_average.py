@@ -7,7 +7,7 @@ import torch
 
 from bench.average import average
 from recon.field import Field, FieldConfig
-from viewmask import ViewmaskError, checkpoint
+from viewmask import ViewmaskError, checkpoint, text
 from viewmask.transformer import Transformer, TransformerConfig
 
 TINY = FieldConfig(size=32, features=8, widths=(8, 8, 8), resolution=8, decoder=8)
@@ -31,6 +31,19 @@ def test_every_tensor_is_the_mean_and_the_record_says_of_what(tmp_path):
     for name, tensor in mean.state_dict().items():
         assert torch.allclose(tensor, (first[name] + second[name]) / 2, atol=1e-3), name
     assert any((first[name] != second[name]).any() for name in first)
+
+
+def test_words_that_one_lacks_are_given_to_it_first(tmp_path):
+    words = text.size()
+    full = weights(tmp_path / "full", 1, replace(CONFIG, words=words))
+    fewer = weights(tmp_path / "fewer", 2, replace(CONFIG, words=words - 3))
+    mean, config, _ = checkpoint.load(
+        average([tmp_path / "fewer", tmp_path / "full"], tmp_path / "soup"), Transformer, TransformerConfig
+    )
+    assert config.words == words
+    first, second = text.parts()[-3]
+    begun = (fewer["word.weight"][first] + fewer["word.weight"][second]) / 2
+    torch.testing.assert_close(mean.word.weight[-3], (begun + full["word.weight"][-3]) / 2, atol=1e-3, rtol=0)
 
 
 def test_other_architectures_and_tokenizers_have_no_mean(tmp_path):

@@ -11,20 +11,6 @@ from viewmask.camera import orbit
 from viewmask.viewset import ViewSet
 
 
-@pytest.mark.parametrize(
-    ("caption", "thing"),
-    [
-        ("a red chair", "chair"),
-        ("a white tulip chair with a dark green cushion", "chair"),
-        ("A low-poly grey post with a lantern", "post"),
-        ("a tall, narrow box", "tall"),  # what it makes of such captions is no thing
-        ("", ""),
-    ],
-)
-def test_the_head_of_a_caption(caption, thing):
-    assert nouns.head(caption) == thing
-
-
 class Network:
     """One layer: the picture itself."""
 

@@ -10,7 +10,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.tokens import Tokens
 from viewmask.transformer import TransformerConfig
 
-CONFIG = TransformerConfig(width=64, layers=2, heads=2, hidden=96, words=2048, grid=2)
+CONFIG = TransformerConfig(width=64, layers=2, heads=2, hidden=96, words=text.size(), grid=2)
 CPU = torch.device("cpu")
 
 
@@ -74,6 +74,14 @@ def test_masks_are_uniform_in_ratio_and_spare_the_reference(tokens):
     assert np.mean(ratios < 0.26) == pytest.approx(0.25, abs=0.06)
 
 
+@pytest.mark.parametrize("layout", [sequence.t2mv(), sequence.i2mv()])
+def test_a_cosine_hides_more_where_no_picture_is_given(tokens, layout):
+    task = Denoising(CONFIG, tokens, Mixture(t2mv=1.0, whole_views=0.0, cosine=True), CPU)
+    masks = task.mask(layout, np.random.default_rng(0), 4000)[:, layout.given :]
+    ratios = masks.reshape(4000, -1).mean(axis=1)
+    assert ratios.mean() == pytest.approx(0.5 if layout.given else 2 / np.pi, abs=0.05)
+
+
 def test_whole_views_are_masked_alike(tokens):
     task = Denoising(CONFIG, tokens, Mixture(i2mv=1.0, whole_views=1.0), CPU)
     masks = task.mask(sequence.i2mv(), np.random.default_rng(0), 50)[:, 1:].reshape(50, 3, -1)
@@ -86,6 +94,15 @@ def test_small_sources_are_heard_more_than_their_share(tokens):
     chance = np.diff(task.weights["any"], prepend=0)
     # Three objects against one: root 3 against root 1.
     assert chance[3] == pytest.approx(1 / (1 + 3**0.5))
+
+
+def test_rare_things_are_named_more_than_their_share(tokens):
+    captions = [["a red chair"], ["a chair with arms"], ["a blue chair"], ["a dog"]]
+    turned = np.float32(np.arange(8) * 45 + np.zeros((4, 1)))
+    twice = Tokens([*"aabc"], np.zeros(4, int), captions, turned, tokens.tokens)
+    chance = np.diff(Denoising(CONFIG, twice, Mixture(t2mv=1.0), CPU).weights["front"], prepend=0)
+    # Two chairs, the first in two variants, against one dog: root 2 against root 1.
+    assert chance.tolist() == pytest.approx(np.array([2**-1.5, 2**-1.5, 2**-0.5, 1]) / (2**0.5 + 1))
 
 
 def test_the_loss_is_that_of_the_formula():

@@ -10,12 +10,12 @@ from viewmask.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.transformer import Transformer, TransformerConfig
 
 
-def random_weights(path, about=None):
+def random_weights(path, about=None, words=None):
     torch.manual_seed(0)
     config = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
     tokenizer = Tokenizer(config)
     checkpoint.save(path / TOKENIZER, tokenizer, config, {}, half=True)
-    shape = TransformerConfig(width=64, layers=1, heads=2, hidden=64, words=text.size(), grid=2)
+    shape = TransformerConfig(width=64, layers=1, heads=2, hidden=64, words=words or text.size(), grid=2)
     model = Transformer(shape)
     model.empty_head.bias.data.fill_(-1)
     record = {"tokenizer": checkpoint.fingerprint(tokenizer.encoder)} | (about or {})
@@ -115,6 +115,13 @@ def test_parts_that_do_not_belong_together(tmp_path):
         Generator.load(random_weights(tmp_path, {"tokenizer": "feed"}))
     with pytest.raises(ViewmaskError, match="no checkpoint"):
         Generator.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("more", [-2048, 1])
+def test_weights_of_another_vocabulary(tmp_path, more):
+    words = text.size() + more
+    with pytest.raises(ViewmaskError, match=f"knows {words} words, and the vocabulary has {text.size()}"):
+        Generator.load(random_weights(tmp_path, words=words))
 
 
 def test_what_a_run_exported_belongs_to_the_shipped_tokenizer(generator, tmp_path, monkeypatch):

@@ -60,9 +60,23 @@ def test_a_deeper_transformer_starts_from_a_shallower_one_at_the_full_rate(train
     assert torch.nn.functional.cosine_similarity(known.word.weight, grown.word.weight).mean() > 0.9
 
 
+def test_new_words_are_learnt_at_the_full_rate(train, monkeypatch):
+    everything = stages.text.size()
+    with monkeypatch.context() as fewer:
+        fewer.setattr(stages.text, "size", lambda: everything - 5)
+        weights, _ = train("t2mv", "fewer", 2)
+    grown, schedule = train("t2mv", "all", 2, weights)
+    assert share(schedule, "t2mv") == 1
+    known, larger = (checkpoint.load(each, Transformer, TransformerConfig)[0] for each in (weights, grown))
+    assert (known.config.words, larger.config.words) == (everything - 5, everything)
+    first, second = stages.text.parts()[-5]
+    begun = (known.word.weight[first] + known.word.weight[second]) / 2
+    assert torch.nn.functional.cosine_similarity(begun, larger.word.weight[everything - 5], dim=0) > 0.9
+
+
 def test_weights_of_another_size_are_refused(train):
     weights, _ = train("t2mv", "three", 3)
     with pytest.raises(ViewmaskError, match="another size than the preset 'nano'"):
         train("t2mv", "two", 2, weights)
-    with pytest.raises(ViewmaskError, match="only --init adds layers"):
+    with pytest.raises(ViewmaskError, match="only --init adds layers and words"):
         train("t2mv", "three", 4, resume=True)

@@ -10,7 +10,7 @@ from viewmask.errors import ViewmaskError
 
 def test_specials_come_first():
     assert [text.vocabulary().token_to_id(word) for word in text.SPECIALS] == list(range(len(text.SPECIALS)))
-    assert text.size() == 2048
+    assert text.size() == 4096
 
 
 def test_known_words_are_single_pieces():
@@ -28,6 +28,35 @@ def test_any_text_of_any_script_is_encoded(sentence):
 def test_plain_sentences_come_back(words):
     sentence = " ".join(words)
     assert text.decode(text.encode(sentence)) == sentence
+
+
+@pytest.mark.parametrize("word", ["screwdriver", "pizza", "sunglasses", "wrench"])
+def test_a_thing_that_a_caption_names_once_is_one_word(word):
+    assert sum(each != text.PAD for each in text.encode(word)) == 1
+
+
+def test_words_are_put_together_from_their_parts():
+    parts = text.parts()
+    known = text.vocabulary()
+    first = text.size() - len(parts)
+    for word, (left, right) in enumerate(parts, start=first):
+        assert max(left, right) < word
+        assert known.id_to_token(word) == known.id_to_token(left) + known.id_to_token(right)
+
+
+@pytest.mark.parametrize(
+    ("caption", "thing"),
+    [
+        ("a red chair", "chair"),
+        ("a white tulip chair with a dark green cushion", "chair"),
+        ("A low-poly grey post with a lantern", "post"),
+        ("a tall, narrow box", "tall"),  # what it makes of such captions is no thing
+        ("", ""),
+        (",", ""),
+    ],
+)
+def test_the_thing_of_a_caption(caption, thing):
+    assert text.thing(caption) == thing
 
 
 def test_case_and_space_do_not_matter():

@@ -226,3 +226,14 @@ def test_muon_agrees_with_pytorch_s():
         second.step()
     moved = (theirs - start).norm()
     assert (mine - theirs).norm() < 0.05 * moved
+
+
+def test_the_log_tells_of_every_layout_that_came_up(tmp_path):
+    class Mixed(Task):
+        def loss(self, step, random, batch):
+            loss, _ = super().loss(step, random, batch)
+            return loss, {"odd": float(step)} if step % 2 else {"even": float(step)}
+
+    training.run(Mixed(), tmp_path, replace(SCHEDULE, steps=4), {})
+    record = json.loads((tmp_path / training.LOG).read_text())
+    assert (record["odd"], record["even"]) == (2, 1)

@@ -1,11 +1,13 @@
 """The transformer: shapes, masks, positions, and the paper-sized configuration."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from viewmask import sequence
 from viewmask.errors import ViewmaskError
-from viewmask.transformer import PAPER, Transformer, TransformerConfig, angles, deepened
+from viewmask.transformer import PAPER, Transformer, TransformerConfig, angles, deepened, reworded
 
 TINY = TransformerConfig(width=64, layers=2, heads=2, hidden=96, words=64, grid=2)
 
@@ -101,3 +103,15 @@ def test_deepened_is_the_same_function_and_can_learn(model, layers):
 def test_shallower_is_refused(model):
     with pytest.raises(ViewmaskError, match="2 layers can't be made one of 1"):
         deepened(model, 1)
+
+
+def test_new_words_begin_as_the_mean_of_their_parts(model):
+    words = model.config.words
+    grown = reworded(model, [(3, 5), (words, 7)])
+    assert grown.config == replace(model.config, words=words + 2)
+    for name, before in model.state_dict().items():
+        after = grown.state_dict()[name]
+        torch.testing.assert_close(after[: len(before)] if before.ndim else after, before)
+    for rows in (grown.word.weight, grown.word_head.weight):
+        torch.testing.assert_close(rows[words], (rows[3] + rows[5]) / 2)
+        torch.testing.assert_close(rows[words + 1], (rows[words] + rows[7]) / 2)

@@ -1,0 +1,80 @@
+"""Does a sentence bring back a thing of which the model has seen one or two?
+
+    python bench/recall.py --data $DATA [--weights DIR ...] [--count 100]
+
+The first captions of `train` objects whose thing (`viewmask.text.thing`) has two objects at most, evenly spread, are
+asked for (seed 0, drawn once). The views made are compared with the true views of all of these objects, which went
+through the generator's tokenizer, by the features of `bench/nouns.py` (extra `lpips`): how often is the object that the
+sentence was written for the nearest, or among the five nearest? Beside it the IoU of the made silhouettes with its own,
+and with those of the object that comes next in the list. It says what is remembered, nothing about new things.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench.nouns import SETS, describe, seen
+from render.source import Source, find
+from viewmask import Generator, ViewmaskError, text
+from viewmask.lpips import Lpips
+from viewmask.viewset import Picture
+
+RARE = 2  # objects of a thing, at most
+
+
+def rare(data: Path, count: int) -> list[tuple[Source, str]]:
+    """`train` objects of rare things and their first captions, evenly spread."""
+    found = [
+        (source, (source.about.get("captions") or [""])[0]) for name in SETS for source in find(data / name, "train")
+    ]
+    things = Counter(text.thing(caption) for _, caption in found)
+    found = [one for one in found if things[text.thing(one[1])] <= RARE]
+    count = min(count, len(found))
+    return [found[i * len(found) // count] for i in range(count)]
+
+
+def overlap(mine: list[Picture], theirs: list[Picture]) -> float:
+    """IoU of all silhouettes together."""
+    a, b = (np.stack([view[..., 3] > 127 for view in views]) for views in (mine, theirs))
+    return float((a & b).sum() / max((a | b).sum(), 1))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, nargs="+", default=[None])
+    parser.add_argument("--count", type=int, default=100)
+    arguments = parser.parse_args()
+    network, first = Lpips.load(), Generator.load(arguments.weights[0])
+    objects = rare(arguments.data, arguments.count)
+    true = seen(first, objects)
+    features = np.stack([describe(network, views) for views in true])
+    mean = features.mean(0)
+    print("| weights | nearest | among five | IoU with its own | with another |\n|---|---|---|---|---|")
+    for weights in arguments.weights:
+        generator = Generator.load(weights)
+        made = [generator.from_text(caption, seed=0).images for _, caption in objects]
+        ranks = []
+        for number, views in enumerate(made):
+            mine = describe(network, views) - mean
+            near = (features - mean) @ mine / np.linalg.norm(features - mean, axis=1)
+            ranks.append(int((near > near[number]).sum()))
+        own = np.mean([overlap(*pair) for pair in zip(made, true, strict=True)])
+        other = np.mean([overlap(*pair) for pair in zip(made, true[1:] + true[:1], strict=True)])
+        shares = [np.mean(np.array(ranks) < most) for most in (1, 5)]
+        cells = [generator.fingerprint, *(f"{value:.2f}" for value in shares), f"{own:.3f}", f"{other:.3f}"]
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ViewmaskError as error:
+        raise SystemExit(f"error: {error}") from error

@@ -1,0 +1,53 @@
+"""Does the bench see which object a made picture shows?"""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from bench import recall
+from viewmask.camera import orbit
+from viewmask.viewset import ViewSet
+
+CAPTIONS = ["a pizza", "a saw", "a kite"]
+
+
+class Network:
+    """One layer: the picture itself."""
+
+    def features(self, pictures):
+        return [pictures - 0.5]
+
+
+def views(number):
+    """A bar that stands the further right, the greater its number."""
+    picture = np.zeros((32, 32, 4), np.uint8)
+    picture[:, 8 * number : 8 * number + 8] = (60 * number, 40, 40, 255)
+    return [picture] * 4
+
+
+@pytest.mark.parametrize(("made", "row"), [((0, 1, 2), "1.00 | 1.00 | 1.000 | 0.000"), ((1, 1, 0), "0.33 | 1.00")])
+def test_the_table(monkeypatch, capsys, made, row):
+    shown = dict(zip(CAPTIONS, made, strict=True))
+    generator = SimpleNamespace(
+        fingerprint="none", from_text=lambda caption, seed: ViewSet(views(shown[caption]), orbit(4, size=32))
+    )
+    monkeypatch.setattr(recall.Generator, "load", lambda weights: generator)
+    monkeypatch.setattr(recall.Lpips, "load", Network)
+    monkeypatch.setattr(recall, "rare", lambda data, count: [(None, caption) for caption in CAPTIONS])
+    monkeypatch.setattr(recall, "seen", lambda generator, objects: [views(number) for number in range(3)])
+    monkeypatch.setattr(sys, "argv", ["recall.py", "--data", "."])
+    recall.main()
+    assert f"| none | {row}" in capsys.readouterr().out
+
+
+def test_rare_things_are_chosen_evenly(monkeypatch):
+    captions = ["a red chair", "a pizza", "a blue chair", "a saw", "a chair", "a low-poly saw", "a kite"]
+    objects = {"objects": captions[:4], "furniture": captions[4:], "scans": []}
+    about = {name: [SimpleNamespace(about={"captions": [each]}) for each in those] for name, those in objects.items()}
+    monkeypatch.setattr(recall, "find", lambda folder, split: about[folder.name])
+    assert [caption for _, caption in recall.rare(recall.Path("data"), 9)] == [
+        "a pizza", "a saw", "a low-poly saw", "a kite",
+    ]  # fmt: skip
+    assert [caption for _, caption in recall.rare(recall.Path("data"), 2)] == ["a pizza", "a low-poly saw"]
