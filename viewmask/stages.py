@@ -134,11 +134,12 @@ def train(
 
 
 def worded(known: Transformer, words: int) -> Transformer:
-    """With the words of the vocabulary that it lacks up to `words`; more than these stay."""
-    if known.config.words >= words:
+    """With the words of the vocabulary that it lacks up to `words`, if the vocabulary tells what they begin as."""
+    parts = text.parts()
+    first = text.size() - len(parts)  # the words before are put together from no others
+    if not first <= known.config.words < words <= text.size():
         return known
-    parts = text.parts()[known.config.words - text.size() :]
-    return reworded(known, parts[: words - known.config.words])
+    return reworded(known, parts[known.config.words - first : words - first])
 
 
 def _grown(known: Transformer, config: TransformerConfig) -> Transformer:

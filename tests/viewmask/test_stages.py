@@ -74,6 +74,12 @@ def test_new_words_are_learnt_at_the_full_rate(train, monkeypatch):
     assert torch.nn.functional.cosine_similarity(begun, larger.word.weight[everything - 5], dim=0) > 0.9
 
 
+@pytest.mark.parametrize(("have", "wanted"), [(40, 4096), (4000, 5000), (4096, 4000), (5000, 6000)])
+def test_words_that_the_vocabulary_does_not_tell_of_are_not_made_up(have, wanted):
+    known = Transformer(replace(TINY, words=have))
+    assert stages.worded(known, wanted) is known
+
+
 def test_weights_of_another_size_are_refused(train):
     weights, _ = train("t2mv", "three", 3)
     with pytest.raises(ViewmaskError, match="another size than the preset 'nano'"):
