@@ -21,6 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.nouns import SETS, describe, seen
+from eval.image_metrics import silhouette_iou
 from render.source import Source, find
 from viewmask import Generator, ViewmaskError, text
 from viewmask.lpips import Lpips
@@ -41,9 +42,8 @@ def rare(data: Path, count: int) -> list[tuple[Source, str]]:
 
 
 def overlap(mine: list[Picture], theirs: list[Picture]) -> float:
-    """IoU of all silhouettes together."""
-    a, b = (np.stack([view[..., 3] > 127 for view in views]) for views in (mine, theirs))
-    return float((a & b).sum() / max((a | b).sum(), 1))
+    """Mean silhouette IoU of views."""
+    return float(np.mean([silhouette_iou(b, a) for a, b in zip(mine, theirs, strict=True)]))
 
 
 def main() -> None:
