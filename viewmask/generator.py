@@ -29,7 +29,7 @@ WEIGHTS = Path(__file__).with_name("weights")
 TOKENIZER, TRANSFORMER = "tokenizer", "transformer"
 MOST_VIEWS = 16
 
-# Chosen on the `val` splits of the training sets and on sentences, looked at and counted (docs/RESULTS.md), never on a
+# Chosen on the `val` splits of the training sets and on sentences, looked at and counted (docs/notebook.md), never on a
 # benchmark.
 FROM_IMAGE = Sampling(temperature=0.0, noise=0.5, guidance=0.0)
 FROM_TEXT = Sampling(temperature=0.4, noise=0.5, guidance=4.0, occupancy=0.8)

@@ -15,7 +15,7 @@ import numpy as np
 from viewmask.viewset import Picture, premultiplied
 
 # The greatest difference, root mean square of premultiplied RGBA from 0 to 1 over both silhouettes, that still counts
-# as the same; chosen on `val` (docs/RESULTS.md).
+# as the same; chosen on `val` (docs/notebook.md).
 ALIKE = 0.1
 
 
