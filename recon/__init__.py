@@ -137,11 +137,12 @@ def _field(
 
         progress("asking the field", ASKING)
         asked = field_grid.Asked(cut, distances, weights)
-        filled = field_grid.fill(asked, volume, grid)
-        if filled is None:
+        level = field_grid.level(asked, volume, grid)
+        if level is None:
             notes.append("the field finds no object in these views: the mesh is their hull")
             return volume, grid, None
-        return hull.restored(filled, volume, grid, cut.cameras, distances), grid, asked.colours
+        filled = field_grid.fill(asked, volume, grid, level)
+        return field_grid.restored(filled, asked, volume, grid, level, cut.cameras, distances), grid, asked.colours
     from recon import nerfstudio as nerf
 
     found = nerf.field(

@@ -15,6 +15,7 @@ from recon.field import Field, FieldConfig, Lifted, best_level, given, stack, up
 from recon.hull import Grid, Volume
 from recon.silhouette import FloatImage, signed_distance
 from viewmask import checkpoint
+from viewmask.camera import Camera
 from viewmask.viewset import ViewSet, resize
 
 WEIGHTS = Path(__file__).parent / "weights" / "field"
@@ -24,6 +25,7 @@ _UNIT = 0.6858  # what the cameras of the project see of the world from its cent
 _CHUNK = 32_768
 _POLLED = 8192  # points of the hull that are asked to choose the level
 _LEAST = 0.05  # an expected IoU below this is no object
+_LOWER = (1.0, 2.0, 4.0, 8.0)  # by so much the level falls, one after the other, where a view shows what it denies
 _LOOKS = 16  # so many pictures are looked at in all: few views several times, each time with another one for the first
 
 Floats = NDArray[np.float32]
@@ -98,19 +100,57 @@ def poll(asked: Asked, carved: Volume, grid: Grid) -> tuple[NDArray[np.integer],
     return where, asked.logits(grid.origin + grid.pitch * where)
 
 
-def fill(asked: Asked, carved: Volume, grid: Grid, fast: bool = True) -> Volume | None:
-    """The field (world units near the surface, positive inside) on a hull's grid, nowhere outside the hull; None if the
-    network finds nothing there.
+def level(asked: Asked, carved: Volume, grid: Grid) -> float | None:
+    """The level above which logits count as inside (`best_level`); None if the network finds nothing in the hull."""
+    best, expected = best_level(poll(asked, carved, grid)[1])
+    return None if expected < _LEAST else best
+
+
+def fill(asked: Asked, carved: Volume, grid: Grid, level: float, fast: bool = True) -> Volume:
+    """The field (world units near the surface, positive inside) on a hull's grid, nowhere outside the hull.
 
     Args:
         carved, grid: as `hull.carve` gives them.
+        level: what counts as inside.
         fast: ask near the surface only; otherwise at every point of the hull, which gives the same surface slowly.
     """
-    level, expected = best_level(poll(asked, carved, grid)[1])
-    if expected < _LEAST:
-        return None
     within = carved > -grid.pitch
     logits = near_surface(asked, within, grid, level) if fast else _everywhere(asked, within, grid, level)
+    return _above(level, logits, carved, grid)
+
+
+def restored(
+    volume: Volume,
+    asked: Asked,
+    carved: Volume,
+    grid: Grid,
+    level: float,
+    cameras: list[Camera],
+    distances: list[FloatImage],
+) -> Volume:
+    """What a view shows is there, however unlikely the network finds it (thin legs, handles): behind every part of a
+    silhouette that `volume` leaves empty the level falls until something is there, and where nothing comes the hull
+    does. The hull at once would be as wide as the object is deep: behind a leaf, all that lies between its neighbours.
+
+    Args:
+        volume: as `fill` gives it, from the same `carved`, `grid` and `level`.
+        cameras, distances: of the views; see `hull.field`.
+    """
+    for lower in (*_LOWER, None):
+        # The sign alone counts: below zero a field made of logits is no distance, and may be small far from the shape.
+        behind = hull.missing(grid, np.where(volume > 0, volume, -grid.pitch), cameras, distances)
+        if behind is None:
+            break
+        behind = np.minimum(carved, behind)
+        if lower is not None:
+            logits = _everywhere(asked, behind > -grid.pitch, grid, level)
+            behind = _above(level - lower, logits, behind, grid)
+        volume = np.maximum(volume, behind)
+    return volume
+
+
+def _above(level: float, logits: Volume, carved: Volume, grid: Grid) -> Volume:
+    """The part of a field whose logits are above a level."""
     return np.minimum(carved, (logits - np.float32(level)) * np.float32(grid.pitch))
 
 

@@ -138,14 +138,6 @@ def missing(grid: Grid, volume: Volume, cameras: list[Camera], distances: list[F
     return behind
 
 
-def restored(volume: Volume, carved: Volume, grid: Grid, cameras: list[Camera], distances: list[FloatImage]) -> Volume:
-    """A field within the hull, with the hull put back behind every part of a silhouette that the field leaves empty:
-    what a view shows is there, however unlikely a network finds it (thin legs, handles)."""
-    # Of a network's field the sign alone counts: below zero it is no distance, and may be small far from the shape.
-    behind = missing(grid, np.where(volume > 0, volume, -grid.pitch), cameras, distances)
-    return volume if behind is None else np.maximum(volume, np.minimum(carved, behind))
-
-
 def resampled(volume: Volume, grid: Grid, other: Grid) -> Volume:
     """A field at the points of another grid, linear between its own and constant beyond."""
     places = np.ogrid[: other.shape[0], : other.shape[1], : other.shape[2]]

@@ -128,7 +128,8 @@ CROSS = ndimage.generate_binary_structure(3, 1)
 def shape(asked_about, bar_views, fast):
     distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
     carved, grid = hull.carve(bar_views.cameras, distances, 48)
-    return field_grid.fill(asked_about, carved, grid, fast), carved, grid
+    level = field_grid.level(asked_about, carved, grid)
+    return field_grid.fill(asked_about, carved, grid, level, fast), carved, grid
 
 
 class Known:
@@ -170,13 +171,54 @@ def test_where_the_field_finds_nothing_the_hull_stands_in_and_says_so(bar_views,
         def logits(self, points):
             return np.full(len(points), -9, np.float32)
 
-    assert shape(Empty(), bar_views, True)[0] is None
     monkeypatch.setattr(field_grid, "Asked", lambda *_: Empty())
     mesh = reconstruct(bar_views, faces=1000, texture=64, resolution=32)
     assert any("the mesh is their hull" in note for note in mesh.notes)
     np.testing.assert_allclose(
         mesh.vertices, reconstruct(bar_views, "hull", faces=1000, texture=64, resolution=32).vertices
     )
+
+
+class Denying:
+    """A field that is sure of one half of the bar and denies the other: its skin by some odds, its inside by far."""
+
+    def __init__(self, odds: float) -> None:
+        self.odds = odds
+
+    def logits(self, points):
+        denied = np.where(deep(points), -20, -self.odds)
+        return np.where(points[:, 1] < 0, 9, denied).astype(np.float32)
+
+
+def deep(points):
+    low, high = np.array([-0.15, -0.4, -0.3]) + 0.06, np.array([0.1, 0.3, 0.05]) - 0.06
+    return ((points > low) & (points < high)).all(1)
+
+
+@pytest.mark.parametrize("odds", [0.4, 1.7, 7.5, 19.0])
+def test_what_a_silhouette_shows_is_restored_where_it_is_likeliest(bar_views, odds):
+    distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
+    carved, grid = hull.carve(bar_views.cameras, distances, 48)
+    asked = Denying(odds)
+    half = field_grid.fill(asked, carved, grid, 0.0)
+    found = field_grid.restored(half, asked, carved, grid, 0.0, bar_views.cameras, distances)
+    assert hull.missing(grid, np.where(half > 0, half, -1), bar_views.cameras, distances) is not None
+    assert hull.missing(grid, np.where(found > 0, found, -1), bar_views.cameras, distances) is None
+    assert ((found > 0) >= (half > 0)).all()
+    assert ((found > 0) <= (carved > 0)).all()
+    lost = np.argwhere((carved > grid.pitch) & (half < 0))
+    back = found[tuple(lost.T)] > 0
+    inside = deep(grid.origin + grid.pitch * lost)
+    assert back[~inside].mean() > 0.9
+    assert back[inside].mean() == (1 if odds > 8 else 0)  # no level but the hull's brings that back
+
+
+def test_nothing_is_restored_where_silhouettes_are_filled(bar_views):
+    distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
+    carved, grid = hull.carve(bar_views.cameras, distances, 48)
+    thinner = carved - np.float32(2 * grid.pitch)  # within every silhouette's tolerance
+    same = field_grid.restored(thinner, Denying(1.0), carved, grid, 0.0, bar_views.cameras, distances)
+    np.testing.assert_array_equal(same, thinner)
 
 
 def test_missing_weights_say_what_is_missing(bar_views, tmp_path):

@@ -90,22 +90,6 @@ def test_one_bad_view_is_outvoted(bar_views, bad):
     assert tolerant.sum() < 1.25 * true.sum()
 
 
-def test_what_a_silhouette_shows_is_restored_and_nothing_else(bar_views):
-    distances = distances_of(bar_views)
-    carved, grid = hull.carve(bar_views.cameras, distances, 48)
-    thinner = carved - np.float32(2 * grid.pitch)  # within every silhouette's tolerance
-    same = hull.restored(thinner, carved, grid, bar_views.cameras, distances)
-    np.testing.assert_array_equal(same, thinner)
-    for denied in (-1, -0.1 * grid.pitch):  # however slightly a network denies it
-        half = carved.copy()
-        half[: grid.shape[0] // 2] = denied
-        whole = hull.restored(half, carved, grid, bar_views.cameras, distances)
-        lost = (carved > grid.pitch) & (half < 0)
-        assert lost.sum() > 1000
-        assert (whole[lost] > 0).mean() > 0.95
-        assert ((whole > 0) <= (carved > 0)).all()
-
-
 def test_surface_is_closed_faces_outward_and_has_the_hulls_volume(ball_views):
     field, grid = hull.carve(ball_views.cameras, distances_of(ball_views), 64)
     mesh = hull.surface(field, grid, faces=4000)
