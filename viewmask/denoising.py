@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,7 +14,9 @@ from viewmask import sequence, text
 from viewmask.errors import ViewmaskError
 from viewmask.sequence import Layout
 from viewmask.tokens import Tokens
-from viewmask.transformer import Transformer, TransformerConfig
+from viewmask.transformer import Block, Transformer, TransformerConfig
+
+_NAMED = ("t2i", "mmu", "t2mv")  # layouts that need captioned objects seen from the front
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Mixture:
             scattered tokens: several references, from which a rotation is easier to learn.
         odd_orbits: share of I2MV batches whose views are any of the orbit, not every second one.
         captioned: share of I2MV batches with text.
+        forgotten: share of a caption's words that are hidden where it is the condition, so that each tells by itself.
+        dropout: of what the transformer's blocks add.
         cosine: with no picture given, the ratio of hidden tokens is the cosine of an even draw (MaskGIT, Chang et al.,
             CVPR 2022) and not an even draw itself, as in the paper: more are hidden, and the sentence must tell more.
     """
@@ -40,11 +44,15 @@ class Mixture:
     whole_views: float = 0.2
     odd_orbits: float = 0.25
     captioned: float = 0.25
+    forgotten: float = 0.0
+    dropout: float = 0.0
     cosine: bool = False
 
 
 class Denoising:
     """Masked prediction over the four layouts.
+
+    A task that is given a `model` judges it, and makes none of its own.
 
     The loss is the cross-entropy of hidden target tokens (uniform mask ratio; paper, section 3),
     averaged over them; a visual token costs its emptiness and, where it is not empty, its code.
@@ -53,21 +61,30 @@ class Denoising:
     companion = None
 
     def __init__(
-        self, config: TransformerConfig, tokens: Tokens, mixture: Mixture, device: torch.device, targets: int = 4
+        self,
+        config: TransformerConfig,
+        tokens: Tokens,
+        mixture: Mixture,
+        device: torch.device,
+        targets: int = 4,
+        model: Transformer | None = None,
     ) -> None:
         self.config = config
         self.tokens = tokens
         self.mixture = mixture
         self.device = device
         self.views = targets
-        self.model = Transformer(config).to(device)
+        self.model = model or Transformer(config).to(device)
+        if model is None:
+            for module in self.model.modules():
+                if isinstance(module, Block):
+                    module.dropout = mixture.dropout
         front = np.abs(tokens.azimuths[:, 0]) < 1e-3
         captioned = np.array([bool(captions) for captions in tokens.captions])
         self.rows = {"any": np.arange(len(tokens.ids)), "captioned": np.flatnonzero(captioned)}
         self.rows["front"] = np.flatnonzero(captioned & front)
-        needs = {"t2i": "front", "mmu": "front", "t2mv": "front"}
-        for name, rows in needs.items():
-            if getattr(mixture, name) and not len(self.rows[rows]):
+        for name in _NAMED:
+            if model is None and getattr(mixture, name) and not len(self.rows["front"]):
                 raise ViewmaskError(f"the tokens hold no captioned objects seen from the front, which {name} trains on")
         weigh = {"any": self._by_source, "captioned": self._by_source, "front": self._by_thing}
         self.weights = {name: weigh[name](rows) for name, rows in self.rows.items() if len(rows)}
@@ -92,8 +109,17 @@ class Denoising:
         return np.asarray(weights.cumsum() / weights.sum())
 
     def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
+        shares = self.shares()
+        return self.layout_loss(str(random.choice(list(shares), p=list(shares.values()))), random, batch)
+
+    def shares(self) -> dict[str, float]:
+        """The share of each layout that there are tokens for, 1 in all."""
         shares = {name: getattr(self.mixture, name) for name in ("t2i", "mmu", "i2mv", "t2mv")}
-        name = str(random.choice(list(shares), p=np.array(list(shares.values())) / sum(shares.values())))
+        shares = {name: share for name, share in shares.items() if name not in _NAMED or len(self.rows["front"])}
+        return {name: share / sum(shares.values()) for name, share in shares.items()}
+
+    def layout_loss(self, name: str, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
+        """The loss of a batch of one layout, and its figures."""
         if name in ("t2i", "mmu"):
             batch *= self.views  # a sequence of one view is about so much shorter, and as cheap
         layout, captions, tokens = self.draw(name, random, batch)
@@ -101,6 +127,8 @@ class Denoising:
         if layout.text_last:
             loss, figures = self._text_loss(layout, captions, tokens, random)
         else:
+            forgotten = torch.from_numpy(random.random(captions.shape) < self.mixture.forgotten).to(self.device)
+            captions = torch.where(forgotten & (captions != text.PAD), text.MASK, captions)
             captions = torch.where(dropped[:, None], text.PAD, captions)
             masked = torch.from_numpy(self.mask(layout, random, batch)).to(self.device)
             targets = masked.clone()
@@ -172,6 +200,25 @@ class Denoising:
         features = self.model(layout, words, tokens, known)[0][:, sequence.text_slice(layout)]
         loss = F.cross_entropy(self.model.word_head(features[hidden]).float(), captions[hidden])
         return loss, {}
+
+
+def held_out(task: Denoising, rows: Tokens, batches: int = 4, batch: int = 16) -> dict[str, float]:
+    """How well a task's model does on objects that it does not learn from, always on the same batches.
+
+    Returns:
+        "val": minus the loss in nats, layouts weighed as in training, and the loss of each layout.
+    """
+    whole = replace(task.mixture, dropped=0.0, forgotten=0.0)
+    judge = Denoising(task.config, rows, whole, task.device, task.views, task.model)
+    task.model.eval()
+    shares = {name: share for name, share in judge.shares().items() if share}
+    losses = {}
+    for name in shares:
+        draws = [np.random.default_rng(number) for number in range(batches)]
+        with torch.no_grad():
+            losses[name] = float(np.mean([float(judge.layout_loss(name, random, batch)[0]) for random in draws]))
+    total = sum(share * losses[name] for name, share in shares.items())
+    return {"val": -total} | {f"val {name}": loss for name, loss in losses.items()}
 
 
 def code_loss(

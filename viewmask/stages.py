@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 
 from viewmask import checkpoint, pictures, text, tokens, training, transformer
 from viewmask.checkpoint import fingerprint
-from viewmask.denoising import Denoising, Mixture
+from viewmask.denoising import Denoising, Mixture, held_out
 from viewmask.errors import ViewmaskError
 from viewmask.generator import TOKENIZER, WEIGHTS
 from viewmask.reconstruction import Reconstruction, Terms
@@ -41,7 +41,7 @@ TRANSFORMERS = {"nano": transformer.NANO, "small": transformer.SMALL}
 MIXTURES = {
     "align": Mixture(t2i=0.6, mmu=0.4),
     "i2mv": Mixture(i2mv=1.0),
-    "t2mv": Mixture(t2i=0.35, mmu=0.03, i2mv=0.17, t2mv=0.45, cosine=True),
+    "t2mv": Mixture(t2i=0.35, mmu=0.03, i2mv=0.17, t2mv=0.45, forgotten=0.1, dropout=0.1, cosine=True),
 }
 
 NANO_SCHEDULE = Schedule(steps=3_000, batch=24, rate=2e-3, muon=4e-3, warmup=50, decay=0.05, average=0.998)
@@ -75,7 +75,8 @@ def train(
 
     Args:
         stage: one of STAGES.
-        data: what to train on; only what belongs to the split "train", or to no split, is used.
+        data: what to train on; only what belongs to the split "train", or to no split, is learnt from. Rows of the
+            split "val", if token files hold some, judge a stage, and the average that they like best is kept.
         out: run folder; see `training.run`.
         preset: "nano" (two CPU cores) or "small" (a data-centre GPU).
         time_limit: seconds.
@@ -98,6 +99,7 @@ def train(
     if preset not in TOKENIZERS:
         raise ViewmaskError(f"no preset '{preset}': choose one of {', '.join(TOKENIZERS)}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    score: Callable[[], dict[str, float]] | None = None
     start = out / LAST if resume else init
     if stage == "tokenizer":
         config, terms, schedule = TOKENIZERS[preset]
@@ -109,10 +111,14 @@ def train(
         schedule = SCHEDULES[preset, stage]
         codes = checkpoint.load(tokenizer or WEIGHTS / TOKENIZER, Tokenizer, TokenizerConfig)[0]
         name = fingerprint(codes.encoder)
-        rows = tokens.read([Path(file) for file in data], name, "train")
+        files = [Path(file) for file in data]
+        rows = tokens.read(files, name, "train")
         mixture = MIXTURES[stage]
         architecture = replace(TRANSFORMERS[preset], words=text.size(), grid=codes.config.grid, bits=codes.config.bits)
-        task = Denoising(architecture, rows, mixture, device)
+        task = denoising = Denoising(architecture, rows, mixture, device)
+        if tokens.holds(files, "val"):
+            judges = tokens.read(files, name, "val")
+            score = lambda: held_out(denoising, judges)  # noqa: E731
         about = {"mixture": asdict(mixture), "tokenizer": name, "rows": len(rows.ids), "objects": len(set(rows.ids))}
         kind = (Transformer, TransformerConfig)
     schedule = replace(schedule, steps=steps or schedule.steps, seed=seed)
@@ -130,7 +136,7 @@ def train(
             )
         task.model.load_state_dict(known.state_dict())
     about = {"stage": stage, "preset": preset} | about
-    return training.run(task, out, schedule, about, time_limit, resume, progress=progress)
+    return training.run(task, out, schedule, about, time_limit, resume, progress=progress, score=score)
 
 
 def worded(known: Transformer, words: int) -> Transformer:

@@ -150,6 +150,11 @@ def read(paths: list[Path], tokenizer: str, split: str | None = None) -> Tokens:
     return Tokens(ids, np.concatenate(sources), captions, np.concatenate(azimuths), np.concatenate(tokens))
 
 
+def holds(paths: list[Path], split: str) -> bool:
+    """Whether token files that `read` accepts have rows of a split."""
+    return any(split in pq.read_table(path, columns=["split"])["split"].to_pylist() for path in paths)
+
+
 def _variants(views: ViewSet, count: int, random: np.random.Generator) -> list[ViewSet]:
     """`count` augmented copies: the first is the plain mirror image, the others draw their changes."""
     made = []

@@ -39,6 +39,8 @@ def test_round_trip(folder, tokenizer, tmp_path):
     np.testing.assert_array_equal(read.tokens[3], expected)
     assert read.captions[3] == ["a red cup"]
     assert tokens.read([path], fingerprint(tokenizer.encoder), "val").ids == ["b"]
+    assert tokens.holds([path], "val")
+    assert not tokens.holds([path], "test")
 
 
 def test_tokens_of_another_tokenizer_are_refused_by_both_names(folder, tokenizer, tmp_path):
