@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -115,8 +116,8 @@ class Denoising:
     def shares(self) -> dict[str, float]:
         """The share of each layout that there are tokens for, 1 in all."""
         shares = {name: getattr(self.mixture, name) for name in ("t2i", "mmu", "i2mv", "t2mv")}
-        shares = {name: share for name, share in shares.items() if name not in _NAMED or len(self.rows["front"])}
-        return {name: share / sum(shares.values()) for name, share in shares.items()}
+        there = {name: share for name, share in shares.items() if name not in _NAMED or len(self.rows["front"])}
+        return {name: share / sum(there.values()) for name, share in there.items() if share}
 
     def layout_loss(self, name: str, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
         """The loss of a batch of one layout, and its figures."""
@@ -202,23 +203,28 @@ class Denoising:
         return loss, {}
 
 
-def held_out(task: Denoising, rows: Tokens, batches: int = 4, batch: int = 16) -> dict[str, float]:
-    """How well a task's model does on objects that it does not learn from, always on the same batches.
+def held_out(task: Denoising, rows: Tokens, batches: int = 4, batch: int = 16) -> Callable[[], dict[str, float]] | None:
+    """A judge of a task's model by objects that it does not learn from, always by the same batches.
 
     Returns:
-        "val": minus the loss in nats, layouts weighed as in training, and the loss of each layout.
+        What gives "val", minus the loss in nats, layouts weighed as in training, and the loss of each layout; None
+        where `rows` hold nothing that the task trains on.
     """
     whole = replace(task.mixture, dropped=0.0, forgotten=0.0)
     judge = Denoising(task.config, rows, whole, task.device, task.views, task.model)
-    task.model.eval()
-    shares = {name: share for name, share in judge.shares().items() if share}
-    losses = {}
-    for name in shares:
-        draws = [np.random.default_rng(number) for number in range(batches)]
-        with torch.no_grad():
-            losses[name] = float(np.mean([float(judge.layout_loss(name, random, batch)[0]) for random in draws]))
-    total = sum(share * losses[name] for name, share in shares.items())
-    return {"val": -total} | {f"val {name}": loss for name, loss in losses.items()}
+    shares = judge.shares()
+
+    def score() -> dict[str, float]:
+        task.model.eval()
+        losses = {}
+        for name in shares:
+            draws = [np.random.default_rng(number) for number in range(batches)]
+            with torch.no_grad():
+                losses[name] = float(np.mean([float(judge.layout_loss(name, random, batch)[0]) for random in draws]))
+        total = sum(share * losses[name] for name, share in shares.items())
+        return {"val": -total} | {f"val {name}": loss for name, loss in losses.items()}
+
+    return score if shares else None
 
 
 def code_loss(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +99,7 @@ def train(
     if preset not in TOKENIZERS:
         raise ViewmaskError(f"no preset '{preset}': choose one of {', '.join(TOKENIZERS)}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    score: Callable[[], dict[str, float]] | None = None
+    score = None
     start = out / LAST if resume else init
     if stage == "tokenizer":
         config, terms, schedule = TOKENIZERS[preset]
@@ -117,8 +117,7 @@ def train(
         architecture = replace(TRANSFORMERS[preset], words=text.size(), grid=codes.config.grid, bits=codes.config.bits)
         task = denoising = Denoising(architecture, rows, mixture, device)
         if tokens.holds(files, "val"):
-            judges = tokens.read(files, name, "val")
-            score = lambda: held_out(denoising, judges)  # noqa: E731
+            score = held_out(denoising, tokens.read(files, name, "val"))
         about = {"mixture": asdict(mixture), "tokenizer": name, "rows": len(rows.ids), "objects": len(set(rows.ids))}
         kind = (Transformer, TransformerConfig)
     schedule = replace(schedule, steps=steps or schedule.steps, seed=seed)

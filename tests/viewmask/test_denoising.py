@@ -150,7 +150,7 @@ def test_blocks_drop_out_while_learning_and_not_when_judged(tokens):
 
     first, second = losses()
     assert first != second
-    held_out(task, tokens)
+    held_out(task, tokens)()
     first, second = losses()
     assert first == second
 
@@ -158,22 +158,24 @@ def test_blocks_drop_out_while_learning_and_not_when_judged(tokens):
 def test_objects_not_learnt_from_judge_always_alike(tokens):
     torch.manual_seed(0)
     task = Denoising(CONFIG, tokens, Mixture(t2i=0.2, i2mv=0.3, t2mv=0.5, dropped=0.9, forgotten=0.9), CPU)
-    first, again = held_out(task, tokens), held_out(task, tokens)
+    judge = held_out(task, tokens)
+    first, again = judge(), judge()
     assert first == again
     assert list(first) == ["val", "val t2i", "val i2mv", "val t2mv"]
     expected = 0.2 * first["val t2i"] + 0.3 * first["val i2mv"] + 0.5 * first["val t2mv"]
     assert first["val"] == pytest.approx(-expected)
     # What is hidden from sentences in training is not hidden here.
     whole = Denoising(CONFIG, tokens, Mixture(t2i=0.2, i2mv=0.3, t2mv=0.5), CPU, model=task.model)
-    assert held_out(whole, tokens) == first
+    assert held_out(whole, tokens)() == first
 
 
 def test_nameless_objects_judge_what_needs_no_names(tokens):
     nameless = Tokens(tokens.ids, tokens.sources, [[]] * 4, tokens.azimuths, tokens.tokens)
     task = Denoising(CONFIG, tokens, Mixture(i2mv=0.3, t2mv=0.7), CPU)
-    figures = held_out(task, nameless)
+    figures = held_out(task, nameless)()
     assert list(figures) == ["val", "val i2mv"]
     assert figures["val"] == -figures["val i2mv"]
+    assert held_out(Denoising(CONFIG, tokens, Mixture(t2i=0.6, mmu=0.4), CPU), nameless) is None
 
 
 def test_it_learns_to_repeat_what_it_has_seen(tokens):

@@ -62,7 +62,7 @@ def test_a_deeper_transformer_starts_from_a_shallower_one_at_the_full_rate(train
 
 def test_val_judges_and_the_average_that_it_likes_best_is_kept(train, monkeypatch, tmp_path):
     scores = iter([-1.0, -3.0, -2.0])
-    monkeypatch.setattr(stages, "held_out", lambda *_: {"val": next(scores)})
+    monkeypatch.setattr(stages, "held_out", lambda *_: lambda: {"val": next(scores)})
     monkeypatch.setattr(stages.tokens, "holds", lambda *_: True)
     real = stages.training.run
     monkeypatch.setattr(stages.training, "run", lambda *args, **kwargs: real(*args, score_every=1, **kwargs))
