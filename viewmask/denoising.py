@@ -15,7 +15,7 @@ from viewmask import sequence, text
 from viewmask.errors import ViewmaskError
 from viewmask.sequence import Layout
 from viewmask.tokens import Tokens
-from viewmask.transformer import Block, Transformer, TransformerConfig
+from viewmask.transformer import Transformer, TransformerConfig
 
 _NAMED = ("t2i", "mmu", "t2mv")  # layouts that need captioned objects seen from the front
 
@@ -31,8 +31,6 @@ class Mixture:
             scattered tokens: several references, from which a rotation is easier to learn.
         odd_orbits: share of I2MV batches whose views are any of the orbit, not every second one.
         captioned: share of I2MV batches with text.
-        forgotten: share of a caption's words that are hidden where it is the condition, so that each tells by itself.
-        dropout: of what the transformer's blocks add.
         cosine: with no picture given, the ratio of hidden tokens is the cosine of an even draw (MaskGIT, Chang et al.,
             CVPR 2022) and not an even draw itself, as in the paper: more are hidden, and the sentence must tell more.
     """
@@ -45,8 +43,6 @@ class Mixture:
     whole_views: float = 0.2
     odd_orbits: float = 0.25
     captioned: float = 0.25
-    forgotten: float = 0.0
-    dropout: float = 0.0
     cosine: bool = False
 
 
@@ -76,10 +72,6 @@ class Denoising:
         self.device = device
         self.views = targets
         self.model = model or Transformer(config).to(device)
-        if model is None:
-            for module in self.model.modules():
-                if isinstance(module, Block):
-                    module.dropout = mixture.dropout
         front = np.abs(tokens.azimuths[:, 0]) < 1e-3
         captioned = np.array([bool(captions) for captions in tokens.captions])
         self.rows = {"any": np.arange(len(tokens.ids)), "captioned": np.flatnonzero(captioned)}
@@ -128,8 +120,6 @@ class Denoising:
         if layout.text_last:
             loss, figures = self._text_loss(layout, captions, tokens, random)
         else:
-            forgotten = torch.from_numpy(random.random(captions.shape) < self.mixture.forgotten).to(self.device)
-            captions = torch.where(forgotten & (captions != text.PAD), text.MASK, captions)
             captions = torch.where(dropped[:, None], text.PAD, captions)
             masked = torch.from_numpy(self.mask(layout, random, batch)).to(self.device)
             targets = masked.clone()
@@ -210,7 +200,7 @@ def held_out(task: Denoising, rows: Tokens, batches: int = 4, batch: int = 16) -
         What gives "val", minus the loss in nats, layouts weighed as in training, and the loss of each layout; None
         where `rows` hold nothing that the task trains on.
     """
-    whole = replace(task.mixture, dropped=0.0, forgotten=0.0)
+    whole = replace(task.mixture, dropped=0.0)
     judge = Denoising(task.config, rows, whole, task.device, task.views, task.model)
     shares = judge.shares()
 

@@ -78,13 +78,7 @@ class Prediction:
 
 
 class Block(nn.Module):
-    """Attention and SwiGLU with pre-norm, weights named as LLaDA's: [batch, length, width].
-
-    Attributes:
-        dropout: share of what a block adds that is left out while training.
-    """
-
-    dropout = 0.0
+    """Attention and SwiGLU with pre-norm, weights named as LLaDA's: [batch, length, width]."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -105,9 +99,9 @@ class Block(nn.Module):
         y = _joined(self.attn_norm(x), self.q_proj, self.k_proj, self.v_proj)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in y.chunk(3, dim=-1))
         attended = F.scaled_dot_product_attention(rotate(self.q_norm(q), turn), rotate(self.k_norm(k), turn), v)
-        x = x + F.dropout(self.attn_out(attended.transpose(1, 2).flatten(2)), self.dropout, self.training)
+        x = x + self.attn_out(attended.transpose(1, 2).flatten(2))
         gate, up = _joined(self.ff_norm(x), self.ff_proj, self.up_proj).chunk(2, dim=-1)
-        return x + F.dropout(self.ff_out(F.silu(gate) * up), self.dropout, self.training)
+        return x + self.ff_out(F.silu(gate) * up)
 
 
 def _joined(x: Tensor, *layers: nn.Linear) -> Tensor:

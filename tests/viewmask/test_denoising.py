@@ -129,42 +129,16 @@ def test_uncaptioned_tokens_cannot_teach_text(tokens):
         Denoising(CONFIG, tokens, Mixture(t2mv=1.0), CPU)
 
 
-def test_words_are_forgotten_where_they_are_the_condition(tokens, monkeypatch):
-    seen = []
-    arrange = sequence.words
-    monkeypatch.setattr(sequence, "words", lambda layout, captions: seen.append(captions) or arrange(layout, captions))
-    for share in (0.0, 0.3):
-        task = Denoising(CONFIG, tokens, Mixture(t2mv=1.0, forgotten=share, dropped=0.0), CPU)
-        task.loss(0, np.random.default_rng(0), 400)
-        words = seen.pop()
-        written = words != text.PAD
-        assert float((words[written] == text.MASK).float().mean()) == pytest.approx(share, abs=0.06)
-        assert written.sum(1).max() < text.LENGTH  # what is no word stays none
-
-
-def test_blocks_drop_out_while_learning_and_not_when_judged(tokens):
-    task = Denoising(CONFIG, tokens, Mixture(i2mv=1.0, dropout=0.5), CPU)
-
-    def losses():
-        return [task.loss(0, np.random.default_rng(0), 4)[0].item() for _ in range(2)]
-
-    first, second = losses()
-    assert first != second
-    held_out(task, tokens)()
-    first, second = losses()
-    assert first == second
-
-
 def test_objects_not_learnt_from_judge_always_alike(tokens):
     torch.manual_seed(0)
-    task = Denoising(CONFIG, tokens, Mixture(t2i=0.2, i2mv=0.3, t2mv=0.5, dropped=0.9, forgotten=0.9), CPU)
+    task = Denoising(CONFIG, tokens, Mixture(t2i=0.2, i2mv=0.3, t2mv=0.5, dropped=0.9), CPU)
     judge = held_out(task, tokens)
     first, again = judge(), judge()
     assert first == again
     assert list(first) == ["val", "val t2i", "val i2mv", "val t2mv"]
     expected = 0.2 * first["val t2i"] + 0.3 * first["val i2mv"] + 0.5 * first["val t2mv"]
     assert first["val"] == pytest.approx(-expected)
-    # What is hidden from sentences in training is not hidden here.
+    # What is dropped in training is not dropped here.
     whole = Denoising(CONFIG, tokens, Mixture(t2i=0.2, i2mv=0.3, t2mv=0.5), CPU, model=task.model)
     assert held_out(whole, tokens)() == first
 
