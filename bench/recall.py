@@ -1,12 +1,13 @@
-"""Does a sentence bring back a thing of which the model has seen one or two?
+"""Does a sentence bring what it was written for: a thing of which the model has seen one or two, or one never seen?
 
-    python bench/recall.py --data $DATA [--weights DIR ...] [--count 100]
+    python bench/recall.py --data $DATA [--split val] [--weights DIR ...] [--count 100]
 
-The first captions of `train` objects whose thing (`viewmask.text.thing`) has two objects at most, evenly spread, are
-asked for (seed 0, drawn once). The views made are compared with the true views of all of these objects, which went
-through the generator's tokenizer, by the features of `bench/nouns.py` (extra `lpips`): how often is the object that the
-sentence was written for the nearest, or among the five nearest? Beside it the IoU of the made silhouettes with its own,
-and with those of the object that comes next in the list. It says what is remembered, nothing about new things.
+The first captions of `train` objects whose thing (`viewmask.text.thing`) has two objects at most, or those of `val`
+objects, evenly spread, are asked for (seed 0, drawn once). The views made are compared with the true views of all of
+these objects, which went through the generator's tokenizer, by the features of `bench/nouns.py` (extra `lpips`): how
+often is the object that the sentence was written for the nearest, or among the five nearest? Beside it the IoU of the
+made silhouettes with its own, and with those of the object that comes next in the list. On `train` it says what is
+remembered, on `val` what a sentence is worth that was not learnt.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ from viewmask.viewset import Picture
 RARE = 2  # objects of a thing, at most
 
 
-def rare(data: Path, count: int) -> list[tuple[Source, str]]:
-    """`train` objects of rare things and their first captions, evenly spread."""
+def asked(data: Path, split: str, count: int) -> list[tuple[Source, str]]:
+    """Objects of a split and their first captions, evenly spread; of `train` those of rare things alone."""
     found = [
-        (source, (source.about.get("captions") or [""])[0]) for name in SETS for source in find(data / name, "train")
+        (source, (source.about.get("captions") or [""])[0]) for name in SETS for source in find(data / name, split)
     ]
-    things = Counter(text.thing(caption) for _, caption in found)
-    found = [one for one in found if things[text.thing(one[1])] <= RARE]
+    if split == "train":
+        things = Counter(text.thing(caption) for _, caption in found)
+        found = [one for one in found if things[text.thing(one[1])] <= RARE]
     count = min(count, len(found))
     return [found[i * len(found) // count] for i in range(count)]
 
@@ -49,11 +51,12 @@ def overlap(mine: list[Picture], theirs: list[Picture]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--split", choices=("train", "val"), default="train")
     parser.add_argument("--weights", type=Path, nargs="+", default=[None])
     parser.add_argument("--count", type=int, default=100)
     arguments = parser.parse_args()
     network, first = Lpips.load(), Generator.load(arguments.weights[0])
-    objects = rare(arguments.data, arguments.count)
+    objects = asked(arguments.data, arguments.split, arguments.count)
     true = seen(first, objects)
     features = np.stack([describe(network, views) for views in true])
     mean = features.mean(0)

@@ -67,6 +67,17 @@ def decode(words: Iterable[int]) -> str:
     return str(vocabulary().decode([int(word) for word in words if word >= len(SPECIALS)])).strip()
 
 
+def unfamiliar(text: str) -> list[str]:
+    """The words that the vocabulary has in pieces alone, as captions of the training sets had them seldom or never."""
+    text = " ".join(text.split())
+    read = vocabulary().encode(text, add_special_tokens=False)
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for word, span in zip(read.word_ids, read.offsets, strict=True):
+        spans.setdefault(word, []).append(span)
+    words = [text[parts[0][0] : parts[-1][1]].strip() for parts in spans.values() if len(parts) > 1]
+    return [word for word in dict.fromkeys(words) if word.isalpha()]
+
+
 def thing(caption: str) -> str:
     """The noun that a caption is about, its case aside: "a red chair with a cushion" is a chair."""
     phrase = _AFTER.split(caption.lower())[0].split()

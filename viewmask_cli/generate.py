@@ -73,8 +73,12 @@ def generate(
     with working("loading the model"):
         from recon.agreement import POOR, agreeing
         from viewmask.generator import Generator
+        from viewmask.text import unfamiliar
 
         model = Generator.load(weights)
+    if strange := unfamiliar(text or ""):
+        named = ", ".join(f"'{word}'" for word in strange)
+        note(f"training told the model little or nothing of {named}: what comes out may be something else")
     written: list[Path] = []
     results: list[dict[str, Any]] = []
     for sample in range(samples):

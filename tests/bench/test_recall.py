@@ -35,7 +35,7 @@ def test_the_table(monkeypatch, capsys, made, row):
     )
     monkeypatch.setattr(recall.Generator, "load", lambda weights: generator)
     monkeypatch.setattr(recall.Lpips, "load", Network)
-    monkeypatch.setattr(recall, "rare", lambda data, count: [(None, caption) for caption in CAPTIONS])
+    monkeypatch.setattr(recall, "asked", lambda data, split, count: [(None, caption) for caption in CAPTIONS])
     monkeypatch.setattr(recall, "seen", lambda generator, objects: [views(number) for number in range(3)])
     monkeypatch.setattr(sys, "argv", ["recall.py", "--data", "."])
     recall.main()
@@ -47,7 +47,13 @@ def test_rare_things_are_chosen_evenly(monkeypatch):
     objects = {"objects": captions[:4], "furniture": captions[4:], "scans": []}
     about = {name: [SimpleNamespace(about={"captions": [each]}) for each in those] for name, those in objects.items()}
     monkeypatch.setattr(recall, "find", lambda folder, split: about[folder.name])
-    assert [caption for _, caption in recall.rare(recall.Path("data"), 9)] == [
+    assert [caption for _, caption in recall.asked(recall.Path("data"), "train", 9)] == [
         "a pizza", "a saw", "a low-poly saw", "a kite",
     ]  # fmt: skip
-    assert [caption for _, caption in recall.rare(recall.Path("data"), 2)] == ["a pizza", "a low-poly saw"]
+    assert [caption for _, caption in recall.asked(recall.Path("data"), "train", 2)] == ["a pizza", "a low-poly saw"]
+
+
+def test_of_val_every_thing_is_asked_for(monkeypatch):
+    about = [SimpleNamespace(about={"captions": [f"a {colour} chair"]}) for colour in ("red", "blue", "green", "grey")]
+    monkeypatch.setattr(recall, "find", lambda folder, split: about if (folder.name, split) == ("scans", "val") else [])
+    assert [caption for _, caption in recall.asked(recall.Path("data"), "val", 2)] == ["a red chair", "a green chair"]

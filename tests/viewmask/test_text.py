@@ -35,6 +35,25 @@ def test_a_thing_that_a_caption_names_once_is_one_word(word):
     assert sum(each != text.PAD for each in text.encode(word)) == 1
 
 
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("a red chair with four legs", []),
+        ("A low-poly Kangaroo, a kangaroo\n and a fedora", ["Kangaroo", "kangaroo", "fedora"]),
+        ("ein rotes Stühlchen", ["ein", "rotes", "Stühlchen"]),
+        ("  ", []),
+        ("3x2 !!", []),
+    ],
+)
+def test_words_that_captions_hardly_had_are_unfamiliar(sentence, words):
+    assert text.unfamiliar(sentence) == words
+
+
+@given(st.text(max_size=30))
+def test_unfamiliar_words_are_words_of_the_text(sentence):
+    assert all(word in sentence for word in text.unfamiliar(sentence))
+
+
 def test_words_are_put_together_from_their_parts():
     parts = text.parts()
     known = text.vocabulary()

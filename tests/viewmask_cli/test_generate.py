@@ -126,6 +126,13 @@ def test_if_none_agree_the_best_are_kept_and_people_are_told(shell, painter, mon
     assert re.search(r"drawn 4 times: the views agree to \d\d%; another sentence or --seed may give", done.err)
 
 
+def test_words_that_training_hardly_had_are_named(shell, painter):
+    done = shell("generate", "--text", "a Kangaroo with a fedora", "--out", "k")
+    assert done.code == 0
+    assert "little or nothing of 'Kangaroo', 'fedora'" in done.err
+    assert "little or nothing" not in shell("generate", "--text", "a red chair", "--out", "c").err
+
+
 def test_a_picture_is_cut_out_first(shell, painter):
     done = shell("generate", "--image", photo("My Photo.png"), "--text", "a box")
     assert done.out == "wrote my-photo/ my-photo/sheet.png\n"
