@@ -71,7 +71,7 @@ def unfamiliar(text: str) -> list[str]:
     """The words that the vocabulary has in pieces alone, as captions of the training sets had them seldom or never."""
     text = " ".join(text.split())
     read = vocabulary().encode(text, add_special_tokens=False)
-    spans: dict[int, list[tuple[int, int]]] = {}
+    spans: dict[int | None, list[tuple[int, int]]] = {}
     for word, span in zip(read.word_ids, read.offsets, strict=True):
         spans.setdefault(word, []).append(span)
     words = [text[parts[0][0] : parts[-1][1]].strip() for parts in spans.values() if len(parts) > 1]
