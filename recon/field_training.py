@@ -131,7 +131,7 @@ def _row(folder: Path) -> dict[str, NDArray[Any]]:
         points, inside, colours = (arrays[name] for name in ("points", "inside", "colours"))
     count = min(len(views), VIEWS)
     index = np.arange(VIEWS) % count
-    distances = [_distance(image[..., 3]) for image in views.images[:count]]
+    distances = [signed_distance(image[..., 3], 127 // _STEP + 2) for image in views.images[:count]]  # what int8 holds
     cones = np.stack([_cone(points, camera, d) for camera, d in zip(views.cameras, distances, strict=False)])
     # Inside the hull of half of the views, or of the other half: what four views may see as full.
     hull = np.maximum(cones[::2].min(0), cones[1::2].min(0)) if count > 1 else cones[0]
@@ -154,17 +154,6 @@ def _row(folder: Path) -> dict[str, NDArray[Any]]:
         "colours": colours[first],
         "bare": np.bool_(views.extra.get("light", "none") == "none"),
     }
-
-
-def _distance(alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """`silhouette.signed_distance` as far as it is kept: only the object's box and what is near is worked out."""
-    far = 127 // _STEP + 2
-    distance = np.full(alpha.shape, -far, np.float32)
-    rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
-    if len(rows):
-        box = tuple(slice(max(at[0] - far, 0), at[-1] + far + 1) for at in (rows, columns))
-        distance[box] = np.maximum(signed_distance(alpha[box]), -far)
-    return distance
 
 
 def _cone(points: NDArray[np.float16], camera: Camera, distance: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -44,13 +44,25 @@ def cut_out(views: ViewSet) -> ViewSet:
     return ViewSet(images, cameras, views.extra | {"shown": shown, "notes": notes})
 
 
-def signed_distance(alpha: NDArray[np.uint8]) -> FloatImage:
+def signed_distance(alpha: NDArray[np.uint8], far: float | None = None) -> FloatImage:
     """Distance to the silhouette's edge in pixels, positive inside, float32 [height, width].
 
     The edge is where bilinear alpha crosses one half, found on a grid three times finer, so that
     it lies between pixels where alpha says so. Beyond the picture its border goes on.
+
+    Args:
+        alpha: uint8 [height, width].
+        far: how far outside distances are wanted, in pixels; beyond, -far stands, which for small parts is quicker.
     """
     height, width = alpha.shape
+    if far is not None:
+        distance = np.full((height, width), -far, np.float32)
+        rows, columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
+        if len(rows):
+            margin = int(np.ceil(far)) + 3  # the edge is smoothed over two pixels
+            box = tuple(slice(max(at[0] - margin, 0), at[-1] + margin + 1) for at in (rows, columns))
+            distance[box] = np.maximum(signed_distance(alpha[box]), -far)
+        return distance
     scale = 3
     fine = ndimage.zoom(alpha.astype(np.float32) / 255, scale, order=1, mode="nearest", grid_mode=True)
     inside = fine > 0.5

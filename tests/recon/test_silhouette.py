@@ -76,3 +76,15 @@ def test_poses_that_are_no_numbers():
     camera = orbit(1)[0]
     with pytest.raises(ViewmaskError, match="finite"):
         type(camera)(8, 8, 8.0, 8.0, 4.0, 4.0, pose)
+
+
+@pytest.mark.parametrize("far", [4.0, 9.5])
+def test_distances_up_to_what_is_wanted_are_the_same(far):
+    random = np.random.default_rng(0)
+    for height, width, top, left in ((60, 40, 20, 12), (40, 60, 0, 3), (50, 50, 30, 40)):
+        alpha = np.zeros((height, width), np.uint8)
+        alpha[top : top + 12, left : left + 9] = random.integers(0, 256, (12, 9))[: height - top, : width - left]
+        full, short = signed_distance(alpha), signed_distance(alpha, far)
+        assert (full < -far).any()
+        np.testing.assert_allclose(short, np.maximum(full, -far), atol=1e-5)
+    np.testing.assert_array_equal(signed_distance(np.zeros((5, 7), np.uint8), far), np.full((5, 7), -far))
