@@ -128,24 +128,23 @@ def field(grid: Grid, cameras: list[Camera], distances: list[FloatImage], tolera
 
 
 def missing(grid: Grid, volume: Volume, cameras: list[Camera], distances: list[FloatImage]) -> Volume | None:
-    """Signed distance to all that lies behind parts of silhouettes that a field does not explain, told up to three
+    """Signed distance to all that lies behind parts of silhouettes that a field does not explain, told up to two
     cells outside; None if it does."""
     behind = None
     for camera, distance in zip(cameras, distances, strict=True):
         mask = unexplained(grid, volume, camera, distance)
         if mask.any():
-            there = cone(
-                grid, camera, signed_distance(np.where(mask, 255, 0).astype(np.uint8), _cells(grid, camera, 3))
-            )
+            far = _in_pixels(grid, camera, 3)  # the third is for what lies between pixels
+            there = cone(grid, camera, signed_distance(np.where(mask, 255, 0).astype(np.uint8), far))
             behind = there if behind is None else np.maximum(behind, there)
     return behind
 
 
-def _cells(grid: Grid, camera: Camera, count: int) -> float | None:
-    """At least so many cells of a grid in a camera's pixels; None where the grid comes too near to tell."""
+def _in_pixels(grid: Grid, camera: Camera, cells: int) -> float | None:
+    """The length of some cells of a grid in a camera's pixels, or more; None where the grid comes too near to tell."""
     half = grid.pitch * (np.array(grid.shape) - 1) / 2
     nearest = float(np.linalg.norm(camera.position - grid.origin - half) - np.linalg.norm(half))
-    return count * grid.pitch * max(camera.fl_x, camera.fl_y) / nearest if nearest > grid.pitch else None
+    return cells * grid.pitch * max(camera.fl_x, camera.fl_y) / nearest if nearest > grid.pitch else None
 
 
 def resampled(volume: Volume, grid: Grid, other: Grid) -> Volume:

@@ -197,7 +197,7 @@ def held_out(task: Denoising, rows: Tokens, batches: int = 4, batch: int = 16) -
     """A judge of a task's model by objects that it does not learn from, always by the same batches.
 
     Returns:
-        What gives "val", minus the loss in nats, layouts weighed as in training, and the loss of each layout; None
+        What gives "val", the loss in nats, layouts weighed as in training, and the loss of each layout; None
         where `rows` hold nothing that the task trains on.
     """
     whole = replace(task.mixture, dropped=0.0)
@@ -212,7 +212,7 @@ def held_out(task: Denoising, rows: Tokens, batches: int = 4, batch: int = 16) -
             with torch.no_grad():
                 losses[name] = float(np.mean([float(judge.layout_loss(name, random, batch)[0]) for random in draws]))
         total = sum(share * losses[name] for name, share in shares.items())
-        return {"val": -total} | {f"val {name}": loss for name, loss in losses.items()}
+        return {"val": total} | {f"val {name}": loss for name, loss in losses.items()}
 
     return score if shares else None
 

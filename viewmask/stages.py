@@ -75,8 +75,9 @@ def train(
 
     Args:
         stage: one of STAGES.
-        data: what to train on; only what belongs to the split "train", or to no split, is learnt from. Rows of the
-            split "val", if token files hold some, judge a stage, and the average that they like best is kept.
+        data: what to train on; only what belongs to the split "train", or to no split, is learnt from. Of rows of the
+            split "val", if token files hold some, the log tells the loss; the end is kept all the same, as a network
+            that is surer than they warrant draws no worse (docs/notebook.md).
         out: run folder; see `training.run`.
         preset: "nano" (two CPU cores) or "small" (a data-centre GPU).
         time_limit: seconds.
@@ -135,7 +136,7 @@ def train(
             )
         task.model.load_state_dict(known.state_dict())
     about = {"stage": stage, "preset": preset} | about
-    return training.run(task, out, schedule, about, time_limit, resume, progress=progress, score=score)
+    return training.run(task, out, schedule, about, time_limit, resume, progress=progress, score=score, keep_best=False)
 
 
 def worded(known: Transformer, words: int) -> Transformer:

@@ -119,21 +119,23 @@ def run(
     progress: Progress | None = None,
     score: Callable[[], dict[str, float]] | None = None,
     score_every: int = 250,
+    keep_best: bool = True,
 ) -> Path:
     """Train until `schedule.steps` or the time limit, whichever comes first.
 
     Args:
         task: the model and its loss.
         out: run folder; holds `checkpoint/` (resumable), `log.jsonl`, `loss.png`, and `weights/`, the
-            exported moving average in half precision, at the end or, with `score`, where it scored best.
+            exported moving average in half precision, at the end or, with `keep_best`, where it scored best.
         about: how the model is made; written into config.json, the schedule beside it.
         time_limit: seconds of training, earlier sittings included. The learning rate falls with the
             larger of the two shares, steps and time, so that a run cut by time still ends annealed.
         resume: continue from `out/checkpoint`, with the seed and the rates that the run began with.
         save_every: seconds between checkpoints.
-        score: figures of the task's model as it stands, on objects that it does not learn from; the first is the one
-            that counts, more is better. Asked of the moving average, as that is what is exported.
+        score: figures of the task's model as it stands, on objects that it does not learn from, for the log. Asked of
+            the moving average, as that is what is exported.
         score_every: steps between two scores.
+        keep_best: export where the first figure of `score` was greatest, not the end.
 
     Raises:
         ViewmaskError: nothing to resume, a run that already stands there, or a loss that is not finite.
@@ -177,7 +179,7 @@ def run(
         assert score is not None
         with averaged.in_place_of(model):
             figures = score()
-        if (mine := next(iter(figures.values()))) > best:
+        if keep_best and (mine := next(iter(figures.values()))) > best:
             best = mine
             export()
         return figures
@@ -225,10 +227,11 @@ def run(
             if asked():
                 save()
                 raise KeyboardInterrupt
-    if score and (step % score_every or best == -math.inf):
+    chosen = score and keep_best
+    if chosen and (step % score_every or best == -math.inf):
         judge()
     save()
-    return out / WEIGHTS if score else export()
+    return out / WEIGHTS if chosen else export()
 
 
 def plot(out: Path) -> None:

@@ -90,6 +90,18 @@ def test_one_bad_view_is_outvoted(bar_views, bad):
     assert tolerant.sum() < 1.25 * true.sum()
 
 
+def test_what_is_missing_is_told_rightly_near_it(bar_views, monkeypatch):
+    distances = distances_of(bar_views)
+    whole, grid = hull.carve(bar_views.cameras, distances, 48)
+    half = np.where(np.arange(whole.shape[0])[:, None, None] < whole.shape[0] // 2, whole, -1).astype(np.float32)
+    near = hull.missing(grid, half, bar_views.cameras, distances)
+    monkeypatch.setattr(hull, "_in_pixels", lambda *_: None)
+    full = hull.missing(grid, half, bar_views.cameras, distances)
+    assert (full > 0).any()
+    assert (full < -2 * grid.pitch).any()
+    np.testing.assert_allclose(np.maximum(near, -2 * grid.pitch), np.maximum(full, -2 * grid.pitch), atol=1e-5)
+
+
 def test_surface_is_closed_faces_outward_and_has_the_hulls_volume(ball_views):
     field, grid = hull.carve(ball_views.cameras, distances_of(ball_views), 64)
     mesh = hull.surface(field, grid, faces=4000)

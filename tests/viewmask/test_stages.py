@@ -60,16 +60,16 @@ def test_a_deeper_transformer_starts_from_a_shallower_one_at_the_full_rate(train
     assert torch.nn.functional.cosine_similarity(known.word.weight, grown.word.weight).mean() > 0.9
 
 
-def test_val_judges_and_the_average_that_it_likes_best_is_kept(train, monkeypatch, tmp_path):
-    scores = iter([-1.0, -3.0, -2.0])
-    monkeypatch.setattr(stages, "held_out", lambda *_: lambda: {"val": next(scores)})
+def test_the_log_tells_of_val_and_the_end_is_kept(train, monkeypatch, tmp_path):
+    losses = iter([1.0, 3.0, 2.0])
+    monkeypatch.setattr(stages, "held_out", lambda *_: lambda: {"val": next(losses)})
     monkeypatch.setattr(stages.tokens, "holds", lambda *_: True)
     real = stages.training.run
     monkeypatch.setattr(stages.training, "run", lambda *args, **kwargs: real(*args, score_every=1, **kwargs))
     weights, _ = train("t2mv", "judged", 2)
     about = json.loads((weights / "config.json").read_text())["about"]
-    assert about["steps"] == 1
-    assert json.loads((tmp_path / "judged" / "log.jsonl").read_text().splitlines()[-1])["val"] == -2.0
+    assert about["steps"] == 3
+    assert json.loads((tmp_path / "judged" / "log.jsonl").read_text().splitlines()[-1])["val"] == 2.0
 
 
 def test_new_words_are_learnt_at_the_full_rate(train, monkeypatch):
