@@ -1,8 +1,8 @@
 """Does a sentence's colour come out, and how far do its views agree?
 
-    python bench/colours.py [--weights DIR]
+    python bench/colours.py [--weights DIR] [--draws N]
 
-Every one of ten colours is asked of eight common things ("a red chair", seed 0, drawn once). A sentence is right if the
+Every one of ten colours is asked of eight common things ("a red chair", seed 0). A sentence is right if the
 median colour of the views' foreground is nearer, in CIE Lab, to the colour it names than to the nine others. Prints the
 table of docs/RESULTS.md: right sentences of eight for every colour, and how far the views agree in the mean
 (`recon.agreement`).
@@ -20,6 +20,7 @@ from skimage.color import rgb2lab
 from eval.image_metrics import silhouette
 from recon.agreement import agreement
 from viewmask import Generator, ViewmaskError
+from viewmask.generator import DRAWS
 from viewmask.viewset import Picture
 
 COLOURS = {
@@ -43,18 +44,20 @@ def nearest(pictures: list[Picture]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path)
-    generator = Generator.load(parser.parse_args().weights)
+    parser.add_argument("--draws", type=int, default=DRAWS, help="to choose from")
+    arguments = parser.parse_args()
+    generator = Generator.load(arguments.weights)
     right, agreed = dict.fromkeys(COLOURS, 0), []
     for colour in COLOURS:
         for thing in THINGS:
             sentence = f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {thing}"
-            views = generator.from_text(sentence)
+            views = generator.from_text(sentence, draws=arguments.draws)
             found = nearest(views.images)
             right[colour] += found == colour
             agreed.append(agreement(views))
             print(f"{sentence}: {found or 'nothing'}, {agreed[-1]:.2f}", file=sys.stderr)
     count = len(COLOURS) * len(THINGS)
-    print(f"Weights {generator.fingerprint}, {count} sentences.\n")
+    print(f"Weights {generator.fingerprint}, {count} sentences, the best of {arguments.draws} draws.\n")
     print(f"| {' | '.join(COLOURS)} | all | views agree |\n|{'---|' * (len(COLOURS) + 2)}")
     print(f"| {' | '.join(map(str, right.values()))} | {sum(right.values())} of {count} | {np.mean(agreed):.3f} |")
 

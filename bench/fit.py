@@ -2,11 +2,11 @@
 
     python bench/fit.py --data DIR [--count 10] [--samples 4] [--weights DIR]
 
-For first captions of `val` objects, evenly spread over each set, several samples (seeds 0, 1 ...) are made and compared
-with the object's true views. Prints the table of docs/RESULTS.md: silhouette IoU and PSNR of the sample that
-`Generator.fit` ranks first, of the mean sample, of the one ranked last, of the truly best and of the one that
-`viewmask generate` would keep (the first whose views agree), with the bootstrap interval of the difference from the
-mean sample; and how far the views of each agree (`recon.agreement`).
+For first captions of `val` objects, evenly spread over each set, several samples are made and compared with the
+object's true views. Prints the table of docs/RESULTS.md: silhouette IoU and PSNR of the sample that
+the reranker ranks first, of the mean sample, of the one ranked last, of the truly best and of the one that `viewmask
+generate` would keep (the first in this order whose views agree), with the bootstrap interval of the difference from
+the mean sample; and how far the views of each agree (`recon.agreement`).
 """
 
 from __future__ import annotations
@@ -35,29 +35,24 @@ def main() -> None:
     parser.add_argument("--weights", type=Path)
     asked = parser.parse_args()
     generator = Generator.load(asked.weights)
-    fits, scores, kept, tries = [], [], [], []
+    scores, kept = [], []
     for subject in [s for name in SETS for s in open_bench(name, asked.data / name, limit=asked.count).subjects]:
         true = subject.views(4).images
-        made = [generator.from_text(subject.caption, seed=seed) for seed in range(asked.samples)]
-        fits.append([generator.fit(subject.caption, views) for views in made])
+        made = generator.samples(subject.caption, asked.samples)
         scores.append([(*score(views.images, true), agreement(views)) for views in made])
-        rest = iter(made)
-        drawn = agreeing(lambda seed, rest=rest: next(rest), 0, len(made))  # type: ignore[misc]
-        kept.append([views is drawn.views for views in made].index(True))
-        tries.append(drawn.tries)
-        print(f"{len(fits)}: {subject.caption}", file=sys.stderr)
-    ranks, figures = np.array(fits), np.array(scores)
-    every = np.arange(len(ranks))
+        kept.append(agreeing(made).place)
+        print(f"{len(kept)}: {subject.caption}", file=sys.stderr)
+    figures = np.array(scores)  # those that fit best first
+    every = np.arange(len(figures))
     mean = figures.mean(1)
     rows = {
-        "the first": figures[:, 0],
+        "ranked first": figures[:, 0],
         "first whose views agree": figures[every, kept],
-        "ranked first": figures[every, ranks.argmax(1)],
         "the mean sample": mean,
-        "ranked last": figures[every, ranks.argmin(1)],
+        "ranked last": figures[:, -1],
         "truly best": figures.max(1),
     }
-    print(f"Weights {generator.fingerprint}, {len(ranks)} sentences, {asked.samples} samples each.\n")
+    print(f"Weights {generator.fingerprint}, {len(figures)} sentences, {asked.samples} samples each.\n")
     print("| sample | silhouette IoU | PSNR | views agree |\n|---|---|---|---|")
     for name, row in rows.items():
         cells = []
@@ -67,7 +62,6 @@ def main() -> None:
                 between = bootstrap(row[:, column] - mean[:, column])
                 cells[-1] += f" [{between.low:+.{digits}f}, {between.high:+.{digits}f}]"
         print(f"| {name} | {' | '.join(cells)} |")
-    print(f"\nKept after {np.mean(tries):.2f} draws in the mean, {asked.samples} at most.")
 
 
 def score(made: list[np.ndarray], true: list[np.ndarray]) -> tuple[float, float]:

@@ -1,8 +1,8 @@
 """Does the thing that a sentence names come out, so that a classifier that never saw a made view knows it?
 
-    python bench/nouns.py --data $DATA [--weights DIR ...] [--guidance G ...] [--temperature T ...]
+    python bench/nouns.py --data $DATA [--weights DIR ...] [--guidance G ...] [--temperature T ...] [--draws N ...]
 
-Sixteen common things are asked for in five colours each ("a red chair", seed 0, drawn once). To choose how to sample,
+Sixteen common things are asked for in five colours each ("a red chair", seed 0). To choose how to sample,
 ask with other `--colours` and another `--seed` than those that are reported. The classifier reads the
 features of a network trained on photographs (AlexNet's convolutions, those of LPIPS, extra `lpips`) in four views, and
 learns from the true views of the `train` objects that have one of these names (`viewmask.text.thing` of their first
@@ -105,6 +105,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, nargs="+", default=[None])
     parser.add_argument("--guidance", type=float, nargs="+", default=[None])
     parser.add_argument("--temperature", type=float, nargs="+", default=[None])
+    parser.add_argument("--draws", type=int, nargs="+", default=[None], help="to choose from, 4 by default")
     parser.add_argument("--colours", nargs="+", default=COLOURS)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -120,12 +121,13 @@ def main() -> None:
     ]
     for weights in arguments.weights:
         generator = Generator.load(weights)
-        for values in product(arguments.guidance, arguments.temperature):
-            options = dict(zip(("guidance", "temperature"), values, strict=True))
+        for values in product(arguments.guidance, arguments.temperature, arguments.draws):
+            chosen = zip(("guidance", "temperature", "draws"), values, strict=True)
+            options = {name: value for name, value in chosen if value is not None}
             made = (generator.from_text(sentence, seed=arguments.seed, **options).images for _, sentence in sentences)
             right = [classifier(views) == thing for views, (thing, _) in zip(made, sentences, strict=True)]
-            chosen = [f"{name} {value:g}" for name, value in options.items() if value is not None]
-            rows.append(row(", ".join([generator.fingerprint, *chosen]), [thing for thing, _ in sentences], right))
+            said = [f"{name} {value:g}" for name, value in options.items()]
+            rows.append(row(", ".join([generator.fingerprint, *said]), [thing for thing, _ in sentences], right))
             print(rows[-1], file=sys.stderr)
     print(f"| | {' | '.join(THINGS)} | all |\n|{'---|' * (len(THINGS) + 2)}", *rows, sep="\n")
 

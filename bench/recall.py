@@ -1,9 +1,9 @@
 """Does a sentence bring what it was written for: a thing of which the model has seen one or two, or one never seen?
 
-    python bench/recall.py --data $DATA [--split val] [--weights DIR ...] [--count 100]
+    python bench/recall.py --data $DATA [--split val] [--weights DIR ...] [--count 100] [--draws N ...]
 
 The first captions of `train` objects whose thing (`viewmask.text.thing`) has two objects at most, or those of `val`
-objects, evenly spread, are asked for (seed 0, drawn once). The views made are compared with the true views of all of
+objects, evenly spread, are asked for (seed 0). The views made are compared with the true views of all of
 these objects, which went through the generator's tokenizer, by the features of `bench/nouns.py` (extra `lpips`): how
 often is the object that the sentence was written for the nearest, or among the five nearest? Beside it the IoU of the
 made silhouettes with its own, and with those of the object that comes next in the list. On `train` it says what is
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import Counter
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from bench.nouns import SETS, describe, seen
 from eval.image_metrics import silhouette_iou
 from render.source import Source, find
 from viewmask import Generator, ViewmaskError, text
+from viewmask.generator import DRAWS
 from viewmask.lpips import Lpips
 from viewmask.viewset import Picture
 
@@ -54,16 +56,17 @@ def main() -> None:
     parser.add_argument("--split", choices=("train", "val"), default="train")
     parser.add_argument("--weights", type=Path, nargs="+", default=[None])
     parser.add_argument("--count", type=int, default=100)
+    parser.add_argument("--draws", type=int, nargs="+", default=[DRAWS], help="to choose from")
     arguments = parser.parse_args()
     network, first = Lpips.load(), Generator.load(arguments.weights[0])
     objects = asked(arguments.data, arguments.split, arguments.count)
     true = seen(first, objects)
     features = np.stack([describe(network, views) for views in true])
     mean = features.mean(0)
-    print("| weights | nearest | among five | IoU with its own | with another |\n|---|---|---|---|---|")
-    for weights in arguments.weights:
+    print("| weights | draws | nearest | among five | IoU with its own | with another |\n|---|---|---|---|---|---|")
+    for weights, draws in product(arguments.weights, arguments.draws):
         generator = Generator.load(weights)
-        made = [generator.from_text(caption, seed=0).images for _, caption in objects]
+        made = [generator.from_text(caption, draws=draws).images for _, caption in objects]
         ranks = []
         for number, views in enumerate(made):
             mine = describe(network, views) - mean
@@ -72,7 +75,7 @@ def main() -> None:
         own = np.mean([overlap(*pair) for pair in zip(made, true, strict=True)])
         other = np.mean([overlap(*pair) for pair in zip(made, true[1:] + true[:1], strict=True)])
         shares = [np.mean(np.array(ranks) < most) for most in (1, 5)]
-        cells = [generator.fingerprint, *(f"{value:.2f}" for value in shares), f"{own:.3f}", f"{other:.3f}"]
+        cells = [generator.fingerprint, str(draws), *(f"{value:.2f}" for value in shares), f"{own:.3f}", f"{other:.3f}"]
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -33,7 +33,7 @@ def made(generator: Generator, sentences: list[str], schedule: str, steps: int, 
         views = ViewSet.load(place) if (place / "transforms.json").is_file() else None
         made_of = (views.extra.get("weights"), views.extra.get("caption")) if views else None
         if views is None or made_of != (generator.fingerprint, sentence):
-            views = generator.from_text(sentence, steps=steps, schedule=schedule)
+            views = generator.from_text(sentence, steps=steps, schedule=schedule, draws=1)
             views.save(place, force=True)
         sets.append(views)
         print(f"{schedule}, {steps} steps: {sentence}", file=sys.stderr)

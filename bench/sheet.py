@@ -77,11 +77,7 @@ def main() -> None:
     for name, count in SHARES.items():
         for subject in open_bench(name, options.data / name, limit=count).subjects:
             print(subject.id, subject.caption, flush=True)
-
-            def draw(seed: int, caption: str = subject.caption) -> ViewSet:
-                return generator.from_text(caption, seed=seed)
-
-            drawn = agreeing(draw, 0)  # as `viewmask generate` does
+            drawn = agreeing(generator.samples(subject.caption))  # as `viewmask generate` does
             sheets["sentences"].append(row(subject.caption, drawn.views))
             sheets["pictures"].append(row(subject.id, generator.from_image(subject.views(4).images[0])))
     for name, rows in sheets.items():

@@ -8,8 +8,8 @@ decide. What neither shows does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -24,7 +24,6 @@ from viewmask.viewset import ViewSet
 
 AGREED = 0.97  # share of silhouettes explained with which views are taken as they are; consistent ones reach 1
 _RESOLUTION = 80
-_STRIDE = 1_000_003  # between the seeds of two tries: far from those of other samples
 _BETTER = 0.03  # how much a mistake undone must explain more
 POOR = 0.85  # below this, views without any likely reason are worth a warning too
 _CLEARER = 0.1  # how much of the colours' difference a mistake undone must take away; of true views it takes 0.06
@@ -106,27 +105,24 @@ def agreement(views: ViewSet) -> float:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Views, the seed that gave them, how far they agree, and how many times was drawn."""
+class Chosen:
+    """Views, how far they agree, and their place among those that were chosen from."""
 
     views: ViewSet
-    seed: int
     agreement: float
-    tries: int
+    place: int
 
 
-def agreeing(draw: Callable[[int], ViewSet], seed: int, tries: int = 4) -> Drawn:
-    """The first views that agree of those that `draw` gives for a row of seeds; if none do, those that agree best."""
-    best: Drawn | None = None
-    for number in range(tries):
-        another = seed + number * _STRIDE
-        views = draw(another)
+def agreeing(samples: Iterable[ViewSet]) -> Chosen:
+    """The first of samples whose views agree; if none do, the one whose views agree best."""
+    best: Chosen | None = None
+    for place, views in enumerate(samples):
         agreed = agreement(views)
         if best is None or agreed > best.agreement:
-            best = Drawn(views, another, agreed, tries)
+            best = Chosen(views, agreed, place)
         if agreed >= AGREED:
-            return replace(best, tries=number + 1)
-    assert best is not None, "at least one try"
+            return Chosen(views, agreed, place)
+    assert best is not None, "at least one sample"
     return best
 
 

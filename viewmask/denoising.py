@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from viewmask import sequence, text
@@ -79,7 +80,7 @@ class Denoising:
         for name in _NAMED:
             if model is None and getattr(mixture, name) and not len(self.rows["front"]):
                 raise ViewmaskError(f"the tokens hold no captioned objects seen from the front, which {name} trains on")
-        weigh = {"any": self._by_source, "captioned": self._by_source, "front": self._by_thing}
+        weigh = {"any": self._by_source, "captioned": self._by_source, "front": lambda rows: by_thing(tokens, rows)}
         self.weights = {name: weigh[name](rows) for name, rows in self.rows.items() if len(rows)}
 
     def _by_source(self, rows: np.ndarray) -> np.ndarray:
@@ -90,15 +91,6 @@ class Denoising:
         for source in np.unique(sources):
             here = sources == source
             weights[here] = np.sqrt(len(np.unique(objects[here]))) / here.sum()
-        return np.asarray(weights.cumsum() / weights.sum())
-
-    def _by_thing(self, rows: np.ndarray) -> np.ndarray:
-        """Chance of each row where sentences are learnt, summed up: a thing counts as the root of its objects, so that
-        what is there once or twice is not drowned by eighty tables."""
-        ids = [self.tokens.ids[row] for row in rows]
-        named = {one: text.thing(self.tokens.captions[row][0]) for one, row in zip(ids, rows, strict=True)}
-        variants, objects = Counter(ids), Counter(named.values())
-        weights = np.array([objects[named[one]] ** -0.5 / variants[one] for one in ids])
         return np.asarray(weights.cumsum() / weights.sum())
 
     def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
@@ -191,6 +183,16 @@ class Denoising:
         features = self.model(layout, words, tokens, known)[0][:, sequence.text_slice(layout)]
         loss = F.cross_entropy(self.model.word_head(features[hidden]).float(), captions[hidden])
         return loss, {}
+
+
+def by_thing(tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Chance of each captioned row where sentences are learnt, summed up: a thing counts as the root of its objects, so
+    that what is there once or twice is not drowned by eighty tables."""
+    ids = [tokens.ids[row] for row in rows]
+    named = {one: text.thing(tokens.captions[row][0]) for one, row in zip(ids, rows, strict=True)}
+    variants, objects = Counter(ids), Counter(named.values())
+    weights = np.array([objects[named[one]] ** -0.5 / variants[one] for one in ids])
+    return np.asarray(weights.cumsum() / weights.sum())
 
 
 def held_out(task: Denoising, rows: Tokens, batches: int = 4, batch: int = 16) -> Callable[[], dict[str, float]] | None:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from viewmask import camera, checkpoint, sequence, text
 from viewmask.errors import ViewmaskError
+from viewmask.reranker import Reranker
 from viewmask.sampler import Sampling, Unmasked, unmask
 from viewmask.symmetry import reused
 from viewmask.tokenizer import Tokenizer, TokenizerConfig, pack, unpack
@@ -26,8 +27,10 @@ from viewmask.transformer import Transformer, TransformerConfig
 from viewmask.viewset import Picture, ViewSet, resize
 
 WEIGHTS = Path(__file__).with_name("weights")
-TOKENIZER, TRANSFORMER = "tokenizer", "transformer"
+TOKENIZER, TRANSFORMER, RERANKER = "tokenizer", "transformer", "reranker"
 MOST_VIEWS = 16
+DRAWS = 4  # of a sentence, of which the one that fits best is kept
+_STRIDE = 1_000_003  # between the seeds of two draws: far from those of other samples
 
 # Chosen on the `val` splits of the training sets and on sentences, looked at and counted (docs/notebook.md), never on a
 # benchmark.
@@ -39,17 +42,20 @@ Progress = Callable[[int, int], None]
 
 @dataclass
 class Generator:
-    """A tokenizer and a transformer that belong together."""
+    """A tokenizer and a transformer that belong together, and what ranks draws of a sentence, if there is one."""
 
     tokenizer: Tokenizer
     transformer: Transformer
     about: dict[str, Any]
+    reranker: Reranker | None = None
 
     @classmethod
     def load(cls, weights: str | Path | None = None, device: str | None = None) -> Generator:
-        """Load a folder with `tokenizer/` and `transformer/`; the shipped weights by default.
+        """Load a folder with `tokenizer/`, `transformer/` and, if it ranks draws, `reranker/`; the shipped weights by
+        default.
 
-        What a run exported (`runs/t2mv/weights`) is a transformer alone: the shipped tokenizer belongs to it.
+        What a run exported (`runs/t2mv/weights`) is a transformer alone: the shipped tokenizer belongs to it, and the
+        shipped reranker, which reads with the shipped transformer.
 
         Raises:
             ViewmaskError: missing or damaged weights, or parts that do not belong together.
@@ -71,7 +77,12 @@ class Generator:
                 f"{network} knows {words} words, and the vocabulary has {text.size()}: "
                 "viewmask train t2mv --init gives it the others, if it has fewer"
             )
-        return cls(tokenizer.to(place), transformer.to(place), about)
+        transformer = transformer.to(place)
+        reader, home = transformer, WEIGHTS if exported else folder
+        if exported and (home / RERANKER).exists():
+            reader = checkpoint.load(home / TRANSFORMER, Transformer, TransformerConfig)[0].to(place)
+        reranker = Reranker.load(home / RERANKER, reader) if (home / RERANKER).exists() else None
+        return cls(tokenizer.to(place), transformer, about, reranker)
 
     def from_image(
         self,
@@ -109,7 +120,7 @@ class Generator:
         if views == 1:
             return self._views(layout, [resize(picture, camera.SIZE)], caption)
         made = self._unmask(layout, caption, reference, sampling, seed, progress)
-        first, others = resize(picture, camera.SIZE), self._decode(made)[1:]
+        first, others = resize(picture, camera.SIZE), self._decode(made)[0][1:]
         if symmetry:
             others = reused(others, first, self.round_trip)
         return self._views(layout, [first, *others], caption)
@@ -124,25 +135,59 @@ class Generator:
         guidance: float | None = None,
         seed: int = 0,
         progress: Progress | None = None,
+        draws: int = DRAWS,
     ) -> ViewSet:
-        """Views all around the object of a sentence (T2MV); azimuth 0 is its front. Arguments as in `from_image`."""
+        """Views all around the object of a sentence (T2MV); azimuth 0 is its front. Arguments as in `from_image`.
+
+        Args:
+            draws: how many to choose from, see `samples`; 1 takes what comes, as in the paper.
+        """
+        return self.samples(caption, draws, views, steps, schedule, temperature, guidance, seed, progress)[0]
+
+    def samples(
+        self,
+        caption: str,
+        count: int = DRAWS,
+        views: int = 4,
+        steps: int | None = None,
+        schedule: str | None = None,
+        temperature: float | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> list[ViewSet]:
+        """Several draws of a sentence, drawn together, those first that fit it best by the reranker.
+
+        Args:
+            count: how many; the first drawn is the same for any number.
+
+        Returns:
+            view sets as of `from_text`, `extra["fit"]` telling how well each fits (`fit`); in the order in which they
+            were drawn and without it, if the weights have no reranker.
+        """
+        if count < 1:
+            raise ViewmaskError(f"at least one draw is needed, not {count}")
         sampling = _options(FROM_TEXT, steps, schedule, temperature, guidance)
         layout = sequence.t2mv(_orbit(views))
-        made = self._unmask(layout, caption, None, sampling, seed, progress)
-        return self._views(layout, self._decode(made), caption)
+        made = self._unmask(layout, caption, None, sampling, seed, progress, count)
+        sets = [self._views(layout, pictures, caption) for pictures in self._decode(made)]
+        if self.reranker is None:
+            return sets
+        for each, fit in zip(sets, self.reranker(caption, made.tokens), strict=True):
+            each.extra["fit"] = round(fit, 4)
+        return sorted(sets, key=lambda each: -float(each.extra["fit"]))  # stable: of equals the first drawn
 
     def fit(self, caption: str, views: ViewSet) -> float:
-        """How much better a sentence explains views than none does, in nats (`viewmask.fit`): ranks samples of one
-        sentence. The views go evenly around, the front first, as `from_text` makes them.
+        """How well views fit a sentence, -1 to 1, by the reranker: ranks samples of one sentence. The views go evenly
+        around, the front first, as `from_text` makes them.
 
         Raises:
-            ViewmaskError: more than 16 views, or a sentence that is empty or too long.
+            ViewmaskError: more than 16 views, a sentence that is empty or too long, or weights without a reranker.
         """
-        from viewmask.fit import fit
-
-        layout = sequence.t2mv(_orbit(len(views)))
-        captions = torch.tensor([text.encode(caption, layout.text)], dtype=torch.long, device=self.device)
-        return fit(self.transformer, layout, captions, self.encode(views.images)[None])
+        _orbit(len(views))
+        if self.reranker is None:
+            raise ViewmaskError("these weights have no reranker: viewmask train reranker makes one")
+        return self.reranker(caption, self.encode(views.images)[None])[0]
 
     def caption(self, picture: Picture, steps: int = 8) -> str:
         """A short description of a reference view (MMU), unmasked greedily in `steps` steps."""
@@ -193,20 +238,24 @@ class Generator:
         sampling: Sampling,
         seed: int,
         progress: Progress | None,
+        draws: int = 1,
     ) -> Unmasked:
         grid = self.transformer.config.grid
-        tokens = torch.zeros(1, layout.views, grid, grid, dtype=torch.long, device=self.device)
+        tokens = torch.zeros(draws, layout.views, grid, grid, dtype=torch.long, device=self.device)
         masked = torch.ones_like(tokens, dtype=torch.bool)
         if given is not None:
-            tokens[0, : len(given)] = given
-            masked[0, : len(given)] = False
+            tokens[:, : len(given)] = given
+            masked[:, : len(given)] = False
         field = text.encode(caption, layout.text) if layout.text else []
-        captions = torch.tensor([field], dtype=torch.long, device=self.device)
-        return unmask(self.transformer, layout, captions, tokens, masked, sampling, seed, progress)
+        captions = torch.tensor([field] * draws, dtype=torch.long, device=self.device)
+        return unmask(self.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE)
 
-    def _decode(self, made: Unmasked) -> list[Picture]:
+    def _decode(self, made: Unmasked) -> list[list[Picture]]:
+        """The pictures of every sequence."""
         with torch.inference_mode():
-            return _enlarge(unpack(self.tokenizer.decode(made.tokens[0], made.soft[0])))
+            pictures = unpack(self.tokenizer.decode(made.tokens.flatten(0, 1), made.soft.flatten(0, 1)))
+        views = made.tokens.shape[1]
+        return [_enlarge(pictures[start : start + views]) for start in range(0, len(pictures), views)]
 
     def _views(self, layout: sequence.Layout, pictures: list[Picture], caption: str) -> ViewSet:
         extra = {"caption": caption, "source": "viewmask", "weights": self.fingerprint}

@@ -94,6 +94,7 @@ def unmask(
     sampling: Sampling,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    stride: int = 1,
 ) -> Unmasked:
     """Fill in the masked tokens of a batch.
 
@@ -104,8 +105,9 @@ def unmask(
         tokens: int64 [batch, views, grid, grid]; values at masked places do not matter.
         masked: bool, same shape; the same number in every sequence. Known tokens are never touched.
         sampling: steps, schedule, temperature, noise, guidance.
-        seed: sequence i of a batch draws from seed + i, so it does not depend on its neighbours.
+        seed: sequence i of a batch draws from seed + i * stride, so it does not depend on its neighbours.
         progress: called with steps done and steps.
+        stride: between the seeds of two sequences.
 
     Raises:
         ViewmaskError: sequences with different numbers of masked tokens.
@@ -118,7 +120,7 @@ def unmask(
     unknown = masked.flatten(1).clone()
     soft = bits(tokens, model.config.bits).float()
     words = arrange(layout, captions)
-    generators = [torch.Generator().manual_seed(seed + index) for index in range(batch)]
+    generators = [torch.Generator().manual_seed(seed + index * stride) for index in range(batch)]
     for step in range(sampling.steps):
         if not unknown.any():
             break

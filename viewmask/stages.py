@@ -1,4 +1,5 @@
-"""The tokenizer's training and the paper's three stages, as presets: what is trained on what, how long."""
+"""The training of the tokenizer, of the paper's three stages and of the reranker, as presets: what is trained on what,
+how long."""
 
 from __future__ import annotations
 
@@ -9,17 +10,18 @@ from typing import Any
 
 import torch
 
-from viewmask import checkpoint, pictures, text, tokens, training, transformer
+from viewmask import checkpoint, contrast, pictures, text, tokens, training, transformer
 from viewmask.checkpoint import fingerprint
 from viewmask.denoising import Denoising, Mixture, held_out
 from viewmask.errors import ViewmaskError
-from viewmask.generator import TOKENIZER, WEIGHTS
+from viewmask.generator import TOKENIZER, TRANSFORMER, WEIGHTS
 from viewmask.reconstruction import Reconstruction, Terms
+from viewmask.reranker import Towers, TowersConfig, features
 from viewmask.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.training import LAST, Progress, Schedule
 from viewmask.transformer import Transformer, TransformerConfig, deepened, reworded
 
-STAGES = ("tokenizer", "align", "i2mv", "t2mv")
+STAGES = ("tokenizer", "align", "i2mv", "t2mv", "reranker")
 
 TOKENIZERS = {
     "nano": (
@@ -48,6 +50,7 @@ NANO_SCHEDULE = Schedule(steps=3_000, batch=24, rate=2e-3, muon=4e-3, warmup=50,
 SMALL_SCHEDULE = Schedule(
     steps=8_000, batch=256, rate=1e-3, muon=2e-3, warmup=200, decay=0.05, average=0.9995, precision="bfloat16"
 )
+RERANKING = Schedule(steps=600, batch=256, rate=1e-3, warmup=50, decay=0.1, average=0.98)
 SCHEDULES = {
     ("nano", "align"): replace(NANO_SCHEDULE, steps=500),
     ("nano", "i2mv"): NANO_SCHEDULE,
@@ -70,8 +73,10 @@ def train(
     tokenizer: Path | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    gentle: bool = True,
 ) -> Path:
-    """Train the tokenizer (`data`: folders of view sets, or shards) or a stage of the model (`data`: token files).
+    """Train the tokenizer (`data`: folders of view sets, or shards), or a stage of the model or the reranker (`data`:
+    token files).
 
     Args:
         stage: one of STAGES.
@@ -84,10 +89,12 @@ def train(
         steps: optimizer steps, in place of the preset's.
         resume: continue the run in `out`.
         init: weights to start from: the stage before; or this one, then the rates are lower (`training.GENTLY`) unless
-            the preset has more layers or the vocabulary more words, which a transformer then gets.
+            the preset has more layers or the vocabulary more words, which a transformer then gets. For the reranker the
+            transformer that it reads with, the shipped one by default.
         tokenizer: weights of the tokenizer that made the tokens; the shipped one by default.
         seed: of everything.
         progress: called with step, steps and figures.
+        gentle: False goes on with weights of this stage at the full rates, too.
 
     Returns:
         The folder of exported weights.
@@ -100,6 +107,7 @@ def train(
     if preset not in TOKENIZERS:
         raise ViewmaskError(f"no preset '{preset}': choose one of {', '.join(TOKENIZERS)}")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(seed)  # what weights begin as
     score = None
     start = out / LAST if resume else init
     if stage == "tokenizer":
@@ -109,23 +117,36 @@ def train(
         about = {"terms": asdict(terms), "pictures": len(images)}
         kind: tuple[type[torch.nn.Module], type] = (Tokenizer, TokenizerConfig)
     else:
-        schedule = SCHEDULES[preset, stage]
         codes = checkpoint.load(tokenizer or WEIGHTS / TOKENIZER, Tokenizer, TokenizerConfig)[0]
         name = fingerprint(codes.encoder)
         files = [Path(file) for file in data]
         rows = tokens.read(files, name, "train")
-        mixture = MIXTURES[stage]
-        architecture = replace(TRANSFORMERS[preset], words=text.size(), grid=codes.config.grid, bits=codes.config.bits)
-        task = denoising = Denoising(architecture, rows, mixture, device)
-        if tokens.holds(files, "val"):
-            score = held_out(denoising, tokens.read(files, name, "val"))
-        about = {"mixture": asdict(mixture), "tokenizer": name, "rows": len(rows.ids), "objects": len(set(rows.ids))}
-        kind = (Transformer, TransformerConfig)
+        unseen = tokens.read(files, name, "val") if tokens.holds(files, "val") else None
+        about = {"tokenizer": name, "rows": len(rows.ids), "objects": len(set(rows.ids))}
+        if stage == "reranker":
+            schedule, start = RERANKING, out / LAST if resume else None
+            reader = checkpoint.load(init or WEIGHTS / TRANSFORMER, Transformer, TransformerConfig)[0]
+            towers = TowersConfig(features(reader.config), text.size())
+            task = ranking = contrast.Contrast(towers, reader, rows, device)
+            score = contrast.held_out(ranking, unseen) if unseen else None
+            about = {"transformer": fingerprint(reader)} | about
+            kind = (Towers, TowersConfig)
+        else:
+            schedule, mixture = SCHEDULES[preset, stage], MIXTURES[stage]
+            architecture = replace(
+                TRANSFORMERS[preset], words=text.size(), grid=codes.config.grid, bits=codes.config.bits
+            )
+            task = denoising = Denoising(architecture, rows, mixture, device)
+            score = held_out(denoising, unseen) if unseen else None
+            about = {"mixture": asdict(mixture)} | about
+            kind = (Transformer, TransformerConfig)
     schedule = replace(schedule, steps=steps or schedule.steps, seed=seed)
     if start is not None:
         loaded: tuple[torch.nn.Module, Any, dict[str, Any]] = checkpoint.load(start, *kind)
         known, shape, theirs = loaded
-        if theirs.get("stage") == stage and shape == task.config:
+        if (reads := theirs.get("transformer")) != about.get("transformer") and stage == "reranker":
+            raise ViewmaskError(f"{start} learnt with the transformer {reads}: --init must name the same to go on")
+        if gentle and theirs.get("stage") == stage and shape == task.config:
             schedule = training.gently(schedule)
         if not resume and isinstance(known, Transformer):
             known = _grown(known, task.config)

@@ -8,7 +8,7 @@ cost a small model no 2^18 rows; `codes="table"` keeps the plain rows, the paper
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -194,6 +194,16 @@ class Transformer(nn.Module):
             [batch, views, grid, grid, width], for `predict` and `word_head`.
         """
         where = self.places(layout, words.device)
+        stream = self.stream(layout, words, tokens, masked)
+        x = next(stream)
+        for x in stream:  # noqa: B007, the last is wanted
+            pass
+        x = self.norm(x)
+        return x[:, ~where.visual], x[:, where.visual].unflatten(1, tokens.shape[1:])
+
+    def stream(self, layout: Layout, words: Tensor, tokens: Tensor, masked: Tensor) -> Iterator[Tensor]:
+        """The residual stream [batch, length, width] before the first block and after every one; arguments as above."""
+        where = self.places(layout, words.device)
         visual = torch.where(masked[..., None], self.mask, self.embed(tokens))
         x = visual.new_empty(len(words), len(where.index), self.config.width)
         x[:, where.visual] = visual.flatten(1, 3)
@@ -207,10 +217,10 @@ class Transformer(nn.Module):
             x = x + place + self.azimuth(circle * where.in_view[:, None])
         angle = angles(self.config, where)
         turn = (angle.cos(), angle.sin())
+        yield x
         for block in self.blocks:
             x = block(x, turn)
-        x = self.norm(x)
-        return x[:, ~where.visual], x[:, where.visual].unflatten(1, tokens.shape[1:])
+            yield x
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Embed visual tokens [...] as [..., width]."""

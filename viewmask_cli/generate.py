@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 
@@ -11,9 +11,6 @@ from viewmask.errors import ViewmaskError
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress, working
 from viewmask_cli.reconstruct import write_mesh
-
-if TYPE_CHECKING:
-    from viewmask.viewset import ViewSet
 
 Schedule = Literal["cosine", "linear", "quadratic"]
 
@@ -42,6 +39,9 @@ def generate(
     samples: Annotated[
         int, typer.Option(min=1, max=1000, help="More than one writes sub-folders, and says which fits best.")
     ] = 1,
+    draws: Annotated[
+        int, typer.Option(min=1, max=100, help="Draw a sentence so often, and keep what fits it best.")
+    ] = 4,
     mesh: Annotated[bool, typer.Option("--mesh", "-m", help="Also write mesh.glb and page.html.")] = False,
     weights: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace --out, whatever it holds.")] = False,
@@ -50,7 +50,8 @@ def generate(
     """Turn a sentence or a picture into consistent views; with --mesh into a textured mesh too.
 
     Writes 000.png ..., transforms.json and sheet.png; with --mesh also mesh.glb and page.html.
-    Views of a sentence whose silhouettes contradict each other are drawn anew, three times at most.
+    A sentence is drawn four times; of the draws whose silhouettes don't contradict each other the one that fits the
+    sentence best is kept. --draws 1 is quickest, more are better.
 
     Example: viewmask generate --text "a red chair" --mesh --out chair
     """
@@ -82,26 +83,20 @@ def generate(
     written: list[Path] = []
     results: list[dict[str, Any]] = []
     for sample in range(samples):
-
-        def draw(seed: int, sample: int = sample) -> ViewSet:
-            with progress("generating" if samples == 1 else f"generating {sample + 1} of {samples}") as report:
-                how: dict[str, Any] = {
-                    "views": views, "steps": steps, "schedule": schedule, "temperature": temperature,
-                    "guidance": guidance, "seed": seed, "progress": report,
-                }  # fmt: skip
-                if reference is not None:
-                    return model.from_image(reference, caption=text or "", symmetry=symmetry, **how)
-                return model.from_text(str(text), **how)
-
-        own = seed + sample
-        if reference is not None:
-            made = draw(own)
-        else:
-            drawn = agreeing(draw, own)
-            made, own = drawn.views, drawn.seed
-            if drawn.tries > 1:
-                poor = "; another sentence or --seed may give a better shape" if drawn.agreement < POOR else ""
-                note(f"drawn {drawn.tries} times: the views agree to {drawn.agreement:.0%}{poor}")
+        with progress("generating" if samples == 1 else f"generating {sample + 1} of {samples}") as report:
+            how: dict[str, Any] = {
+                "views": views, "steps": steps, "schedule": schedule, "temperature": temperature,
+                "guidance": guidance, "seed": seed + sample, "progress": report,
+            }  # fmt: skip
+            if reference is not None:
+                made = model.from_image(reference, caption=text or "", symmetry=symmetry, **how)
+            else:
+                chosen = agreeing(model.samples(str(text), draws, **how))
+                made = chosen.views
+        if reference is None and chosen.agreement < POOR:
+            others = f", none of {draws} draws to more" if draws > 1 else ""
+            advice = "another sentence, --seed or more --draws may give a better shape"
+            note(f"the views agree to {chosen.agreement:.0%}{others}; {advice}")
         if sample == 0 and samples > 1 and out.exists():
             output.clear(out)  # an earlier run may have left more samples than this one makes
         folder = out if samples == 1 else out / f"{sample:03d}"
@@ -113,11 +108,11 @@ def generate(
             except ViewmaskError as error:
                 raise ViewmaskError(f"no mesh: {error} (the views are in {folder})") from error
             output.remember(files)
-        results.append({"folder": str(folder), "seed": own, "files": [str(file) for file in files]})
+        results.append({"folder": str(folder), "seed": seed + sample, "files": [str(file) for file in files]})
+        if reference is None:
+            results[-1] |= {key: made.extra[key] for key in ("fit",) if key in made.extra}
         written += files
-        if samples > 1 and reference is None:
-            results[-1]["fit"] = round(model.fit(str(text), made), 1)
-    if samples > 1 and reference is None:
+    if samples > 1 and "fit" in results[0]:
         best = max(results, key=lambda result: result["fit"])["folder"]
         note(f"{best} fits the sentence best, as the model sees it; `viewmask reconstruct` takes it")
         output.remember(views=Path(best))

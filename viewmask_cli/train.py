@@ -1,4 +1,4 @@
-"""`viewmask train`: the tokenizer, the paper's three stages, and the field that reconstructs."""
+"""`viewmask train`: the tokenizer, the paper's three stages, what ranks samples, and the field that reconstructs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recon.field_training import Objects
     from viewmask.training import Progress
 
-Stage = Literal["tokenizer", "align", "i2mv", "t2mv", "recon"]
+Stage = Literal["tokenizer", "align", "i2mv", "t2mv", "reranker", "recon"]
 Preset = Literal["nano", "small"]
 VIEWS = ("tokenizer", "recon")  # what learns from pictures
 
@@ -40,6 +40,9 @@ def train(
     init: Annotated[
         Path | None, typer.Option(help="Weights to start from: the stage before, or this one.", show_default="none")
     ] = None,
+    gentle: Annotated[
+        bool, typer.Option(help="Go on with weights of this stage at 0.3 of the learning rates, not at the full ones.")
+    ] = True,
     tokenizer: Annotated[
         Path | None, typer.Option(help="Checkpoint that made the tokens.", show_default="the shipped one")
     ] = None,
@@ -49,6 +52,7 @@ def train(
 ) -> Path:
     """Train the tokenizer, one of the paper's three stages on its tokens, or the field that reconstructs meshes.
 
+    reranker learns to rank samples of a sentence by a transformer (--init, the shipped one by default), in minutes.
     recon wants views with points that know the inside: viewmask render ... --passes points.
 
     The run folder holds checkpoint/ (resumable), log.jsonl, loss.png and, at the end, weights/.
@@ -62,6 +66,8 @@ def train(
         raise ViewmaskError(f"name what to train on: {wanted}")
     if stage == "recon" and (tokenizer or preset != "nano"):
         raise ViewmaskError("recon has one size and no tokenizer: leave out --preset and --tokenizer")
+    if stage == "reranker" and preset != "nano":
+        raise ViewmaskError("reranker has one size: leave out --preset")
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "checkpoint").is_dir())):
         raise ViewmaskError(f"{out} exists and holds no run: choose another --out")
 
@@ -75,11 +81,13 @@ def train(
 
         try:
             if stage == "recon":
-                weights = _recon(objects, out, limit, steps, resume, init, seed, show)
+                weights = _recon(objects, out, limit, steps, resume, init, seed, show, gentle)
             else:
                 from viewmask.stages import train as train_stage
 
-                weights = train_stage(stage, data, out, preset, limit, steps, resume, init, tokenizer, seed, show)
+                weights = train_stage(
+                    stage, data, out, preset, limit, steps, resume, init, tokenizer, seed, show, gentle
+                )
         except KeyboardInterrupt:
             note("to go on: the same command with --resume")
             raise
@@ -108,6 +116,7 @@ def _recon(
     init: Path | None,
     seed: int,
     show: Progress,
+    gentle: bool,
 ) -> Path:
     """Train the field: the task is of `recon`, the loop of `viewmask`, and only this floor sees both."""
     import torch
@@ -119,7 +128,8 @@ def _recon(
     schedule = training.Schedule(
         steps=steps or 20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998, seed=seed
     )
-    schedule = training.gently(schedule) if init else schedule
+    schedule = training.gently(schedule) if init and gentle else schedule
+    torch.manual_seed(seed)  # what weights begin as
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = Filling(FieldConfig(), objects["train"], objects["val"], device)
     start = out / training.LAST if resume else init

@@ -33,7 +33,7 @@ class Generator:
 
     fingerprint = "none"
 
-    def from_text(self, sentence):
+    def from_text(self, sentence, draws):
         colour = colours.COLOURS["red" if "purple" in sentence else "blue"]
         return ViewSet([plain(colour)] * 4, orbit(4, size=32))
 

@@ -31,7 +31,7 @@ def views(number):
 def test_the_table(monkeypatch, capsys, made, row):
     shown = dict(zip(CAPTIONS, made, strict=True))
     generator = SimpleNamespace(
-        fingerprint="none", from_text=lambda caption, seed: ViewSet(views(shown[caption]), orbit(4, size=32))
+        fingerprint="none", from_text=lambda caption, draws: ViewSet(views(shown[caption]), orbit(4, size=32))
     )
     monkeypatch.setattr(recall.Generator, "load", lambda weights: generator)
     monkeypatch.setattr(recall.Lpips, "load", Network)
@@ -39,7 +39,7 @@ def test_the_table(monkeypatch, capsys, made, row):
     monkeypatch.setattr(recall, "seen", lambda generator, objects: [views(number) for number in range(3)])
     monkeypatch.setattr(sys, "argv", ["recall.py", "--data", "."])
     recall.main()
-    assert f"| none | {row}" in capsys.readouterr().out
+    assert f"| none | 4 | {row}" in capsys.readouterr().out
 
 
 def test_rare_things_are_chosen_evenly(monkeypatch):

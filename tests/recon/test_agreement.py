@@ -39,22 +39,22 @@ def test_how_far_views_agree(views):
     assert agreement(ViewSet(empty, views.cameras)) < 0.1
 
 
-def test_views_are_drawn_until_they_agree(views):
-    """With each seed the last view is moved less, and at the third try not at all."""
+def test_the_first_samples_whose_views_agree_are_chosen(views):
+    """In each sample the last view is moved less, and in the third not at all."""
 
-    def draw(seed):
-        seeds.append(seed)
-        return ViewSet([*views.images[:3], np.roll(views.images[3], 40 - 20 * (len(seeds) - 1), 0)], views.cameras)
+    def samples(count):
+        for number in range(count):
+            looked.append(number)
+            yield ViewSet([*views.images[:3], np.roll(views.images[3], 40 - 20 * number, 0)], views.cameras)
 
-    seeds: list[int] = []
-    drawn = agreeing(draw, 7)
-    assert (drawn.seed, drawn.tries, len(set(seeds)), seeds[0]) == (seeds[2], 3, 3, 7)
-    assert drawn.agreement == agreement(views)
-    np.testing.assert_array_equal(drawn.views.images[3], views.images[3])
-    seeds.clear()
-    drawn = agreeing(draw, 7, tries=2)
-    assert (drawn.seed, drawn.tries) == (seeds[1], 2)
-    assert 0.2 < drawn.agreement < 0.9
+    looked: list[int] = []
+    chosen = agreeing(samples(4))
+    assert (chosen.place, looked) == (2, [0, 1, 2])  # the rest need not be looked at
+    assert chosen.agreement == agreement(views)
+    np.testing.assert_array_equal(chosen.views.images[3], views.images[3])
+    chosen = agreeing(samples(2))
+    assert chosen.place == 1
+    assert 0.2 < chosen.agreement < 0.9
 
 
 def test_colours_tell_what_silhouettes_do_not(ball_views):

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from viewmask import Generator, ViewmaskError, checkpoint, text
-from viewmask.generator import TOKENIZER, TRANSFORMER, WEIGHTS
+from viewmask.generator import RERANKER, TOKENIZER, TRANSFORMER, WEIGHTS
+from viewmask.reranker import Towers, TowersConfig, features
 from viewmask.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.transformer import Transformer, TransformerConfig
 
@@ -58,12 +59,14 @@ def test_views_that_look_like_the_picture_are_the_picture_unless_the_tokenizers_
     assert not any(np.array_equal(plain.images[2], candidate) for candidate in (picture, picture[:, ::-1]))
 
 
-def test_the_fit_of_views_to_a_sentence(generator):
-    views = generator.from_text("a red chair", steps=2)
-    assert np.isfinite(generator.fit("a red chair", views))
-    assert generator.fit("a red chair", views) == generator.fit("a red chair", views)
-    with pytest.raises(ViewmaskError, match="empty"):
-        generator.fit(" ", views)
+def with_reranker(path):
+    """Random weights that rank draws, too."""
+    random_weights(path)
+    transformer = checkpoint.load(path / TRANSFORMER, Transformer, TransformerConfig)[0]
+    towers = Towers(TowersConfig(features(transformer.config), text.size(), hidden=8, dimension=8))
+    about = {"transformer": checkpoint.fingerprint(transformer)}
+    checkpoint.save(path / RERANKER, towers, towers.config, about, half=True)
+    return path
 
 
 def test_views_of_a_sentence_depend_on_seed_alone(generator):
@@ -72,6 +75,39 @@ def test_views_of_a_sentence_depend_on_seed_alone(generator):
     for mine, theirs in zip(first.images, second.images, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert any((mine != theirs).any() for mine, theirs in zip(first.images, other.images, strict=True))
+
+
+def test_of_the_draws_of_a_sentence_those_that_fit_best_come_first(tmp_path):
+    ranking = Generator.load(with_reranker(tmp_path))
+    alone = ranking.from_text("a red chair", steps=2, draws=1)
+    drawn = ranking.samples("a red chair", 5, steps=2)
+    fits = [views.extra["fit"] for views in drawn]
+    assert fits == sorted(fits, reverse=True)
+    assert len(set(fits)) > 1
+    assert any(same(views, alone) for views in drawn)
+    assert same(ranking.from_text("a red chair", steps=2, draws=5), drawn[0])
+    assert -1 <= ranking.fit("a red chair", drawn[0]) <= 1
+    with pytest.raises(ViewmaskError, match="empty"):
+        ranking.fit(" ", alone)
+    with pytest.raises(ViewmaskError, match="at least one draw"):
+        ranking.samples("a red chair", 0)
+
+
+def test_without_a_reranker_the_first_draw_is_taken(generator):
+    alone = generator.from_text("a red chair", steps=2, draws=1)
+    assert same(generator.from_text("a red chair", steps=2, draws=3), alone)
+    assert "fit" not in alone.extra
+    with pytest.raises(ViewmaskError, match="no reranker: viewmask train reranker makes one"):
+        generator.fit("a red chair", alone)
+
+
+def test_the_draws_of_neighbouring_seeds_are_others(generator):
+    first, second = (generator.samples("a red chair", 3, steps=2, seed=seed) for seed in (0, 1))
+    assert not any(same(mine, theirs) for mine in first for theirs in second)
+
+
+def same(mine, theirs):
+    return all(np.array_equal(a, b) for a, b in zip(mine.images, theirs.images, strict=True))
 
 
 def test_progress_is_told(generator, picture):
@@ -137,6 +173,18 @@ def test_what_a_run_exported_belongs_to_the_shipped_tokenizer(generator, tmp_pat
         np.testing.assert_array_equal(mine, theirs)
     with pytest.raises(ViewmaskError, match="holds a Tokenizer, not a Transformer"):
         Generator.load(tmp_path / TOKENIZER)
+
+
+def test_what_a_run_exported_is_ranked_by_the_shipped_reranker(tmp_path, monkeypatch):
+    monkeypatch.setattr("viewmask.generator.WEIGHTS", with_reranker(tmp_path / "shipped"))
+    torch.manual_seed(9)
+    known, shape, about = checkpoint.load(tmp_path / "shipped" / TRANSFORMER, Transformer, TransformerConfig)
+    exported = checkpoint.save(tmp_path / "exported", Transformer(shape), shape, about)
+    loaded = Generator.load(exported)
+    assert loaded.reranker is not None
+    assert checkpoint.fingerprint(loaded.reranker.transformer) == checkpoint.fingerprint(known)
+    assert checkpoint.fingerprint(loaded.transformer) != checkpoint.fingerprint(known)
+    assert "fit" in loaded.from_text("a cup", steps=2, draws=2).extra
 
 
 @pytest.mark.skipif(not (WEIGHTS / TRANSFORMER).exists(), reason="this tree ships no weights")

@@ -1,6 +1,7 @@
 """The stages: what a run starts from, and how fast it then learns."""
 
 import json
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from viewmask import checkpoint, stages
 from viewmask.errors import ViewmaskError
+from viewmask.reranker import Reranker, features
 from viewmask.tokens import Tokens
 from viewmask.training import GENTLY
 from viewmask.transformer import Transformer, TransformerConfig
@@ -27,10 +29,10 @@ def no_data(monkeypatch):
 
 @pytest.fixture
 def train(tmp_path, monkeypatch):
-    def run(stage, name, layers, init=None, resume=False):
+    def run(stage, name, layers, init=None, **options):
         """Three steps of a stage: the weights and the schedule that it went by."""
         monkeypatch.setitem(stages.TRANSFORMERS, "nano", replace(TINY, layers=layers))
-        weights = stages.train(stage, [], tmp_path / name, steps=3, init=init, resume=resume)
+        weights = stages.train(stage, [], tmp_path / name, steps=3, init=init, **options)
         return weights, json.loads((weights / "config.json").read_text())["about"]["schedule"]
 
     return run
@@ -48,6 +50,8 @@ def test_a_stage_begins_at_the_full_rate_and_is_gone_on_with_gently(train):
     weights, second = train("t2mv", "t2mv", 2, before)
     _, third = train("t2mv", "more", 2, weights)
     assert [share(first, "i2mv"), share(second, "t2mv"), share(third, "t2mv")] == pytest.approx([1, 1, GENTLY])
+    _, fourth = train("t2mv", "afresh", 2, weights, gentle=False)
+    assert share(fourth, "t2mv") == 1
 
 
 def test_a_deeper_transformer_starts_from_a_shallower_one_at_the_full_rate(train):
@@ -98,3 +102,34 @@ def test_weights_of_another_size_are_refused(train):
         train("t2mv", "two", 2, weights)
     with pytest.raises(ViewmaskError, match="only --init adds layers and words"):
         train("t2mv", "three", 4, resume=True)
+
+
+def test_the_same_seed_gives_the_same_weights(train):
+    torch.manual_seed(1)
+    first, _ = train("t2mv", "first", 2)
+    torch.manual_seed(2)
+    second, _ = train("t2mv", "second", 2)
+    assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+
+
+def test_the_reranker_learns_to_read_with_a_transformer_and_resumes_exactly(train, tmp_path):
+    transformer, _ = train("t2mv", "two", 2)
+    known = checkpoint.load(transformer, Transformer, TransformerConfig)[0]
+    whole = stages.train("reranker", [], tmp_path / "whole", steps=4, init=transformer)
+    ranking = Reranker.load(whole, known)
+    assert ranking.towers.config.features == features(known.config)
+    about = json.loads((whole / "config.json").read_text())["about"]
+    assert (about["stage"], about["objects"], about["schedule"]["rate"]) == ("reranker", 2, stages.RERANKING.rate)
+
+    def interrupted(step, steps, figures):
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        stages.train("reranker", [], tmp_path / "parts", steps=4, init=transformer, progress=interrupted)
+    with pytest.raises(ViewmaskError, match=r"learnt with the transformer \w+: --init must name the same to go on"):
+        stages.train("reranker", [], tmp_path / "parts", steps=4, init=train("t2mv", "other", 3)[0], resume=True)
+    resumed = stages.train("reranker", [], tmp_path / "parts", steps=4, init=transformer, resume=True)
+    towers = Reranker.load(resumed, known).towers.state_dict()
+    for name, tensor in ranking.towers.state_dict().items():
+        torch.testing.assert_close(tensor, towers[name])

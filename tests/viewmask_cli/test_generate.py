@@ -29,21 +29,22 @@ class Painter:
     def __init__(self) -> None:
         self.asked: list[dict] = []
 
-    def from_text(self, caption, views, progress, **options) -> ViewSet:
-        self.asked.append({"caption": caption, "views": views} | options)
+    def samples(self, caption, count, views, progress, **options) -> list[ViewSet]:
+        self.asked.append({"caption": caption, "views": views, "draws": count} | options)
+        progress(options["steps"], options["steps"])
+        # Seed 6 fits best.
+        return [self.paint(caption, views, options["seed"], -abs(options["seed"] - 6)) for _ in range(count)]
+
+    def paint(self, caption, views, seed, fit) -> ViewSet:
         y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2 + 0.5
         image = np.zeros((SIZE, SIZE, 4), np.uint8)
-        image[np.hypot(x, y) < 14] = (200, options["seed"], 40, 255)
-        progress(options["steps"], options["steps"])
-        return ViewSet([image] * views, orbit(views, size=SIZE), {"caption": caption})
+        image[np.hypot(x, y) < 14] = (200, seed % 256, 40, 255)
+        return ViewSet([image] * views, orbit(views, size=SIZE), {"caption": caption, "fit": fit})
 
-    def fit(self, caption, views) -> float:
-        assert views.caption == caption
-        return -abs(float(views.images[0][..., 1].max()) - 6)  # seed 6 fits best
-
-    def from_image(self, picture, **options) -> ViewSet:
-        views = self.from_text(**options)
-        self.asked[-1]["picture"] = picture
+    def from_image(self, picture, symmetry, **options) -> ViewSet:
+        (views,) = self.samples(count=1, **options)
+        self.asked[-1] |= {"picture": picture, "symmetry": symmetry}
+        del views.extra["fit"]
         return views
 
 
@@ -84,46 +85,47 @@ def test_options_reach_the_model(shell, painter):
         *("--guidance", 2, "--seed", 7),
     )
     options = {"steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "seed": 7}
-    assert painter.asked == [{"caption": "a cup", "views": 8} | options]
+    assert painter.asked == [{"caption": "a cup", "views": 8, "draws": 4} | options]
+    shell("generate", "--text", "a cup", "--draws", 7, "--out", "more")
+    assert painter.asked[-1]["draws"] == 7
 
 
 class Contradicting(Painter):
-    """A painter whose first views cannot be of one object: every second one shows the disc elsewhere, or nothing."""
+    """A painter whose views cannot be of one object: every second one shows the disc elsewhere, in each draw less."""
 
-    def __init__(self, good: int, shift: int = 18) -> None:
+    def __init__(self, good: int) -> None:
         super().__init__()
-        self.good, self.shift = good, shift
+        self.good = good
 
-    def from_text(self, caption, views, progress, **options) -> ViewSet:
-        made = super().from_text(caption, views, progress, **options | {"seed": options["seed"] % 256})
-        self.asked[-1]["seed"] = options["seed"]
-        if len(self.asked) != self.good:
-            moved = np.roll(made.images[0], self.shift - len(self.asked), 0)
-            made.images[1::2] = [moved] * len(made.images[1::2])
-        return made
+    def samples(self, caption, count, views, progress, **options) -> list[ViewSet]:
+        drawn = super().samples(caption, count, views, progress, **options)
+        for number, made in enumerate(drawn):
+            made.extra["number"] = number
+            if number != self.good:
+                moved = np.roll(made.images[0], 18 - number, 0)
+                made.images[1::2] = [moved] * len(made.images[1::2])
+        return drawn
 
 
 @pytest.mark.parametrize("option", [("--text", "a cup"), ("--text", "a cup", "--samples", 2)])
-def test_views_that_contradict_each_other_are_drawn_anew(shell, painter, monkeypatch, option):
-    contradicting = Contradicting(good=3)
+def test_of_draws_that_contradict_themselves_none_is_taken(shell, painter, monkeypatch, option):
+    contradicting = Contradicting(good=2)
     monkeypatch.setattr(viewmask.generator.Generator, "load", lambda weights=None: contradicting)
     done = shell("generate", *option, "--seed", 9, "--out", "cup", "--json")
-    seeds = [asked["seed"] for asked in contradicting.asked]
-    assert seeds[0] == 9
-    assert len(set(seeds)) == len(seeds)
-    assert json.loads(done.out)["samples"][0]["seed"] == seeds[2]
-    assert len(seeds) == 3 if option == ("--text", "a cup") else 7
-    assert "drawn 3 times: the views agree to 100%" in done.err
+    samples = json.loads(done.out)["samples"]
+    assert [sample["seed"] for sample in samples] == [asked["seed"] for asked in contradicting.asked]
+    assert [ViewSet.load(sample["folder"]).extra["number"] for sample in samples] == [2] * len(samples)
+    assert "agree" not in done.err
 
 
 def test_if_none_agree_the_best_are_kept_and_people_are_told(shell, painter, monkeypatch):
     contradicting = Contradicting(good=-1)
     monkeypatch.setattr(viewmask.generator.Generator, "load", lambda weights=None: contradicting)
     done = shell("generate", "--text", "a cup", "--out", "cup", "--json")
-    seeds = [asked["seed"] for asked in contradicting.asked]
-    assert len(seeds) == 4
-    assert json.loads(done.out)["samples"][0]["seed"] == seeds[3]  # the least shifted
-    assert re.search(r"drawn 4 times: the views agree to \d\d%; another sentence or --seed may give", done.err)
+    assert ViewSet.load("cup").extra["number"] == 3  # the least shifted
+    assert re.search(r"the views agree to \d\d%, none of 4 draws to more; another sentence, --seed or more", done.err)
+    done = shell("generate", "--text", "a cup", "--out", "one", "--draws", 1)
+    assert re.search(r"the views agree to \d\d%; another sentence, --seed or more --draws", done.err)
 
 
 def test_words_that_training_hardly_had_are_named(shell, painter):
@@ -241,7 +243,7 @@ def test_a_full_disk_leaves_the_earlier_views_as_they_were(shell, painter, monke
 
 def test_views_of_which_no_mesh_can_be_made_are_kept_and_named(shell, painter, monkeypatch):
     empty = ViewSet([np.zeros((SIZE, SIZE, 4), np.uint8)] * 4, orbit(4, size=SIZE))
-    monkeypatch.setattr(painter, "from_text", lambda *_, **__: empty)
+    monkeypatch.setattr(painter, "samples", lambda *_, **__: [empty])
     error = shell("generate", "--text", "a cup", "--mesh").error
     assert error.startswith("no mesh: ")
     assert error.endswith("(the views are in a-cup)")
@@ -253,6 +255,6 @@ def test_ctrl_c_leaves_nothing(shell, painter, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(painter, "from_text", interrupted)
+    monkeypatch.setattr(painter, "samples", interrupted)
     assert shell("generate", "--text", "a cup").code == 130
     assert contents(".") == {}

@@ -70,7 +70,7 @@ def test_an_interrupted_run_says_how_to_go_on(shell, monkeypatch):
 def test_a_time_limit_counts_towards_the_time_left(shell, monkeypatch):
     seen = []
 
-    def two_steps(stage, data, out, preset, limit, steps, resume, init, tokenizer, seed, show):
+    def two_steps(stage, data, out, preset, limit, steps, resume, init, tokenizer, seed, show, gentle):
         show(10, 1000, {"loss": 1.0, "share": 0.5})
         show(11, 1000, {"loss": 1.0, "share": 0.0})
         return out
@@ -96,6 +96,8 @@ def test_a_time_limit_counts_towards_the_time_left(shell, monkeypatch):
         (["train", "tokenizer", "--data", "papers", "--time-limit", "-3"], "'-3' is no duration"),
         (["train", "recon", "--data", "nowhere"], "no view set in nowhere"),
         (["train", "recon", "--data", "nowhere", "--preset", "small"], "leave out --preset and --tokenizer"),
+        (["train", "reranker", "--data", "nowhere", "--preset", "small"], "reranker has one size: leave out --preset"),
+        (["train", "reranker", "--data", "nowhere.parquet"], "nowhere.parquet"),
         (["tokenize", "nowhere"], "no view sets in nowhere"),
         (["tokenize", "papers", "--out", "papers/thesis.tex"], "was not made by viewmask"),
     ],
