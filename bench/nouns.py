@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from render.orbit import Settings, render_one
 from render.source import Source, find
 from viewmask import Generator, ViewmaskError, text
+from viewmask.generator import DRAWS
 from viewmask.lpips import Lpips
 from viewmask.viewset import Picture, composite
 
@@ -105,7 +106,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, nargs="+", default=[None])
     parser.add_argument("--guidance", type=float, nargs="+", default=[None])
     parser.add_argument("--temperature", type=float, nargs="+", default=[None])
-    parser.add_argument("--draws", type=int, nargs="+", default=[None], help="to choose from, 4 by default")
+    parser.add_argument("--draws", type=int, nargs="+", default=[DRAWS], help="to choose from")
     parser.add_argument("--colours", nargs="+", default=COLOURS)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -122,12 +123,11 @@ def main() -> None:
     for weights in arguments.weights:
         generator = Generator.load(weights)
         for values in product(arguments.guidance, arguments.temperature, arguments.draws):
-            chosen = zip(("guidance", "temperature", "draws"), values, strict=True)
-            options = {name: value for name, value in chosen if value is not None}
+            options = dict(zip(("guidance", "temperature", "draws"), values, strict=True))
             made = (generator.from_text(sentence, seed=arguments.seed, **options).images for _, sentence in sentences)
             right = [classifier(views) == thing for views, (thing, _) in zip(made, sentences, strict=True)]
-            said = [f"{name} {value:g}" for name, value in options.items()]
-            rows.append(row(", ".join([generator.fingerprint, *said]), [thing for thing, _ in sentences], right))
+            chosen = [f"{name} {value:g}" for name, value in options.items() if value is not None]
+            rows.append(row(", ".join([generator.fingerprint, *chosen]), [thing for thing, _ in sentences], right))
             print(rows[-1], file=sys.stderr)
     print(f"| | {' | '.join(THINGS)} | all |\n|{'---|' * (len(THINGS) + 2)}", *rows, sep="\n")
 

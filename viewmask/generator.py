@@ -140,8 +140,10 @@ class Generator:
         """Views all around the object of a sentence (T2MV); azimuth 0 is its front. Arguments as in `from_image`.
 
         Args:
-            draws: how many to choose from, see `samples`; 1 takes what comes, as in the paper.
+            draws: how many to choose from, see `samples`; 1 takes what comes, as in the paper, and so do weights that
+                have no reranker.
         """
+        draws = draws if self.reranker else min(draws, 1)
         return self.samples(caption, draws, views, steps, schedule, temperature, guidance, seed, progress)[0]
 
     def samples(

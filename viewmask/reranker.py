@@ -21,7 +21,7 @@ from viewmask import checkpoint, sequence, text
 from viewmask.errors import ViewmaskError
 from viewmask.transformer import Transformer, TransformerConfig
 
-DEPTHS = (1 / 3, 5 / 9, 7 / 9)  # of the transformer, where it is read: at its end it knows little but the next codes
+DEPTHS = (1 / 3, 5 / 9, 7 / 9)  # of the transformer, where it is read
 
 
 @dataclass(frozen=True)

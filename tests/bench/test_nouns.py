@@ -68,7 +68,20 @@ def test_the_table(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(nouns.Lpips, "load", Network)
     monkeypatch.setattr(nouns, "named", lambda data, split: [(None, name) for name in nouns.THINGS])
     monkeypatch.setattr(nouns, "seen", lambda generator, objects: [shape(name) for _, name in objects])
-    asked = ["--guidance", "2", "4", "--temperature", "0.5", "--colours", "orange", "grey", "--seed", "3"]
+    asked = [
+        "--guidance",
+        "2",
+        "4",
+        "--temperature",
+        "0.5",
+        "--draws",
+        "2",
+        "--colours",
+        "orange",
+        "grey",
+        "--seed",
+        "3",
+    ]
     monkeypatch.setattr(sys, "argv", ["nouns.py", "--data", str(tmp_path), *asked])
     nouns.main()
     header, _, truth, row, other = capsys.readouterr().out.splitlines()
@@ -78,7 +91,7 @@ def test_the_table(monkeypatch, capsys, tmp_path):
         "car": "2/2", "chair": "2/2", "table": "0/2",
     }  # fmt: skip
     assert cells[1][" all "].strip() == "0.12"
-    assert "guidance 2, temperature 0.5" in row
-    assert "guidance 4, temperature 0.5" in other
-    assert generator.asked[1] == ("a grey table", {"guidance": 2, "temperature": 0.5, "seed": 3})
-    assert generator.asked[-2] == ("an orange fish", {"guidance": 4, "temperature": 0.5, "seed": 3})
+    assert "guidance 2, temperature 0.5, draws 2" in row
+    assert "guidance 4, temperature 0.5, draws 2" in other
+    assert generator.asked[1] == ("a grey table", {"guidance": 2, "temperature": 0.5, "draws": 2, "seed": 3})
+    assert generator.asked[-2] == ("an orange fish", {"guidance": 4, "temperature": 0.5, "draws": 2, "seed": 3})

@@ -96,6 +96,9 @@ def test_of_the_draws_of_a_sentence_those_that_fit_best_come_first(tmp_path):
 def test_without_a_reranker_the_first_draw_is_taken(generator):
     alone = generator.from_text("a red chair", steps=2, draws=1)
     assert same(generator.from_text("a red chair", steps=2, draws=3), alone)
+    assert len(generator.samples("a red chair", 3, steps=2)) == 3
+    with pytest.raises(ViewmaskError, match="at least one draw"):
+        generator.from_text("a red chair", draws=0)
     assert "fit" not in alone.extra
     with pytest.raises(ViewmaskError, match="no reranker: viewmask train reranker makes one"):
         generator.fit("a red chair", alone)
