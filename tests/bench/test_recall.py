@@ -39,7 +39,42 @@ def test_the_table(monkeypatch, capsys, made, row):
     monkeypatch.setattr(recall, "seen", lambda generator, objects: [views(number) for number in range(3)])
     monkeypatch.setattr(sys, "argv", ["recall.py", "--data", "."])
     recall.main()
-    assert f"| none | 4 | {row}" in capsys.readouterr().out
+    assert f"| none, the best of 4 | {row}" in capsys.readouterr().out
+
+
+def test_on_val_the_most_alike_of_train_is_the_first_row(monkeypatch, capsys):
+    generator = SimpleNamespace(
+        fingerprint="none", from_text=lambda caption, draws: ViewSet(views(0), orbit(4, size=32))
+    )
+    order = {"a pizza": 0, "a saw": 1, "a kite": 2}
+    monkeypatch.setattr(recall.Generator, "load", lambda weights: generator)
+    monkeypatch.setattr(recall.Lpips, "load", Network)
+    monkeypatch.setattr(recall, "asked", lambda data, split, count: [(None, caption) for caption in CAPTIONS])
+    monkeypatch.setattr(recall, "seen", lambda generator, objects: [views(order[caption]) for _, caption in objects])
+    about = [SimpleNamespace(about={"captions": [each]}) for each in ("a saw", "a kite")]
+    monkeypatch.setattr(
+        recall, "find", lambda folder, split: about if (folder.name, split) == ("scans", "train") else []
+    )
+    monkeypatch.setattr(sys, "argv", ["recall.py", "--data", ".", "--split", "val"])
+    recall.main()
+    rows = capsys.readouterr().out.splitlines()
+    assert rows[2].startswith("| `train`, most alike caption | 0.67 |")
+    assert rows[3].startswith("| none, the best of 4 | 0.33 |")
+
+
+@pytest.mark.parametrize(
+    ("caption", "found"),
+    [
+        ("a red chair", "a chair"),
+        ("a low-poly wooden table", "a low-poly table"),
+        ("a kayak", "a chair"),  # nothing in common: the first
+        ("A Kite", "a blue kite"),
+        ("a low-poly kite", "a blue kite"),  # the rarer word tells more
+    ],
+)
+def test_the_most_alike_caption(caption, found):
+    shown = ["a chair", "a low-poly table", "a blue kite", "a low-poly bed"]
+    assert shown[recall.alike([caption], shown)[0]] == found
 
 
 def test_rare_things_are_chosen_evenly(monkeypatch):

@@ -1,0 +1,154 @@
+"""A study: which of ten captions do these four views show? Asked of people who do not know where the views come from.
+
+    python bench/study.py --data $DATA --out DIR [--weights DIR ...] [--count 60]
+    python bench/study.py --out DIR --answers FILE ...
+
+The first form takes the first captions of `val` objects, evenly spread, and for each the views that every source has:
+the object's true views, through the generator's tokenizer; those of the `train` object whose caption is most alike
+(`bench/recall.py`); those made from the sentence, the best of the usual draws, by each of the weights. It writes
+booklets DIR/booklet-N/sheet-M.png, one for each source, in which every caption is asked once and every source equally
+often (a Latin square), so that nobody sees a caption's views twice, and DIR/key.json, which answerers must not see.
+Beside the views of an item stand its caption and nine others, of other things, drawn at random (seed 0).
+An answer is a line `ITEM LETTER`, as in `2.07 c`. The second form counts the right ones for each source, with 95 %
+bootstrap intervals over items; one in ten is chance.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from bench.nouns import seen
+from bench.recall import asked, known
+from eval.sweep import bootstrap
+from viewmask import Generator, ViewmaskError, atomic, text
+from viewmask.viewset import Picture
+
+CHOICES = "abcdefghij"
+TILE = 128
+HEIGHT = 16 * len(CHOICES) + 24  # of an item
+A_SHEET = 6  # items
+
+
+def booklets(captions: list[str], sources: list[str], seed: int = 0) -> list[list[dict[str, Any]]]:
+    """For each booklet its items: `number` of the caption, `source` of the views, the `choices` and the `right` one.
+
+    Raises:
+        ViewmaskError: too few captions of other things to choose from.
+    """
+    random = np.random.default_rng(seed)
+    things = [text.thing(caption) for caption in captions]
+    items = []
+    for number, caption in enumerate(captions):
+        others = {each for each, thing in zip(captions, things, strict=True) if thing != things[number]}
+        if len(others) < len(CHOICES) - 1:
+            raise ViewmaskError(f"only {len(others)} captions of other things than '{caption}': ask for more objects")
+        choices = [caption, *random.choice(sorted(others), len(CHOICES) - 1, replace=False).tolist()]
+        choices = [choices[place] for place in random.permutation(len(choices))]
+        items.append({"number": number, "choices": choices, "right": CHOICES[choices.index(caption)]})
+    made = []
+    for first in range(len(sources)):
+        booklet = [item | {"source": sources[(item["number"] + first) % len(sources)]} for item in items]  # type: ignore[operator]
+        made.append([booklet[place] for place in random.permutation(len(booklet))])
+    return made
+
+
+def label(booklet: int, item: int) -> str:
+    """What an item is called; both count from 1."""
+    return f"{booklet}.{item:02d}"
+
+
+def sheet(items: list[tuple[str, list[Picture], list[str]]]) -> Image.Image:
+    """Labels, views and choices, one under the other."""
+    font = ImageFont.load_default(14)
+    page = Image.new("RGB", (4 * TILE + 480, HEIGHT * len(items)), "white")
+    draw = ImageDraw.Draw(page)
+    for row, (name, views, choices) in enumerate(items):
+        top = row * HEIGHT
+        draw.text((6, top + 4), name, fill="black", font=font)
+        for column, view in enumerate(views):
+            tile = Image.fromarray(view, "RGBA").resize((TILE, TILE), Image.Resampling.LANCZOS)
+            page.paste(tile, (column * TILE, top + 28), tile)
+        lines = [f"{letter}  {choice}" for letter, choice in zip(CHOICES, choices, strict=False)]
+        for line, words in enumerate(lines):
+            draw.text((4 * TILE + 16, top + 8 + 16 * line), words, fill="black", font=font)
+        draw.line([(0, top + HEIGHT - 1), (page.width, top + HEIGHT - 1)], fill="#bbbbbb")
+    return page
+
+
+def right(key: list[list[dict[str, Any]]], answers: str) -> dict[str, list[bool]]:
+    """For each source whether its items were answered rightly, in the order of the answers.
+
+    Raises:
+        ViewmaskError: a line that is no answer to an item of the key.
+    """
+    known_items = {label(b, i): item for b, items in enumerate(key, 1) for i, item in enumerate(items, 1)}
+    found: dict[str, list[bool]] = {item["source"]: [] for item in known_items.values()}
+    for line in filter(None, map(str.strip, answers.splitlines())):
+        said = re.fullmatch(rf"(\d+\.\d+)\s+([{CHOICES}])", line.lower())
+        if said is None or said[1] not in known_items:
+            raise ViewmaskError(f"'{line}' is no answer to an item of this study: write for example '1.01 c'")
+        item = known_items[said[1]]
+        found[item["source"]].append(said[2] == item["right"])
+    return found
+
+
+def write(data: Path, out: Path, weights: list[Path | None], count: int) -> None:
+    """The booklets and the key."""
+    first = Generator.load(weights[0])
+    objects = asked(data, "val", count)
+    captions = [caption for _, caption in objects]
+    shown = {"true views": seen(first, objects), "`train`, most alike caption": seen(first, known(data, captions))}
+    for each in weights:
+        generator = Generator.load(each)
+        shown[generator.fingerprint] = [generator.from_text(caption).images for caption in captions]
+    key = booklets(captions, [*shown])
+    for booklet, items in enumerate(key, 1):
+        rows = [
+            (label(booklet, place), shown[item["source"]][item["number"]], item["choices"])
+            for place, item in enumerate(items, 1)
+        ]
+        for page, start in enumerate(range(0, len(rows), A_SHEET), 1):
+            path = out / f"booklet-{booklet}" / f"sheet-{page:02d}.png"
+            picture = sheet(rows[start : start + A_SHEET])
+            atomic.write_with(path, lambda temporary, picture=picture: picture.save(temporary, "PNG"))  # type: ignore[misc]
+    atomic.write(out / "key.json", json.dumps(key, indent=1))
+    print(f"{out}: {len(key)} booklets of {count} items, and key.json, which answerers must not see")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, nargs="+", default=[None])
+    parser.add_argument("--count", type=int, default=60, help="captions")
+    parser.add_argument("--answers", type=Path, nargs="+")
+    given = parser.parse_args()
+    if given.answers is None:
+        if given.data is None:
+            parser.error("--data is where the objects are, or --answers what was answered")
+        write(given.data, given.out, given.weights, given.count)
+        return
+    key = json.loads((given.out / "key.json").read_text())
+    found = right(key, "\n".join(path.read_text() for path in given.answers))
+    print("| views | answers | right | 95 % interval |\n|---|---|---|---|")
+    for source, each in found.items():
+        if each:
+            share = bootstrap(np.array(each, np.float64))
+            print(f"| {source} | {len(each)} | {share.mean:.2f} | {share.low:.2f} to {share.high:.2f} |")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ViewmaskError as error:
+        raise SystemExit(f"error: {error}") from error
