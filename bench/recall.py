@@ -22,6 +22,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -48,22 +49,23 @@ def asked(data: Path, split: str, count: int) -> list[tuple[Source, str]]:
     return [found[i * len(found) // count] for i in range(count)]
 
 
-def alike(captions: list[str], shown: list[str]) -> list[int]:
-    """For each caption the place of the most alike of those `shown`: cosine of words weighed by rarity (tf-idf)."""
+def likeness(captions: list[str], shown: list[str]) -> NDArray[np.float64]:
+    """How alike each caption is to each of those `shown` [n, m]: cosine of their words, weighed by rarity among those
+    shown (tf-idf); words that none of these has do not count."""
     words = [set(re.findall(r"\w+", caption.lower())) for caption in shown]
     often = Counter(word for each in words for word in each)
+    place = {word: number for number, word in enumerate(often)}
+    rarity = np.array([math.log(len(shown) / count) for count in often.values()])
 
-    def weight(each: set[str]) -> float:
-        return sum(math.log(len(shown) / often[word]) ** 2 for word in each)
+    def vectors(of: list[set[str]]) -> NDArray[np.float64]:
+        counts = np.zeros((len(of), len(place)))
+        for row, each in zip(counts, of, strict=True):
+            row[[place[word] for word in each if word in place]] = 1
+        weighed: NDArray[np.float64] = counts * rarity
+        return weighed / np.maximum(np.linalg.norm(weighed, axis=1, keepdims=True), 1e-9)
 
-    lengths = [math.sqrt(weight(each)) or 1.0 for each in words]
-    found = []
-    for caption in captions:
-        mine = set(re.findall(r"\w+", caption.lower())) & often.keys()
-        found.append(
-            int(np.argmax([weight(mine & each) / length for each, length in zip(words, lengths, strict=True)]))
-        )
-    return found
+    mine: NDArray[np.float64] = vectors([set(re.findall(r"\w+", caption.lower())) for caption in captions])
+    return mine @ vectors(words).T
 
 
 def known(data: Path, captions: list[str]) -> list[tuple[Source, str]]:
@@ -74,7 +76,7 @@ def known(data: Path, captions: list[str]) -> list[tuple[Source, str]]:
         for source in find(data / name, "train")
         for caption in source.about.get("captions") or []
     ]
-    return [shown[place] for place in alike(captions, [caption for _, caption in shown])]
+    return [shown[place] for place in likeness(captions, [caption for _, caption in shown]).argmax(1)]
 
 
 def overlap(mine: list[Picture], theirs: list[Picture]) -> float:

@@ -8,7 +8,8 @@ the object's true views, through the generator's tokenizer; those of the `train`
 (`bench/recall.py`); those made from the sentence, the best of the usual draws, by each of the weights. It writes
 booklets DIR/booklet-N/sheet-M.png, one for each source, in which every caption is asked once and every source equally
 often (a Latin square), so that nobody sees a caption's views twice, and DIR/key.json, which answerers must not see.
-Beside the views of an item stand its caption and nine others, of other things, drawn at random (seed 0).
+Beside the views of an item stand its caption and the nine of `val` that are most alike and name other things: they
+tell of the same style and, where there are such, of the same colour, so that the shape must tell.
 An answer is a line `ITEM LETTER`, as in `2.07 c`. The second form counts the right ones for each source, with 95 %
 bootstrap intervals over items; one in ten is chance.
 """
@@ -28,7 +29,7 @@ from PIL import Image, ImageDraw, ImageFont
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from bench.nouns import seen
-from bench.recall import asked, known
+from bench.recall import asked, known, likeness
 from eval.sweep import bootstrap
 from viewmask import Generator, ViewmaskError, atomic, text
 from viewmask.viewset import Picture
@@ -39,20 +40,27 @@ HEIGHT = 16 * len(CHOICES) + 24  # of an item
 A_SHEET = 6  # items
 
 
-def booklets(captions: list[str], sources: list[str], seed: int = 0) -> list[list[dict[str, Any]]]:
+def booklets(captions: list[str], sources: list[str], pool: list[str], seed: int = 0) -> list[list[dict[str, Any]]]:
     """For each booklet its items: `number` of the caption, `source` of the views, the `choices` and the `right` one.
+
+    Args:
+        captions: what is asked for.
+        sources: names of what views come from.
+        pool: captions to take the others from.
 
     Raises:
         ViewmaskError: too few captions of other things to choose from.
     """
     random = np.random.default_rng(seed)
-    things = [text.thing(caption) for caption in captions]
+    pool = list(dict.fromkeys(pool))
+    alike = likeness(captions, pool) + 1e-6 * random.random((len(captions), len(pool)))  # of equals any
     items = []
     for number, caption in enumerate(captions):
-        others = {each for each, thing in zip(captions, things, strict=True) if thing != things[number]}
+        order = [pool[place] for place in (-alike[number]).argsort()]
+        others = [each for each in order if text.thing(each) != text.thing(caption)][: len(CHOICES) - 1]
         if len(others) < len(CHOICES) - 1:
-            raise ViewmaskError(f"only {len(others)} captions of other things than '{caption}': ask for more objects")
-        choices = [caption, *random.choice(sorted(others), len(CHOICES) - 1, replace=False).tolist()]
+            raise ViewmaskError(f"only {len(others)} captions of other things than '{caption}' to choose from")
+        choices = [caption, *others]
         choices = [choices[place] for place in random.permutation(len(choices))]
         items.append({"number": number, "choices": choices, "right": CHOICES[choices.index(caption)]})
     made = []
@@ -111,7 +119,8 @@ def write(data: Path, out: Path, weights: list[Path | None], count: int) -> None
     for each in weights:
         generator = Generator.load(each)
         shown[generator.fingerprint] = [generator.from_text(caption).images for caption in captions]
-    key = booklets(captions, [*shown])
+    pool = [caption for _, caption in asked(data, "val", 10**6)]
+    key = booklets(captions, [*shown], pool)
     for booklet, items in enumerate(key, 1):
         rows = [
             (label(booklet, place), shown[item["source"]][item["number"]], item["choices"])

@@ -1,4 +1,4 @@
-"""Training the tokenizer: how far decoded pictures are from the true ones, and how codes are used."""
+"""Training the tokenizer, or its decoder alone: how far decoded pictures are from the true ones, how codes are used."""
 
 from __future__ import annotations
 
@@ -96,24 +96,16 @@ class Reconstruction:
     def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
         truth = pack(self.batch(random, batch), self.config.channels).to(self.device)
         empty = self.model.empty(truth)
-        z = self.model.encoder(truth).float()
-        codes = torch.where(z > 0, 1.0, -1.0)
-        codes = z + (codes - z).detach()
-        if self.config.empty_code:
-            codes = torch.where(empty[:, None], -1.0, codes)
+        codes, loss, figures = self.coded(truth, empty)
         decoded = self.model.decoder(codes).float()
         if self.config.empty_code:
             covered = F.interpolate((~empty[:, None]).float(), scale_factor=self.config.patch, mode="nearest")
         else:
             covered = torch.ones_like(truth[:, :1])
-        patches = z.movedim(1, -1)[~empty]
-        pixel = pixel_loss(decoded, truth, covered, self.terms)
-        sure, used = entropy_loss(patches)
-        commitment = (patches - patches.sign().detach()).square().mean()
-        loss = pixel + self.terms.entropy * (sure - used) + self.terms.commitment * commitment
+        loss = loss + pixel_loss(decoded, truth, covered, self.terms)
         with torch.no_grad():
             error = ((decoded.clamp(0, 1) - truth) * covered).square().sum() / (covered.sum() * truth.shape[1])
-        figures = {"psnr": -10 * float(error.clamp(min=1e-9).log10()), "sure": sure.item(), "used": used.item()}
+        figures |= {"psnr": -10 * float(error.clamp(min=1e-9).log10())}
         shown = decoded * covered
         if self.lpips is not None:
             distance = self.lpips.distance(over_white(shown), over_white(truth)).mean()
@@ -128,6 +120,19 @@ class Reconstruction:
             figures["judge"] = judged.item()
         return loss, figures
 
+    def coded(self, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
+        """Codes [n, bits, grid, grid] that the decoder is given, what their use costs, and figures."""
+        z = self.model.encoder(truth).float()
+        codes = torch.where(z > 0, 1.0, -1.0)
+        codes = z + (codes - z).detach()
+        if self.config.empty_code:
+            codes = torch.where(empty[:, None], -1.0, codes)
+        patches = z.movedim(1, -1)[~empty]
+        sure, used = entropy_loss(patches)
+        commitment = (patches - patches.sign().detach()).square().mean()
+        cost = self.terms.entropy * (sure - used) + self.terms.commitment * commitment
+        return codes, cost, {"sure": sure.item(), "used": used.item()}
+
     def batch(self, random: np.random.Generator, batch: int) -> Picture:
         """Random pictures, mirrored half the time and with their colour channels exchanged."""
         images = self.images[random.integers(len(self.images), size=batch)].copy()
@@ -137,6 +142,41 @@ class Reconstruction:
             if random.random() < 0.5:
                 images[index, ..., :3] = images[index][..., random.permutation(3)]
         return images
+
+
+class Decoding(Reconstruction):
+    """The training task of a decoder by itself: the encoder, and with it every code, stays as it is.
+
+    Half of the pictures come with codes as a model gives them that is not sure (`uncertain`).
+    """
+
+    def __init__(
+        self, config: TokenizerConfig, images: Picture, terms: Terms, device: torch.device, encoder: nn.Module
+    ) -> None:
+        super().__init__(config, images, terms, device)
+        self.model.encoder.load_state_dict(encoder.state_dict())
+        self.model.encoder.requires_grad_(False)
+
+    def coded(self, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
+        codes = uncertain(self.model.bits_of(self.model.encode(truth)).movedim(-1, 1))
+        if self.config.empty_code:
+            codes = torch.where(empty[:, None], -1.0, codes)
+        return codes, truth.new_zeros(()), {}
+
+
+def uncertain(codes: Tensor, share: float = 0.5) -> Tensor:
+    """Expected bits as `Tokenizer.decode` is given them, of a model that is right as often as it thinks.
+
+    An expected bit of +-m is the true one with probability (1 + m) / 2. How unsure a picture is at most is drawn evenly
+    for a `share` of the pictures, the others are sure; within a picture bits differ.
+
+    Args:
+        codes: true bits +-1 [n, bits, h, w].
+    """
+    some = torch.rand(len(codes), 1, 1, 1, device=codes.device) < share
+    most = torch.where(some, torch.rand_like(some, dtype=codes.dtype), 0.0)
+    sure = 1 - most * torch.rand_like(codes)
+    return torch.where(torch.rand_like(codes) < (1 + sure) / 2, codes, -codes) * sure
 
 
 def pixel_loss(decoded: Tensor, truth: Tensor, covered: Tensor, terms: Terms) -> Tensor:

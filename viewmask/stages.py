@@ -1,5 +1,5 @@
-"""The training of the tokenizer, of the paper's three stages and of the reranker, as presets: what is trained on what,
-how long."""
+"""The training of the tokenizer, of its decoder by itself, of the paper's three stages and of the reranker, as presets:
+what is trained on what, how long."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from viewmask.checkpoint import fingerprint
 from viewmask.denoising import Denoising, Mixture, held_out
 from viewmask.errors import ViewmaskError
 from viewmask.generator import TOKENIZER, TRANSFORMER, WEIGHTS
-from viewmask.reconstruction import Reconstruction, Terms
+from viewmask.reconstruction import Decoding, Reconstruction, Terms
 from viewmask.reranker import Towers, TowersConfig, features
 from viewmask.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.training import LAST, Progress, Schedule
 from viewmask.transformer import Transformer, TransformerConfig, deepened, reworded
 
-STAGES = ("tokenizer", "align", "i2mv", "t2mv", "reranker")
+STAGES = ("tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker")
 
 TOKENIZERS = {
     "nano": (
@@ -33,6 +33,20 @@ TOKENIZERS = {
         TokenizerConfig(size=256, stem=4, widths=(96, 192, 384), blocks=(2, 2, 2), mid_blocks=2),
         Terms(perceptual=0.2, adversarial=0.02),
         Schedule(steps=20_000, batch=128, rate=6e-4, warmup=500, precision="bfloat16"),
+    ),
+}
+
+# A decoder works on finer grids than the encoder, and can be learnt anew without touching codes.
+DECODERS: dict[str, tuple[dict[str, Any], Terms, Schedule]] = {
+    "nano": (
+        {"decoder_stem": 4, "decoder_widths": (96, 160, 192), "decoder_blocks": (1, 1, 1)},
+        Terms(perceptual=0.3),
+        Schedule(steps=5_000, batch=16, rate=1e-3, muon=3e-3, warmup=50, average=0.998),
+    ),
+    "small": (
+        {"decoder_stem": 4, "decoder_widths": (128, 256, 384), "decoder_blocks": (2, 2, 2)},
+        Terms(perceptual=0.3, adversarial=0.02),
+        Schedule(steps=20_000, batch=64, rate=5e-4, muon=1.5e-3, warmup=200, precision="bfloat16"),
     ),
 }
 
@@ -75,8 +89,8 @@ def train(
     progress: Progress | None = None,
     gentle: bool = True,
 ) -> Path:
-    """Train the tokenizer (`data`: folders of view sets, or shards), or a stage of the model or the reranker (`data`:
-    token files).
+    """Train the tokenizer or its decoder (`data`: folders of view sets, or shards), or a stage of the model or the
+    reranker (`data`: token files).
 
     Args:
         stage: one of STAGES.
@@ -91,7 +105,8 @@ def train(
         init: weights to start from: the stage before; or this one, then the rates are lower (`training.GENTLY`) unless
             the preset has more layers or the vocabulary more words, which a transformer then gets. For the reranker the
             transformer that it reads with, the shipped one by default.
-        tokenizer: weights of the tokenizer that made the tokens; the shipped one by default.
+        tokenizer: weights of the tokenizer that made the tokens, or whose codes a decoder learns; the shipped one by
+            default.
         seed: of everything.
         progress: called with step, steps and figures.
         gentle: False goes on with weights of this stage at the full rates, too.
@@ -116,6 +131,14 @@ def train(
         task: training.Task = Reconstruction(config, images, terms, device)
         about = {"terms": asdict(terms), "pictures": len(images)}
         kind: tuple[type[torch.nn.Module], type] = (Tokenizer, TokenizerConfig)
+    elif stage == "decoder":
+        codes = checkpoint.load(tokenizer or WEIGHTS / TOKENIZER, Tokenizer, TokenizerConfig)[0]
+        finer, terms, schedule = DECODERS[preset]
+        config = replace(codes.config, **finer)
+        images = pictures.stack(data, config.size, "train")
+        task = Decoding(config, images, terms, device, codes.encoder)
+        about = {"terms": asdict(terms), "pictures": len(images)}
+        kind = (Tokenizer, TokenizerConfig)
     else:
         codes = checkpoint.load(tokenizer or WEIGHTS / TOKENIZER, Tokenizer, TokenizerConfig)[0]
         name = fingerprint(codes.encoder)
@@ -155,6 +178,8 @@ def train(
             raise ViewmaskError(
                 f"{start} is of another size than the preset '{preset}', and only --init adds layers and words"
             )
+        if stage == "decoder" and fingerprint(known.get_submodule("encoder")) != fingerprint(codes.encoder):
+            raise ViewmaskError(f"{start} decodes other codes than those of {tokenizer or WEIGHTS / TOKENIZER}")
         task.model.load_state_dict(known.state_dict())
     about = {"stage": stage, "preset": preset} | about
     return training.run(task, out, schedule, about, time_limit, resume, progress=progress, score=score, keep_best=False)

@@ -12,7 +12,7 @@ colour premultiplied by alpha, and alpha.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,8 @@ class TokenizerConfig:
         blocks: residual blocks of each level.
         mid_blocks: residual blocks at the coarsest level, beside those of the level itself.
         empty_code: patches without any alpha share code 0 by rule, and code 0 decodes to nothing.
+        decoder_stem, decoder_widths, decoder_blocks: `stem`, `widths` and `blocks` of the decoder; nothing means as the
+            encoder. A decoder may be larger, and be learnt anew: codes stay as they are.
     """
 
     size: int = 128
@@ -51,6 +53,17 @@ class TokenizerConfig:
     blocks: tuple[int, ...] = (1, 1, 1)
     mid_blocks: int = 1
     empty_code: bool = True
+    decoder_stem: int = 0
+    decoder_widths: tuple[int, ...] = ()
+    decoder_blocks: tuple[int, ...] = ()
+
+    @property
+    def decoding(self) -> TokenizerConfig:
+        """The same with the decoder's shape in place of the encoder's."""
+        if not self.decoder_widths:
+            return self
+        stem, widths, blocks = self.decoder_stem, self.decoder_widths, self.decoder_blocks
+        return replace(self, stem=stem, widths=widths, blocks=blocks, decoder_widths=())
 
     @property
     def patch(self) -> int:
@@ -207,11 +220,16 @@ class Tokenizer(nn.Module):
 
     def __init__(self, config: TokenizerConfig = NANO) -> None:
         super().__init__()
-        if len(config.widths) != len(config.blocks):
-            raise ViewmaskError("a tokenizer needs as many entries in `blocks` as in `widths`")
+        for shape in (config, config.decoding):
+            if len(shape.widths) != len(shape.blocks):
+                raise ViewmaskError("a tokenizer needs as many entries in `blocks` as in `widths`")
+            if shape.patch != config.patch:
+                raise ViewmaskError(
+                    f"codes stand for {config.patch} pixels a side, and the decoder makes {shape.patch}"
+                )
         self.config = config
         self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
+        self.decoder = Decoder(config.decoding)
 
     # -- codes ----------------------------------------------------------------------------------
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from recon.field_training import Objects
     from viewmask.training import Progress
 
-Stage = Literal["tokenizer", "align", "i2mv", "t2mv", "reranker", "recon"]
+Stage = Literal["tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker", "recon"]
 Preset = Literal["nano", "small"]
-VIEWS = ("tokenizer", "recon")  # what learns from pictures
+VIEWS = ("tokenizer", "decoder", "recon")  # what learns from pictures
 
 
 def train(
-    stage: Annotated[Stage, typer.Argument(help="tokenizer and recon learn from views, the others from tokens.")],
+    stage: Annotated[Stage, typer.Argument(help="tokenizer, decoder, recon learn from views, others from tokens.")],
     data: Annotated[
         list[str] | None,
         typer.Option(
@@ -44,7 +44,10 @@ def train(
         bool, typer.Option(help="Go on with weights of this stage at 0.3 of the learning rates, not at the full ones.")
     ] = True,
     tokenizer: Annotated[
-        Path | None, typer.Option(help="Checkpoint that made the tokens.", show_default="the shipped one")
+        Path | None,
+        typer.Option(
+            help="Checkpoint that made the tokens, or whose codes a decoder learns.", show_default="the shipped one"
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of everything; a resumed run keeps its own.")] = 0,
@@ -52,6 +55,7 @@ def train(
 ) -> Path:
     """Train the tokenizer, one of the paper's three stages on its tokens, or the field that reconstructs meshes.
 
+    decoder learns anew how a tokenizer's codes become pictures (--tokenizer); codes and tokens stay valid.
     reranker learns to rank samples of a sentence by a transformer (--init, the shipped one by default), in minutes.
     recon wants views with points that know the inside: viewmask render ... --passes points.
 

@@ -20,7 +20,7 @@ SOURCES = ["true", "near", "made"]
 
 
 def test_every_booklet_asks_every_caption_once_and_shows_sources_equally_often():
-    made = study.booklets(CAPTIONS, SOURCES)
+    made = study.booklets(CAPTIONS, SOURCES, CAPTIONS)
     assert len(made) == 3
     for booklet in made:
         assert sorted(item["number"] for item in booklet) == list(range(24))
@@ -30,24 +30,30 @@ def test_every_booklet_asks_every_caption_once_and_shows_sources_equally_often()
 
 
 def test_the_right_choice_is_the_caption_and_the_others_name_other_things():
-    for item in study.booklets(CAPTIONS, SOURCES)[1]:
+    for item in study.booklets(CAPTIONS, SOURCES, CAPTIONS)[1]:
         caption = CAPTIONS[item["number"]]
         assert len(set(item["choices"])) == 10
         assert item["choices"][study.CHOICES.index(item["right"])] == caption
         assert [choice.split()[-1] for choice in item["choices"]].count(caption.split()[-1]) == 1
-    rights = Counter(item["right"] for item in study.booklets(CAPTIONS, SOURCES)[0])
+    rights = Counter(item["right"] for item in study.booklets(CAPTIONS, SOURCES, CAPTIONS)[0])
     assert max(rights.values()) < 12  # letters tell nothing
 
 
 def test_too_few_things_to_choose_from_are_refused():
-    with pytest.raises(ViewmaskError, match="ask for more objects"):
-        study.booklets(CAPTIONS[:8], SOURCES)
+    with pytest.raises(ViewmaskError, match="only 6 captions of other things"):
+        study.booklets(CAPTIONS[:8], SOURCES, CAPTIONS[:8])
+
+
+def test_the_others_are_most_alike():
+    for item in study.booklets(CAPTIONS, SOURCES, CAPTIONS)[0]:
+        colours = {choice.split()[1] for choice in item["choices"]}
+        assert colours == {CAPTIONS[item["number"]].split()[1]}  # eleven others have the same colour
 
 
 @pytest.mark.parametrize("line", ["1.01", "1.01 k", "9.01 a", "1.25 a", "one a", "1.01 a b"])
 def test_what_is_no_answer_is_refused(line):
     with pytest.raises(ViewmaskError, match="no answer"):
-        study.right(study.booklets(CAPTIONS, SOURCES), line)
+        study.right(study.booklets(CAPTIONS, SOURCES, CAPTIONS), line)
 
 
 def test_written_answered_and_counted(monkeypatch, capsys, tmp_path):

@@ -11,6 +11,7 @@ import torch
 from viewmask import checkpoint, stages
 from viewmask.errors import ViewmaskError
 from viewmask.reranker import Reranker, features
+from viewmask.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.tokens import Tokens
 from viewmask.training import GENTLY
 from viewmask.transformer import Transformer, TransformerConfig
@@ -133,3 +134,32 @@ def test_the_reranker_learns_to_read_with_a_transformer_and_resumes_exactly(trai
     towers = Reranker.load(resumed, known).towers.state_dict()
     for name, tensor in ranking.towers.state_dict().items():
         torch.testing.assert_close(tensor, towers[name])
+
+
+def test_a_decoder_learns_the_codes_of_a_tokenizer_and_resumes_exactly(tmp_path, monkeypatch):
+    sizes = {"decoder_stem": 4, "decoder_widths": (8, 12, 16), "decoder_blocks": (1, 1, 1)}
+    monkeypatch.setitem(stages.DECODERS, "nano", (sizes, stages.Terms(), stages.Schedule(4, batch=2, muon=1e-3)))
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 4), dtype=np.uint8)
+    monkeypatch.setattr(stages.pictures, "stack", lambda *_: images)
+    config = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
+    tokenizers = [tmp_path / "one", tmp_path / "two"]
+    for path in tokenizers:
+        checkpoint.save(path, Tokenizer(config), config, {}, half=True)
+    known = checkpoint.load(tokenizers[0], Tokenizer, TokenizerConfig)[0]
+    whole = stages.train("decoder", [], tmp_path / "whole", tokenizer=tokenizers[0])
+    made, shape, _ = checkpoint.load(whole, Tokenizer, TokenizerConfig)
+    assert shape.decoder_widths == (8, 12, 16)
+    assert checkpoint.fingerprint(made.encoder) == checkpoint.fingerprint(known.encoder)  # tokens stay valid
+
+    def interrupted(step, steps, figures):
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        stages.train("decoder", [], tmp_path / "parts", tokenizer=tokenizers[0], progress=interrupted)
+    resumed = stages.train("decoder", [], tmp_path / "parts", tokenizer=tokenizers[0], resume=True)
+    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    with pytest.raises(ViewmaskError, match="decodes other codes"):
+        stages.train("decoder", [], tmp_path / "other", tokenizer=tokenizers[1], init=whole)
+    gently = stages.train("decoder", [], tmp_path / "more", tokenizer=tokenizers[0], init=whole)
+    assert json.loads((gently / "config.json").read_text())["about"]["schedule"]["muon"] == pytest.approx(GENTLY * 1e-3)

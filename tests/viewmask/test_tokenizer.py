@@ -1,15 +1,19 @@
 """The tokenizer: codes, the empty code, shapes, and every term of its training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from viewmask import training
-from viewmask.reconstruction import Reconstruction, Terms, entropy_loss
+from viewmask.errors import ViewmaskError
+from viewmask.reconstruction import Decoding, Reconstruction, Terms, entropy_loss, uncertain
 from viewmask.tokenizer import OPEN_MAGVIT2, Tokenizer, TokenizerConfig, pack, unpack
 from viewmask.training import Schedule
 
 TINY = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
+FINER = replace(TINY, decoder_stem=4, decoder_widths=(8, 12, 16), decoder_blocks=(1, 1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +66,29 @@ def test_empty_codes_decode_to_nothing(tokenizer, pictures):
 def test_soft_bits_that_are_the_codes_decode_alike(tokenizer, pictures):
     tokens = tokenizer.encode(pack(pictures))
     torch.testing.assert_close(tokenizer.decode(tokens), tokenizer.decode(tokens, tokenizer.bits_of(tokens)))
+
+
+def test_a_decoder_of_another_shape_reads_the_same_codes(pictures):
+    other = Tokenizer(FINER).eval()
+    assert len(other.decoder.up) == 3
+    assert len(other.encoder.down) == 2
+    tokens = other.encode(pack(pictures))
+    decoded = other.decode(tokens)
+    assert decoded.shape == (3, 4, 32, 32)
+    assert (decoded[:, :, :16, :16] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"decoder_stem": 8}, "the decoder makes 32"),
+        ({"decoder_blocks": (1, 1)}, "as many entries"),
+        ({"widths": (8, 16, 16)}, "as many entries"),
+    ],
+)
+def test_a_decoder_that_fits_no_codes_is_refused(changes, reason):
+    with pytest.raises(ViewmaskError, match=reason):
+        Tokenizer(replace(FINER, **changes))
 
 
 def test_packing_comes_back(pictures):
@@ -124,3 +151,37 @@ def test_training_lowers_the_error_with_any_terms(pictures, terms):
         optimizer.step()
         psnr.append(figures["psnr"])
     assert np.mean(psnr[-5:]) > np.mean(psnr[:5]) + 1
+
+
+def test_uncertain_bits_are_right_as_often_as_they_say():
+    torch.manual_seed(0)
+    true = torch.randint(0, 2, (400, 18, 8, 8)) * 2.0 - 1
+    shown = uncertain(true, share=1.0)
+    right, size = (shown.sign() == true).flatten(), shown.abs().flatten()
+    assert size.min() < 0.05
+    for low in (0.1, 0.3, 0.5, 0.7, 0.9):
+        here = (size > low) & (size < low + 0.05)
+        assert right[here].float().mean() == pytest.approx((1 + low + 0.025) / 2, abs=0.02)
+    assert torch.equal(uncertain(true, share=0.0), true)
+    sure = (uncertain(true) == true).flatten(1).all(1)
+    assert sure.float().mean() == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_decoder_by_itself_learns_and_leaves_the_encoder(tokenizer, pictures):
+    torch.manual_seed(0)
+    smooth = np.kron(pictures[:, ::8, ::8], np.ones((1, 8, 8, 1), dtype=np.uint8))
+    task = Decoding(FINER, smooth, Terms(), torch.device("cpu"), tokenizer.encoder)
+    made = training.optimizers(task.model, Schedule(60, rate=3e-3, muon=3e-3))
+    psnr = []
+    for step in range(60):
+        loss, figures = task.loss(step, np.random.default_rng(step), 4)
+        task.model.zero_grad()
+        loss.backward()
+        for optimizer in made:
+            optimizer.step()
+        psnr.append(figures["psnr"])
+    assert np.mean(psnr[-5:]) > np.mean(psnr[:5]) + 1
+    assert all(
+        torch.equal(a, b) for a, b in zip(task.model.encoder.parameters(), tokenizer.encoder.parameters(), strict=True)
+    )
+    assert torch.equal(task.model.encode(pack(pictures)), tokenizer.encode(pack(pictures)))
