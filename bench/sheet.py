@@ -79,7 +79,7 @@ def main() -> None:
             print(subject.id, subject.caption, flush=True)
             drawn = agreeing(generator.samples(subject.caption))  # as `viewmask generate` does
             sheets["sentences"].append(row(subject.caption, drawn.views))
-            sheets["pictures"].append(row(subject.id, generator.from_image(subject.views(4).images[0])))
+            sheets["pictures"].append(row(subject.caption, generator.from_image(subject.views(4).images[0])))
     for name, rows in sheets.items():
         sheet = Image.new("RGB", (rows[0].width, TILE * len(rows)), "white")
         for index, strip in enumerate(rows):
