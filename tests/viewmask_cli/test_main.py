@@ -76,7 +76,7 @@ def test_the_version_is_that_of_the_distribution(shell):
         (["reconstruct", "--faces", "-5"], "'--faces'"),
         (["reconstruct", "--texture", "0"], "'--texture'"),
         (["train"], "'stage'"),
-        (["train", "everything"], "'tokenizer', 'align', 'i2mv', 't2mv'"),
+        (["train", "everything"], "'tokenizer', 'decoder', 'align', 'i2mv', 't2mv'"),
         (["train", "i2mv", "--steps", "0"], "'--steps'"),
         (["train", "i2mv", "--preset", "huge"], "'nano', 'small'"),
         (["tokenize"], "VIEWS"),
