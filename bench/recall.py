@@ -52,8 +52,8 @@ def asked(data: Path, split: str, count: int) -> list[tuple[Source, str]]:
 def likeness(captions: list[str], shown: list[str]) -> NDArray[np.float64]:
     """How alike each caption is to each of those `shown` [n, m]: cosine of their words, weighed by rarity among those
     shown (tf-idf); words that none of these has do not count."""
-    words = [set(re.findall(r"\w+", caption.lower())) for caption in shown]
-    often = Counter(word for each in words for word in each)
+    theirs, mine = ([set(re.findall(r"\w+", each.lower())) for each in some] for some in (shown, captions))
+    often = Counter(word for each in theirs for word in each)
     place = {word: number for number, word in enumerate(often)}
     rarity = np.array([math.log(len(shown) / count) for count in often.values()])
 
@@ -64,8 +64,7 @@ def likeness(captions: list[str], shown: list[str]) -> NDArray[np.float64]:
         weighed: NDArray[np.float64] = counts * rarity
         return weighed / np.maximum(np.linalg.norm(weighed, axis=1, keepdims=True), 1e-9)
 
-    mine: NDArray[np.float64] = vectors([set(re.findall(r"\w+", caption.lower())) for caption in captions])
-    return mine @ vectors(words).T
+    return vectors(mine) @ vectors(theirs).T
 
 
 def known(data: Path, captions: list[str]) -> list[tuple[Source, str]]:

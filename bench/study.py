@@ -86,7 +86,7 @@ def sheet(items: list[tuple[str, list[Picture], list[str]]]) -> Image.Image:
         for column, view in enumerate(views):
             tile = Image.fromarray(view, "RGBA").resize((TILE, TILE), Image.Resampling.LANCZOS)
             page.paste(tile, (column * TILE, top + 28), tile)
-        lines = [f"{letter}  {choice}" for letter, choice in zip(CHOICES, choices, strict=False)]
+        lines = [f"{letter}  {choice}" for letter, choice in zip(CHOICES, choices, strict=True)]
         for line, words in enumerate(lines):
             draw.text((4 * TILE + 16, top + 8 + 16 * line), words, fill="black", font=font)
         draw.line([(0, top + HEIGHT - 1), (page.width, top + HEIGHT - 1)], fill="#bbbbbb")
@@ -147,8 +147,12 @@ def main() -> None:
             parser.error("--data is where the objects are, or --answers what was answered")
         write(given.data, given.out, given.weights, given.count)
         return
-    key = json.loads((given.out / "key.json").read_text())
-    found = right(key, "\n".join(path.read_text() for path in given.answers))
+    try:
+        key = json.loads((given.out / "key.json").read_text())
+        answers = "\n".join(path.read_text() for path in given.answers)
+    except (OSError, ValueError) as error:
+        raise ViewmaskError(f"no study, or no answers to it, can be read: {error}") from error
+    found = right(key, answers)
     print("| views | answers | right | 95 % interval |\n|---|---|---|---|")
     for source, each in found.items():
         if each:

@@ -158,7 +158,8 @@ class Decoding(Reconstruction):
         self.model.encoder.requires_grad_(False)
 
     def coded(self, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
-        codes = uncertain(self.model.bits_of(self.model.encode(truth)).movedim(-1, 1))
+        tokens = self.model.tokens_of(self.model.encoder(truth).float(), empty)
+        codes = uncertain(self.model.bits_of(tokens).movedim(-1, 1))
         if self.config.empty_code:
             codes = torch.where(empty[:, None], -1.0, codes)
         return codes, truth.new_zeros(()), {}

@@ -87,3 +87,9 @@ def test_written_answered_and_counted(monkeypatch, capsys, tmp_path):
     shown = capsys.readouterr().out
     assert "| true views | 24 | 1.00 | 1.00 to 1.00 |" in shown
     assert "| none | 24 | 0.00 | 0.00 to 0.00 |" in shown
+
+
+def test_answers_without_a_study_are_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["study.py", "--out", str(tmp_path), "--answers", str(tmp_path / "none.txt")])
+    with pytest.raises(ViewmaskError, match="no study"):
+        study.main()
