@@ -17,6 +17,7 @@ FIXED = {
     "navy", "maroon", "colourful", "colorful", "rainbow", "iron", "steel", "leather", "marble", "clay", "straw",
     "grassy", "snowy",
 }  # fmt: skip
+WORDS = {*HUES, *GREYS, *FIXED}
 
 
 def exchange(caption: str, channels: tuple[int, ...]) -> str | None:

@@ -74,12 +74,15 @@ def generate(
     with working("loading the model"):
         from recon.agreement import POOR, agreeing
         from viewmask.generator import Generator
-        from viewmask.text import unfamiliar
+        from viewmask.text import familiar, unfamiliar
 
         model = Generator.load(weights)
     if strange := unfamiliar(text or ""):
         named = ", ".join(f"'{word}'" for word in strange)
-        note(f"training told the model little or nothing of {named}: what comes out may be something else")
+        read = familiar(str(text))
+        says = [f"'{read}' is what it reads"] * (unfamiliar(read) != strange)
+        says += ["what comes out may be something else"] * bool(unfamiliar(read))
+        note(f"training told the model little or nothing of {named}: {' and '.join(says)}")
     written: list[Path] = []
     results: list[dict[str, Any]] = []
     for sample in range(samples):
