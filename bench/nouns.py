@@ -5,7 +5,7 @@
 Sixteen common things are asked for in five colours each ("a red chair", seed 0). To choose how to sample,
 ask with other `--colours` and another `--seed` than those that are reported. The classifier reads the
 features of a network trained on photographs (AlexNet's convolutions, those of LPIPS, extra `lpips`) in four views, and
-learns from the true views of the `train` objects that have one of these names (`viewmask.text.thing` of their first
+learns from the true views of the `train` objects that have one of these names (`viewmask.wording.thing` of their first
 caption), after they went through the generator's tokenizer, so that blur is no sign of anything. How often it is right
 with true views of `val` objects, through the tokenizer too, stands beside; one in sixteen is chance. Prints the table
 of docs/RESULTS.md: right sentences of five for every thing.
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from render.orbit import Settings, render_one
 from render.source import Source, find
-from viewmask import Generator, ViewmaskError, text
+from viewmask import Generator, ViewmaskError, wording
 from viewmask.generator import DRAWS
 from viewmask.lpips import Lpips
 from viewmask.viewset import Picture, composite
@@ -84,8 +84,8 @@ def named(data: Path, split: str) -> list[tuple[Source, str]]:
     for name in SETS:
         for source in find(data / name, split):
             captions = source.about.get("captions") or [""]
-            if text.thing(captions[0]) in THINGS:
-                found.append((source, text.thing(captions[0])))
+            if wording.thing(captions[0]) in THINGS:
+                found.append((source, wording.thing(captions[0])))
     return found
 
 

@@ -2,7 +2,7 @@
 
     python bench/recall.py --data $DATA [--split val] [--weights DIR ...] [--count 100] [--draws N ...]
 
-The first captions of `train` objects whose thing (`viewmask.text.thing`) has two objects at most, or those of `val`
+The first captions of `train` objects whose thing (`viewmask.wording.thing`) has two objects at most, or those of `val`
 objects, evenly spread, are asked for (seed 0). The views made are compared with the true views of all of
 these objects, which went through the generator's tokenizer, by the features of `bench/nouns.py` (extra `lpips`): how
 often is the object that the sentence was written for the nearest, or among the five nearest? Beside it the IoU of the
@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.nouns import SETS, describe, seen
 from eval.image_metrics import silhouette_iou
 from render.source import Source, find
-from viewmask import Generator, ViewmaskError, text
+from viewmask import Generator, ViewmaskError, wording
 from viewmask.generator import DRAWS
 from viewmask.lpips import Lpips
 from viewmask.viewset import Picture
@@ -43,8 +43,8 @@ def asked(data: Path, split: str, count: int) -> list[tuple[Source, str]]:
         (source, (source.about.get("captions") or [""])[0]) for name in SETS for source in find(data / name, split)
     ]
     if split == "train":
-        things = Counter(text.thing(caption) for _, caption in found)
-        found = [one for one in found if things[text.thing(one[1])] <= RARE]
+        things = Counter(wording.thing(caption) for _, caption in found)
+        found = [one for one in found if things[wording.thing(one[1])] <= RARE]
     count = min(count, len(found))
     return [found[i * len(found) // count] for i in range(count)]
 

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from bench.nouns import seen
 from bench.recall import asked, known, likeness
 from eval.sweep import bootstrap
-from viewmask import Generator, ViewmaskError, atomic, text
+from viewmask import Generator, ViewmaskError, atomic, wording
 from viewmask.viewset import Picture
 
 CHOICES = "abcdefghij"
@@ -57,7 +57,7 @@ def booklets(captions: list[str], sources: list[str], pool: list[str], seed: int
     items = []
     for number, caption in enumerate(captions):
         order = [pool[place] for place in (-alike[number]).argsort()]
-        others = [each for each in order if text.thing(each) != text.thing(caption)][: len(CHOICES) - 1]
+        others = [each for each in order if wording.thing(each) != wording.thing(caption)][: len(CHOICES) - 1]
         if len(others) < len(CHOICES) - 1:
             raise ViewmaskError(f"only {len(others)} captions of other things than '{caption}' to choose from")
         choices = [caption, *others]

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from viewmask import sequence, text
+from viewmask import sequence, text, wording
 from viewmask.errors import ViewmaskError
 from viewmask.sequence import Layout
 from viewmask.tokens import Tokens
@@ -34,7 +34,7 @@ class Mixture:
         captioned: share of I2MV batches with text.
         cosine: with no picture given, the ratio of hidden tokens is the cosine of an even draw (MaskGIT, Chang et al.,
             CVPR 2022) and not an even draw itself, as in the paper: more are hidden, and the sentence must tell more.
-        shortened: share of sentences of which some words are left out, the thing's name aside (`text.shortened`), so
+        shortened: share of sentences of which some words are left out, the thing's name aside (`wording.shortened`), so
             that the name tells the shape, whatever stands beside it.
     """
 
@@ -151,7 +151,7 @@ class Denoising:
             captions = self.tokens.captions[row]
             caption = captions[random.integers(len(captions))]
             if not layout.text_last and random.random() < self.mixture.shortened:
-                caption = text.shortened(caption, random)
+                caption = wording.shortened(caption, random)
             chosen.append(text.encode(caption, layout.text, cut=True))
         return torch.tensor(chosen, device=self.device)
 
@@ -195,7 +195,7 @@ def by_thing(tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Chance of each captioned row where sentences are learnt, summed up: a thing counts as the root of its objects, so
     that what is there once or twice is not drowned by eighty tables."""
     ids = [tokens.ids[row] for row in rows]
-    named = {one: text.thing(tokens.captions[row][0]) for one, row in zip(ids, rows, strict=True)}
+    named = {one: wording.thing(tokens.captions[row][0]) for one, row in zip(ids, rows, strict=True)}
     variants, objects = Counter(ids), Counter(named.values())
     weights = np.array([objects[named[one]] ** -0.5 / variants[one] for one in ids])
     return np.asarray(weights.cumsum() / weights.sum())
@@ -208,7 +208,7 @@ def held_out(task: Denoising, rows: Tokens, batches: int = 4, batch: int = 16) -
         What gives "val", the loss in nats, layouts weighed as in training, and the loss of each layout; None
         where `rows` hold nothing that the task trains on.
     """
-    whole = replace(task.mixture, dropped=0.0)
+    whole = replace(task.mixture, dropped=0.0, shortened=0.0)
     judge = Denoising(task.config, rows, whole, task.device, task.views, task.model)
     shares = judge.shares()
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from viewmask import camera, checkpoint, sequence, text
+from viewmask import camera, checkpoint, sequence, text, wording
 from viewmask.errors import ViewmaskError
 from viewmask.reranker import Reranker
 from viewmask.sampler import Sampling, Unmasked, unmask
@@ -139,7 +139,7 @@ class Generator:
     ) -> ViewSet:
         """Views all around the object of a sentence (T2MV); azimuth 0 is its front. Arguments as in `from_image`.
 
-        Words that training hardly had are not read, the name of the thing aside (`text.familiar`).
+        Words that training hardly had are not read, the name of the thing aside (`wording.familiar`).
 
         Args:
             draws: how many to choose from, see `samples`; 1 takes what comes, as in the paper, and so do weights that
@@ -177,7 +177,7 @@ class Generator:
         sets = [self._views(layout, pictures, caption) for pictures in self._decode(made)]
         if self.reranker is None:
             return sets
-        for each, fit in zip(sets, self.reranker(text.familiar(caption), made.tokens), strict=True):
+        for each, fit in zip(sets, self.reranker(wording.familiar(caption), made.tokens), strict=True):
             each.extra["fit"] = round(fit, 4)
         return sorted(sets, key=lambda each: -float(each.extra["fit"]))  # stable: of equals the first drawn
 
@@ -191,7 +191,7 @@ class Generator:
         _orbit(len(views))
         if self.reranker is None:
             raise ViewmaskError("these weights have no reranker: viewmask train reranker makes one")
-        return self.reranker(text.familiar(caption), self.encode(views.images)[None])[0]
+        return self.reranker(wording.familiar(caption), self.encode(views.images)[None])[0]
 
     def caption(self, picture: Picture, steps: int = 8) -> str:
         """A short description of a reference view (MMU), unmasked greedily in `steps` steps."""
@@ -250,7 +250,7 @@ class Generator:
         if given is not None:
             tokens[:, : len(given)] = given
             masked[:, : len(given)] = False
-        field = text.encode(text.familiar(caption), layout.text) if layout.text else []
+        field = text.encode(wording.familiar(caption), layout.text) if layout.text else []
         captions = torch.tensor([field] * draws, dtype=torch.long, device=self.device)
         return unmask(self.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE)
 

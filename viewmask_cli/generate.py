@@ -74,7 +74,7 @@ def generate(
     with working("loading the model"):
         from recon.agreement import POOR, agreeing
         from viewmask.generator import Generator
-        from viewmask.text import familiar, unfamiliar
+        from viewmask.wording import familiar, unfamiliar
 
         model = Generator.load(weights)
     if strange := unfamiliar(text or ""):

@@ -1,0 +1,108 @@
+"""What a caption says."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from viewmask import wording
+
+
+@pytest.mark.parametrize(
+    ("caption", "thing"),
+    [
+        ("a red chair", "chair"),
+        ("a white tulip chair with a dark green cushion", "chair"),
+        ("a red and white metal oil barrel", "barrel"),
+        ("a blue, white and red jar, nearly full", "jar"),
+        ("a table and a chair", "table"),
+        ("A low-poly grey post with a lantern", "post"),
+        ("a tall, narrow box", "tall"),  # what it makes of such captions is no thing
+        ("", ""),
+        (",", ""),
+    ],
+)
+def test_the_thing_of_a_caption(caption, thing):
+    assert wording.thing(caption) == thing
+
+
+@pytest.mark.parametrize(
+    ("sentence", "words"),
+    [
+        ("a red chair with four legs", []),
+        ("A low-poly Kangaroo, a kangaroo\n and a fedora", ["Kangaroo", "kangaroo", "fedora"]),
+        ("ein rotes Stühlchen", ["ein", "rotes", "Stühlchen"]),
+        ("  ", []),
+        ("3x2 !!", []),
+    ],
+)
+def test_words_that_captions_hardly_had_are_unfamiliar(sentence, words):
+    assert wording.unfamiliar(sentence) == words
+
+
+@given(st.text(max_size=30))
+def test_unfamiliar_words_are_words_of_the_text(sentence):
+    assert all(word in sentence for word in wording.unfamiliar(sentence))
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("a red chair with four legs", "a red chair with four legs"),
+        ("a GRAY recycling bin with a chrome lid", "a grey bin with a lid"),
+        ("an exterior door", "a door"),
+        ("a one-eyed alien", "an alien"),
+        ("a white soccer ball with black marks on a box", "a white soccer ball on a box"),
+        ("a pile of sacks", "a pile of sacks"),  # of nothing tells less
+        ("a kangaroo with a fedora", "a kangaroo"),
+        ("", ""),
+    ],
+)
+def test_unfamiliar_words_are_not_read(said, read):
+    assert wording.familiar(said) == read
+
+
+@given(st.text(max_size=40))
+def test_something_is_read_of_every_text(sentence):
+    read = wording.familiar(sentence)
+    assert bool(read.split()) == bool(sentence.split())
+    assert len(wording.unfamiliar(read)) <= len(wording.unfamiliar(sentence))
+
+
+def test_a_shortened_caption_keeps_its_thing_and_its_order():
+    random = np.random.default_rng(0)
+    long = "a low-poly red and white wine bottle with a cork"
+    short = [wording.shortened(long, random) for _ in range(400)]
+    assert {wording.thing(each) for each in short} == {"bottle"}
+    assert {"a bottle", long, "a wine bottle", "a red and white wine bottle"} <= set(short)
+    assert not any("a red wine" in each or "a white" in each for each in short)  # both colours or none
+    for each in short:
+        words = iter(long.split())
+        assert all(word in words for word in each.split())
+    shares = [
+        np.mean([word in each for each in short]) for word in ("low-poly", "red and white", "wine", "with a cork")
+    ]
+    assert shares == pytest.approx([0.5, 0.5, 0.75, 0.5], abs=0.08)
+
+
+@pytest.mark.parametrize(
+    ("said", "least"),
+    [
+        ("a simple 3D model of an igloo", "an igloo"),
+        ("a red igloo", "an igloo"),
+        ("an old chair", "a chair"),
+        ("a pair of red shoes with white soles", "a pair of red shoes with white soles"),
+        ("a table and a red chair", "a table and a red chair"),
+        ("white metal stairs", "white metal stairs"),
+        ("", ""),
+    ],
+)
+def test_the_least_that_is_left_of_a_caption(said, least):
+    random = np.random.default_rng(0)
+    assert min((wording.shortened(said, random) for _ in range(50)), key=len) == least
+
+
+@given(st.text(max_size=40))
+def test_no_caption_is_shortened_to_nothing(caption):
+    short = wording.shortened(caption, np.random.default_rng(0))
+    assert bool(short.split()) == bool(caption.split())
