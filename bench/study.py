@@ -11,7 +11,8 @@ often (a Latin square), so that nobody sees a caption's views twice, and DIR/key
 Beside the views of an item stand its caption and the nine of `val` that are most alike and name other things: they
 tell of the same style and, where there are such, of the same colour, so that the shape must tell.
 An answer is a line `ITEM LETTER`, as in `2.07 c`. The second form counts the right ones for each source, with 95 %
-bootstrap intervals over items; one in ten is chance.
+bootstrap intervals over items, and by how many objects of `train` have the thing's name in a caption. One in ten is
+chance; the row without views answers what is most like the other captions, for that can be seen without looking.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import argparse
 import json
 import re
 import sys
+from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +31,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.nouns import seen
+from bench.nouns import SETS, seen
 from bench.recall import asked, known, likeness
 from eval.sweep import bootstrap
+from render.source import find
 from viewmask import Generator, ViewmaskError, atomic, wording
 from viewmask.viewset import Picture
 
@@ -38,6 +42,7 @@ CHOICES = "abcdefghij"
 TILE = 128
 HEIGHT = 16 * len(CHOICES) + 24  # of an item
 A_SHEET = 6  # items
+SHOWN = ((0, 0), (1, 9), (10, None))  # objects of a thing in `train`
 
 
 def booklets(captions: list[str], sources: list[str], pool: list[str], seed: int = 0) -> list[list[dict[str, Any]]]:
@@ -93,21 +98,43 @@ def sheet(items: list[tuple[str, list[Picture], list[str]]]) -> Image.Image:
     return page
 
 
-def right(key: list[list[dict[str, Any]]], answers: str) -> dict[str, list[bool]]:
-    """For each source whether its items were answered rightly, in the order of the answers.
+def judged(key: list[list[dict[str, Any]]], answers: str) -> list[tuple[dict[str, Any], bool]]:
+    """The items that were answered, in that order, and whether rightly.
 
     Raises:
         ViewmaskError: a line that is no answer to an item of the key.
     """
-    known_items = {label(b, i): item for b, items in enumerate(key, 1) for i, item in enumerate(items, 1)}
-    found: dict[str, list[bool]] = {item["source"]: [] for item in known_items.values()}
+    items = {label(b, i): item for b, booklet in enumerate(key, 1) for i, item in enumerate(booklet, 1)}
+    found = []
     for line in filter(None, map(str.strip, answers.splitlines())):
         said = re.fullmatch(rf"(\d+\.\d+)\s+([{CHOICES}])", line.lower())
-        if said is None or said[1] not in known_items:
+        if said is None or said[1] not in items:
             raise ViewmaskError(f"'{line}' is no answer to an item of this study: write for example '1.01 c'")
-        item = known_items[said[1]]
-        found[item["source"]].append(said[2] == item["right"])
+        found.append((items[said[1]], said[2] == items[said[1]]["right"]))
     return found
+
+
+def guess(choices: list[str]) -> str:
+    """What somebody would answer who sees no views: the caption that is most like the others."""
+    alike = likeness(choices, choices)
+    return CHOICES[int((alike.sum(1) - alike.diagonal()).argmax())]
+
+
+def table(found: list[tuple[dict[str, Any], bool]]) -> str:
+    """The share of right answers for each source, over all and by how many objects of `train` show such a thing."""
+    counts = ["no object", *(f"{low} to {high}" if high else f"{low} or more" for low, high in SHOWN[1:])]
+    lines = [f"| views | answers | right | 95 % interval | {' | '.join(counts)} |", "|---|---|---|---|---|---|---|"]
+    alone = [(item | {"source": "none, a guess by the captions"}, guess(item["choices"]) == item["right"])
+             for item in {item["number"]: item for item, _ in found}.values()]  # fmt: skip
+    for source in dict.fromkeys(item["source"] for item, _ in found + alone):
+        mine = [(item["shown"], well) for item, well in found + alone if item["source"] == source]
+        share = bootstrap(np.array([well for _, well in mine], np.float64))
+        parts = [[well for shown, well in mine if low <= shown <= (high or shown)] for low, high in SHOWN]
+        cells = [f"{np.mean(part):.2f} of {len(part)}" if part else "–" for part in parts]
+        lines.append(
+            f"| {source} | {len(mine)} | {share.mean:.2f} | {share.low:.2f} to {share.high:.2f} | {' | '.join(cells)} |"
+        )
+    return "\n".join(lines)
 
 
 def write(data: Path, out: Path, weights: list[Path | None], count: int) -> None:
@@ -121,6 +148,14 @@ def write(data: Path, out: Path, weights: list[Path | None], count: int) -> None
         shown[generator.fingerprint] = [generator.from_text(caption).images for caption in captions]
     pool = [caption for _, caption in asked(data, "val", 10**6)]
     key = booklets(captions, [*shown], pool)
+    objects_of = Counter(
+        name
+        for each in SETS
+        for source in find(data / each, "train")
+        for name in {wording.thing(caption) for caption in source.about.get("captions") or []}
+    )
+    for item in chain(*key):
+        item["shown"] = objects_of[wording.thing(captions[item["number"]])]
     for booklet, items in enumerate(key, 1):
         rows = [
             (label(booklet, place), shown[item["source"]][item["number"]], item["choices"])
@@ -152,12 +187,7 @@ def main() -> None:
         answers = "\n".join(path.read_text() for path in given.answers)
     except (OSError, ValueError) as error:
         raise ViewmaskError(f"no study, or no answers to it, can be read: {error}") from error
-    found = right(key, answers)
-    print("| views | answers | right | 95 % interval |\n|---|---|---|---|")
-    for source, each in found.items():
-        if each:
-            share = bootstrap(np.array(each, np.float64))
-            print(f"| {source} | {len(each)} | {share.mean:.2f} | {share.low:.2f} to {share.high:.2f} |")
+    print(table(judged(key, answers)))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ _FORM = re.compile(r"\b(?:model|asset) of (?=an?\b)")  # "a simple 3D model of a
 
 def thing(caption: str) -> str:
     """The noun that a caption is about, its case aside: "a red and white chair with a cushion" is a chair."""
-    phrase = _AFTER.split(_COLOURS.sub("", caption.lower()))[0].split()
+    said = _FORM.split(caption.lower())[-1]
+    phrase = _AFTER.split(_COLOURS.sub("", said))[0].split()
     return phrase[-1] if phrase else ""
 
 

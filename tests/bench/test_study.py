@@ -53,7 +53,7 @@ def test_the_others_are_most_alike():
 @pytest.mark.parametrize("line", ["1.01", "1.01 k", "9.01 a", "1.25 a", "one a", "1.01 a b"])
 def test_what_is_no_answer_is_refused(line):
     with pytest.raises(ViewmaskError, match="no answer"):
-        study.right(study.booklets(CAPTIONS, SOURCES, CAPTIONS), line)
+        study.judged(study.booklets(CAPTIONS, SOURCES, CAPTIONS), line)
 
 
 def test_written_answered_and_counted(monkeypatch, capsys, tmp_path):
@@ -66,6 +66,9 @@ def test_written_answered_and_counted(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(study, "asked", lambda data, split, count: [(None, caption) for caption in CAPTIONS])
     monkeypatch.setattr(study, "known", lambda data, captions: [(None, caption) for caption in captions])
     monkeypatch.setattr(study, "seen", lambda generator, objects: [views for _ in objects])
+    chairs = [SimpleNamespace(about={"captions": ["a green chair", "a chair with arms"]})] * 10
+    kite = [SimpleNamespace(about={"captions": ["a kite"]})]
+    monkeypatch.setattr(study, "find", lambda place, split: {"objects": chairs, "scans": kite}.get(place.name, []))
     out = tmp_path / "study"
     monkeypatch.setattr(sys, "argv", ["study.py", "--data", str(tmp_path), "--out", str(out)])
     study.main()
@@ -84,9 +87,16 @@ def test_written_answered_and_counted(monkeypatch, capsys, tmp_path):
         file.write_text("\n".join(part) + "\n")
     monkeypatch.setattr(sys, "argv", ["study.py", "--out", str(out), "--answers", *map(str, answers)])
     study.main()
-    shown = capsys.readouterr().out
-    assert "| true views | 24 | 1.00 | 1.00 to 1.00 |" in shown
-    assert "| none | 24 | 0.00 | 0.00 to 0.00 |" in shown
+    shown = capsys.readouterr().out.partition("\n")[2]
+    assert shown.splitlines()[0].endswith("| no object | 1 to 9 | 10 or more |")
+    assert "| true views | 24 | 1.00 | 1.00 to 1.00 | 1.00 of 20 | 1.00 of 2 | 1.00 of 2 |" in shown
+    assert "| none | 24 | 0.00 | 0.00 to 0.00 | 0.00 of 20 | 0.00 of 2 | 0.00 of 2 |" in shown
+    assert "| none, a guess by the captions | 24 |" in shown
+
+
+def test_a_guess_without_views_is_what_is_most_like_the_others():
+    choices = ["a red chair", "a tall tree", "a red table", "a blue table", "a round kite"]
+    assert study.guess(choices) == "c"  # shares red with the first and table with the fourth
 
 
 def test_answers_without_a_study_are_refused(monkeypatch, tmp_path):
