@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections import Counter
@@ -42,7 +43,7 @@ CHOICES = "abcdefghij"
 TILE = 128
 HEIGHT = 16 * len(CHOICES) + 24  # of an item
 A_SHEET = 6  # items
-SHOWN = ((0, 0), (1, 9), (10, None))  # objects of a thing in `train`
+SHOWN = ((0, 0), (1, 9), (10, math.inf))  # objects of a thing in `train`
 
 
 def booklets(captions: list[str], sources: list[str], pool: list[str], seed: int = 0) -> list[list[dict[str, Any]]]:
@@ -122,14 +123,14 @@ def guess(choices: list[str]) -> str:
 
 def table(found: list[tuple[dict[str, Any], bool]]) -> str:
     """The share of right answers for each source, over all and by how many objects of `train` show such a thing."""
-    counts = ["no object", *(f"{low} to {high}" if high else f"{low} or more" for low, high in SHOWN[1:])]
+    counts = ["no object", *(f"{low} to {high}" if high < math.inf else f"{low} or more" for low, high in SHOWN[1:])]
     lines = [f"| views | answers | right | 95 % interval | {' | '.join(counts)} |", "|---|---|---|---|---|---|---|"]
     alone = [(item | {"source": "none, a guess by the captions"}, guess(item["choices"]) == item["right"])
              for item in {item["number"]: item for item, _ in found}.values()]  # fmt: skip
     for source in dict.fromkeys(item["source"] for item, _ in found + alone):
         mine = [(item["shown"], well) for item, well in found + alone if item["source"] == source]
         share = bootstrap(np.array([well for _, well in mine], np.float64))
-        parts = [[well for shown, well in mine if low <= shown <= (high or shown)] for low, high in SHOWN]
+        parts = [[well for shown, well in mine if low <= shown <= high] for low, high in SHOWN]
         cells = [f"{np.mean(part):.2f} of {len(part)}" if part else "–" for part in parts]
         lines.append(
             f"| {source} | {len(mine)} | {share.mean:.2f} | {share.low:.2f} to {share.high:.2f} | {' | '.join(cells)} |"

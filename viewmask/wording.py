@@ -1,30 +1,62 @@
-"""What a caption says: the thing it names, the words that training told nothing of, and the same in fewer words."""
+"""What a caption says: the thing it names, the words that training told nothing of, and the same in fewer words.
+
+The things of the training sets are counted once, as their captions are read for the vocabulary:
+`python -m viewmask.wording index.jsonl... --out viewmask/things.json`
+"""
 
 from __future__ import annotations
 
+import json
 import re
+import sys
+from collections import Counter
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
-from viewmask import colour, text
+from viewmask import atomic, colour, text
+
+THINGS = Path(__file__).with_name("things.json")
 
 # What follows says more of the thing, and no longer what it is.
-_AFTER = re.compile(r",| (?:with|on|of|in|and|for|from|that|at|by|holding|wearing|lying)\b")
-_CLAUSE = re.compile(r" (?:with|on|of|in|for|from|that|at|by|holding|wearing|lying)\b")
+_AFTER = re.compile(r",| (?:with|on|of|in|and|for|from|that|at|by|holding|wearing|lying(?= (?:on|in|down))|made(?= )|built(?= ))\b")
+_CLAUSE = re.compile(r" (?:with|on|of|in|for|from|that|at|by|holding|wearing|lying(?= (?:on|in|down))|made(?= )|built(?= ))\b")
 _COLOUR = "(?:" + "|".join(sorted(colour.WORDS)) + ")"
 _COLOURS = re.compile(rf"\b(?:{_COLOUR}, )*{_COLOUR},? and (?={_COLOUR}\b)")  # all but the last of several
 _SPELLINGS = {"gray": "grey", "colored": "coloured", "colorful": "colourful"}  # captions are in British English
 _SPELLING = re.compile(r"\b(?:" + "|".join(_SPELLINGS) + r")\b", re.IGNORECASE)
 _ARTICLE = re.compile(r"\ban? (?=([aeiou])?)")
-_FORM = re.compile(r"\b(?:model|asset) of (?=an?\b)")  # "a simple 3D model of a chair" is a chair
+_FORM = re.compile(r"\b(?:model|asset) of ")  # "a simple 3D model of a chair" is a chair
 
 
 def thing(caption: str) -> str:
     """The noun that a caption is about, its case aside: "a red and white chair with a cushion" is a chair."""
-    said = _FORM.split(caption.lower())[-1]
-    phrase = _AFTER.split(_COLOURS.sub("", said))[0].split()
+    phrase = _phrase(caption)
     return phrase[-1] if phrase else ""
+
+
+def _phrase(caption: str) -> list[str]:
+    """The words up to the noun."""
+    said = _FORM.split(caption.lower())[-1]
+    return _AFTER.split(_COLOURS.sub("", said))[0].split()
+
+
+@cache
+def things() -> dict[str, int]:
+    """What the captions of the training sets name, and how many objects of each there are, the most frequent first."""
+    counts: dict[str, int] = json.loads(THINGS.read_text())
+    return counts
+
+
+def shown(caption: str) -> int:
+    """How many objects of the training sets are called what a caption is about; of "two round tables" the tables.
+
+    The word before the name counts, too, where it is the more frequent: of "a chair made of wood" the chairs.
+    """
+    words = [word for word in _phrase(caption)[-2:] if word not in ("a", "an", "the")]
+    return max((things().get(form, 0) for word in words for form in (word, word.removesuffix("s"))), default=0)
 
 
 def unfamiliar(caption: str) -> list[str]:
@@ -81,3 +113,18 @@ def shortened(caption: str, random: np.random.Generator) -> str:
     words = [word for word, stay in zip(words[1:-1], stays[1:-1], strict=True) if stay] + words[-1:]
     article = "an" if words[0][:1] in "aeiou" else "a"
     return " ".join([article, *words]).replace("\0", " ") + (rest if random.random() < 0.5 else "")
+
+
+def main() -> None:
+    """Count the things of the train split of index.jsonl files."""
+    *indices, flag, out = sys.argv[1:]
+    if flag != "--out" or not indices:
+        raise SystemExit("usage: python -m viewmask.wording index.jsonl... --out things.json")
+    records = [json.loads(line) for index in indices for line in Path(index).read_text().splitlines()]
+    named = [{thing(caption) for caption in one.get("captions", [])} for one in records if one.get("split") == "train"]
+    counts = Counter(name for names in named for name in sorted(names))
+    atomic.write(Path(out), json.dumps(dict(sorted(counts.items(), key=lambda each: (-each[1], each[0]))), indent=0))
+
+
+if __name__ == "__main__":
+    main()

@@ -74,7 +74,7 @@ def generate(
     with working("loading the model"):
         from recon.agreement import POOR, agreeing
         from viewmask.generator import Generator
-        from viewmask.wording import familiar, unfamiliar
+        from viewmask.wording import familiar, shown, thing, unfamiliar
 
         model = Generator.load(weights)
     if strange := unfamiliar(text or ""):
@@ -83,6 +83,8 @@ def generate(
         says = [f"'{read}' is what it reads"] * (unfamiliar(read) != strange)
         says += ["what comes out may be something else"] * bool(unfamiliar(read))
         note(f"training told the model little or nothing of {named}: {' and '.join(says)}")
+    if text and not shown(text) and thing(text) not in map(str.lower, strange):
+        note(f"training showed nothing that is called '{thing(text)}': what comes out may be something else")
     written: list[Path] = []
     results: list[dict[str, Any]] = []
     for sample in range(samples):

@@ -1,5 +1,8 @@
 """What a caption says."""
 
+import json
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -106,3 +109,40 @@ def test_the_least_that_is_left_of_a_caption(said, least):
 def test_no_caption_is_shortened_to_nothing(caption):
     short = wording.shortened(caption, np.random.default_rng(0))
     assert bool(short.split()) == bool(caption.split())
+
+
+@pytest.mark.parametrize(
+    ("caption", "like"),
+    [
+        ("a red chair with arms", "chair"),
+        ("two round tables", "table"),
+        ("a chair made of wood", "chair"),
+        ("a simple 3D model of a house", "house"),
+    ],
+)
+def test_things_that_training_showed_are_counted(caption, like):
+    assert wording.shown(caption) == wording.things()[like] > 50
+
+
+@pytest.mark.parametrize("caption", ["a red zyx", "some of those", "", "with arms"])
+def test_what_training_did_not_show_counts_nothing(caption):
+    assert wording.shown(caption) == 0
+
+
+def test_things_are_counted_once_an_object(tmp_path, monkeypatch):
+    records = [
+        {"split": "train", "captions": ["a red chair", "a chair"]},
+        {"split": "train", "captions": ["a blue chair", "a blue seat"]},
+        {"split": "val", "captions": ["a dog"]},
+    ]
+    index = tmp_path / "index.jsonl"
+    index.write_text("\n".join(map(json.dumps, records)))
+    monkeypatch.setattr(sys, "argv", ["wording", str(index), "--out", str(tmp_path / "things.json")])
+    wording.main()
+    assert json.loads((tmp_path / "things.json").read_text()) == {"chair": 2, "seat": 1}
+
+
+def test_things_come_with_the_most_frequent_first():
+    counts = list(wording.things().values())
+    assert counts == sorted(counts, reverse=True)
+    assert min(counts) == 1

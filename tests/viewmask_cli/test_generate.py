@@ -134,7 +134,12 @@ def test_words_that_training_hardly_had_are_named(shell, painter):
     assert "of 'Kangaroo', 'fedora': 'a Kangaroo' is what it reads and what comes out may be something else" in done.err
     done = shell("generate", "--text", "a gray recycling bin", "--out", "b")
     assert done.err.count("little or nothing of 'gray', 'recycling': 'a grey bin' is what it reads\n") == 1
-    assert "little or nothing" not in shell("generate", "--text", "a red chair", "--out", "c").err
+    assert "training" not in shell("generate", "--text", "a red chair", "--out", "c").err
+
+
+def test_a_thing_that_training_never_showed_is_named(shell, painter):
+    done = shell("generate", "--text", "a blue handle with legs", "--out", "t")
+    assert "training showed nothing that is called 'handle': what comes out may be something else\n" in done.err
 
 
 def test_a_picture_is_cut_out_first(shell, painter):
