@@ -34,8 +34,6 @@ class Mixture:
         captioned: share of I2MV batches with text.
         cosine: with no picture given, the ratio of hidden tokens is the cosine of an even draw (MaskGIT, Chang et al.,
             CVPR 2022) and not an even draw itself, as in the paper: more are hidden, and the sentence must tell more.
-        shortened: share of sentences of which some words are left out, the thing's name aside (`wording.shortened`), so
-            that the name tells the shape, whatever stands beside it.
     """
 
     t2i: float = 0.0
@@ -47,7 +45,6 @@ class Mixture:
     odd_orbits: float = 0.25
     captioned: float = 0.25
     cosine: bool = False
-    shortened: float = 0.0
 
 
 class Denoising:
@@ -149,10 +146,7 @@ class Denoising:
         chosen = []
         for row in rows:
             captions = self.tokens.captions[row]
-            caption = captions[random.integers(len(captions))]
-            if not layout.text_last and random.random() < self.mixture.shortened:
-                caption = wording.shortened(caption, random)
-            chosen.append(text.encode(caption, layout.text, cut=True))
+            chosen.append(text.encode(captions[random.integers(len(captions))], layout.text, cut=True))
         return torch.tensor(chosen, device=self.device)
 
     def mask(self, layout: Layout, random: np.random.Generator, batch: int) -> np.ndarray:
@@ -208,7 +202,7 @@ def held_out(task: Denoising, rows: Tokens, batches: int = 4, batch: int = 16) -
         What gives "val", the loss in nats, layouts weighed as in training, and the loss of each layout; None
         where `rows` hold nothing that the task trains on.
     """
-    whole = replace(task.mixture, dropped=0.0, shortened=0.0)
+    whole = replace(task.mixture, dropped=0.0)
     judge = Denoising(task.config, rows, whole, task.device, task.views, task.model)
     shares = judge.shares()
 

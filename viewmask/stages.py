@@ -57,7 +57,7 @@ TRANSFORMERS = {"nano": transformer.NANO, "small": transformer.SMALL}
 MIXTURES = {
     "align": Mixture(t2i=0.6, mmu=0.4),
     "i2mv": Mixture(i2mv=1.0),
-    "t2mv": Mixture(t2i=0.35, mmu=0.03, i2mv=0.17, t2mv=0.45, cosine=True, shortened=0.5),
+    "t2mv": Mixture(t2i=0.35, mmu=0.03, i2mv=0.17, t2mv=0.45, cosine=True),
 }
 
 NANO_SCHEDULE = Schedule(steps=3_000, batch=24, rate=2e-3, muon=4e-3, warmup=50, decay=0.05, average=0.998)

@@ -1,4 +1,4 @@
-"""What a caption says: the thing it names, the words that training told nothing of, and the same in fewer words.
+"""What a caption says: the thing that it names, and the words that training told nothing of.
 
 The things of the training sets are counted once, as their captions are read for the vocabulary:
 `python -m viewmask.wording index.jsonl... --out viewmask/things.json`
@@ -14,15 +14,14 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-
 from viewmask import atomic, colour, text
 
 THINGS = Path(__file__).with_name("things.json")
 
 # What follows says more of the thing, and no longer what it is.
-_AFTER = re.compile(r",| (?:with|on|of|in|and|for|from|that|at|by|holding|wearing|lying(?= (?:on|in|down))|made(?= )|built(?= ))\b")
-_CLAUSE = re.compile(r" (?:with|on|of|in|for|from|that|at|by|holding|wearing|lying(?= (?:on|in|down))|made(?= )|built(?= ))\b")
+_SAYS_MORE = "with|on|of|in|for|from|that|at|by|holding|wearing|lying(?= (?:on|in|down))|made(?= )|built(?= )"
+_CLAUSE = re.compile(rf" (?:{_SAYS_MORE})\b")
+_AFTER = re.compile(rf",| (?:and|{_SAYS_MORE})\b")
 _COLOUR = "(?:" + "|".join(sorted(colour.WORDS)) + ")"
 _COLOURS = re.compile(rf"\b(?:{_COLOUR}, )*{_COLOUR},? and (?={_COLOUR}\b)")  # all but the last of several
 _SPELLINGS = {"gray": "grey", "colored": "coloured", "colorful": "colourful"}  # captions are in British English
@@ -93,26 +92,6 @@ def familiar(caption: str) -> str:
 def _parts(word: str) -> list[str]:
     """Of "one-eyed" one and eyed."""
     return re.findall(r"\w+", word.lower())
-
-
-def shortened(caption: str, random: np.random.Generator) -> str:
-    """A caption that says less of the same thing: of "a low-poly wine bottle with a cork" perhaps "a wine bottle".
-
-    What follows the noun goes or stays with even chances, and so does each word before it, several colours being one;
-    the word right before the noun, often a part of the name, stays three times of four.
-    """
-    said = _FORM.split(caption.lower())[-1]
-    named = _COLOURS.sub(lambda match: match[0].replace(" ", "\0"), said)  # several colours are one word
-    end = _AFTER.search(named)
-    phrase, rest = (named[: end.start()], named[end.start() :]) if end else (named, "")
-    words = phrase.split(" ")
-    if len(words) < 2 or words[0] not in ("a", "an") or rest.startswith((" of", " and")):
-        return said
-    stays = random.random(len(words)) < 0.5
-    stays[-2] |= random.random() < 0.5
-    words = [word for word, stay in zip(words[1:-1], stays[1:-1], strict=True) if stay] + words[-1:]
-    article = "an" if words[0][:1] in "aeiou" else "a"
-    return " ".join([article, *words]).replace("\0", " ") + (rest if random.random() < 0.5 else "")
 
 
 def main() -> None:

@@ -82,21 +82,6 @@ def test_a_cosine_hides_more_where_no_picture_is_given(tokens, layout):
     assert ratios.mean() == pytest.approx(0.5 if layout.given else 2 / np.pi, abs=0.05)
 
 
-def test_sentences_are_shortened_where_they_are_conditions(tokens):
-    names = [["a red chair with arms"]] * 4
-    told = Tokens(tokens.ids, tokens.sources, names, tokens.azimuths, tokens.tokens)
-    task = Denoising(CONFIG, told, Mixture(t2mv=1.0, mmu=1.0, shortened=0.5), CPU)
-
-    def said(name):
-        words = task.draw(name, np.random.default_rng(0), 200)[1]
-        return [text.decode(row.tolist()) for row in words]
-
-    assert set(said("mmu")) == set(names[0])
-    assert {"a chair", "a red chair"} < set(said("t2mv"))
-    # Half are left alone, and of the others one in four or so loses nothing.
-    assert np.mean([each == names[0][0] for each in said("t2mv")]) == pytest.approx(0.5 + 0.5 * 0.5 * 0.75, abs=0.1)
-
-
 def test_whole_views_are_masked_alike(tokens):
     task = Denoising(CONFIG, tokens, Mixture(i2mv=1.0, whole_views=1.0), CPU)
     masks = task.mask(sequence.i2mv(), np.random.default_rng(0), 50)[:, 1:].reshape(50, 3, -1)

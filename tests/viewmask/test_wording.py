@@ -3,7 +3,6 @@
 import json
 import sys
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -70,45 +69,6 @@ def test_something_is_read_of_every_text(sentence):
     read = wording.familiar(sentence)
     assert bool(read.split()) == bool(sentence.split())
     assert len(wording.unfamiliar(read)) <= len(wording.unfamiliar(sentence))
-
-
-def test_a_shortened_caption_keeps_its_thing_and_its_order():
-    random = np.random.default_rng(0)
-    long = "a low-poly red and white wine bottle with a cork"
-    short = [wording.shortened(long, random) for _ in range(400)]
-    assert {wording.thing(each) for each in short} == {"bottle"}
-    assert {"a bottle", long, "a wine bottle", "a red and white wine bottle"} <= set(short)
-    assert not any("a red wine" in each or "a white" in each for each in short)  # both colours or none
-    for each in short:
-        words = iter(long.split())
-        assert all(word in words for word in each.split())
-    shares = [
-        np.mean([word in each for each in short]) for word in ("low-poly", "red and white", "wine", "with a cork")
-    ]
-    assert shares == pytest.approx([0.5, 0.5, 0.75, 0.5], abs=0.08)
-
-
-@pytest.mark.parametrize(
-    ("said", "least"),
-    [
-        ("a simple 3D model of an igloo", "an igloo"),
-        ("a red igloo", "an igloo"),
-        ("an old chair", "a chair"),
-        ("a pair of red shoes with white soles", "a pair of red shoes with white soles"),
-        ("a table and a red chair", "a table and a red chair"),
-        ("white metal stairs", "white metal stairs"),
-        ("", ""),
-    ],
-)
-def test_the_least_that_is_left_of_a_caption(said, least):
-    random = np.random.default_rng(0)
-    assert min((wording.shortened(said, random) for _ in range(50)), key=len) == least
-
-
-@given(st.text(max_size=40))
-def test_no_caption_is_shortened_to_nothing(caption):
-    short = wording.shortened(caption, np.random.default_rng(0))
-    assert bool(short.split()) == bool(caption.split())
 
 
 @pytest.mark.parametrize(
