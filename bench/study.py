@@ -11,7 +11,8 @@ often (a Latin square), so that nobody sees a caption's views twice, and DIR/key
 Beside the views of an item stand its caption and the nine of `val` that are most alike and name other things: they
 tell of the same style and, where there are such, of the same colour, so that the shape must tell.
 An answer is a line `ITEM LETTER`, as in `2.07 c`. The second form counts the right ones for each source, with 95 %
-bootstrap intervals over items, and by how many objects of `train` have the thing's name in a caption. One in ten is
+bootstrap intervals over items, and by how many objects of `train` are called so
+(`viewmask.wording.things`). One in ten is
 chance; the row without views answers what is most like the other captions, for that can be seen without looking.
 """
 
@@ -22,7 +23,6 @@ import json
 import math
 import re
 import sys
-from collections import Counter
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.nouns import SETS, seen
+from bench.nouns import seen
 from bench.recall import asked, known, likeness
 from eval.sweep import bootstrap
-from render.source import find
 from viewmask import Generator, ViewmaskError, atomic, wording
 from viewmask.viewset import Picture
 
@@ -149,14 +148,8 @@ def write(data: Path, out: Path, weights: list[Path | None], count: int) -> None
         shown[generator.fingerprint] = [generator.from_text(caption).images for caption in captions]
     pool = [caption for _, caption in asked(data, "val", 10**6)]
     key = booklets(captions, [*shown], pool)
-    objects_of = Counter(
-        name
-        for each in SETS
-        for source in find(data / each, "train")
-        for name in {wording.thing(caption) for caption in source.about.get("captions") or []}
-    )
     for item in chain(*key):
-        item["shown"] = objects_of[wording.thing(captions[item["number"]])]
+        item["shown"] = wording.things().get(wording.thing(captions[item["number"]]), 0)
     for booklet, items in enumerate(key, 1):
         rows = [
             (label(booklet, place), shown[item["source"]][item["number"]], item["choices"])

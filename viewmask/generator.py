@@ -139,7 +139,7 @@ class Generator:
     ) -> ViewSet:
         """Views all around the object of a sentence (T2MV); azimuth 0 is its front. Arguments as in `from_image`.
 
-        Words that training hardly had are not read, the name of the thing aside (`wording.familiar`).
+        Words that training hardly had are not read, the name of the thing aside (`read`).
 
         Args:
             draws: how many to choose from, see `samples`; 1 takes what comes, as in the paper, and so do weights that
@@ -177,7 +177,7 @@ class Generator:
         sets = [self._views(layout, pictures, caption) for pictures in self._decode(made)]
         if self.reranker is None:
             return sets
-        for each, fit in zip(sets, self.reranker(wording.familiar(caption), made.tokens), strict=True):
+        for each, fit in zip(sets, self.reranker(self.read(caption), made.tokens), strict=True):
             each.extra["fit"] = round(fit, 4)
         return sorted(sets, key=lambda each: -float(each.extra["fit"]))  # stable: of equals the first drawn
 
@@ -191,7 +191,16 @@ class Generator:
         _orbit(len(views))
         if self.reranker is None:
             raise ViewmaskError("these weights have no reranker: viewmask train reranker makes one")
-        return self.reranker(wording.familiar(caption), self.encode(views.images)[None])[0]
+        return self.reranker(self.read(caption), self.encode(views.images)[None])[0]
+
+    @property
+    def words(self) -> list[str]:
+        """Words that the vocabulary has in pieces alone, but these weights have learnt (`wording.repeated`)."""
+        return list(self.about.get("words", ()))
+
+    def read(self, caption: str) -> str:
+        """A sentence as these weights read it: without the words that training hardly had (`wording.familiar`)."""
+        return wording.familiar(caption, self.words)
 
     def caption(self, picture: Picture, steps: int = 8) -> str:
         """A short description of a reference view (MMU), unmasked greedily in `steps` steps."""
@@ -250,7 +259,7 @@ class Generator:
         if given is not None:
             tokens[:, : len(given)] = given
             masked[:, : len(given)] = False
-        field = text.encode(wording.familiar(caption), layout.text) if layout.text else []
+        field = text.encode(self.read(caption), layout.text) if layout.text else []
         captions = torch.tensor([field] * draws, dtype=torch.long, device=self.device)
         return unmask(self.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE)
 

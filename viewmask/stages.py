@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from viewmask import checkpoint, contrast, pictures, text, tokens, training, transformer
+from viewmask import checkpoint, contrast, pictures, text, tokens, training, transformer, wording
 from viewmask.checkpoint import fingerprint
 from viewmask.denoising import Denoising, Mixture, held_out
 from viewmask.errors import ViewmaskError
@@ -161,7 +161,10 @@ def train(
             )
             task = denoising = Denoising(architecture, rows, mixture, device)
             score = held_out(denoising, unseen) if unseen else None
-            about = {"mixture": asdict(mixture)} | about
+            said: dict[str, set[str]] = {}  # by object, of which there may be variants
+            for one, captions in zip(rows.ids, rows.captions, strict=True):
+                said.setdefault(one, set()).update(captions)
+            about = {"mixture": asdict(mixture), "words": wording.repeated(said.values())} | about
             kind = (Transformer, TransformerConfig)
     schedule = replace(schedule, steps=steps or schedule.steps, seed=seed)
     if start is not None:

@@ -92,13 +92,18 @@ def learn(captions: Iterable[str], words: int = 4096) -> Tokenizer:
     return tokenizer
 
 
+def learnt_from(indices: Iterable[str]) -> list[list[str]]:
+    """The captions of each object of the train split of index.jsonl files."""
+    records = [json.loads(line) for index in indices for line in Path(index).read_text().splitlines()]
+    return [record["captions"] for record in records if record["split"] == "train"]
+
+
 def main() -> None:
     """Learn the vocabulary from the train split of index.jsonl files."""
     *indices, flag, out = sys.argv[1:]
     if flag != "--out" or not indices:
         raise SystemExit("usage: python -m viewmask.text index.jsonl... --out vocabulary.json")
-    records = [json.loads(line) for index in indices for line in Path(index).read_text().splitlines()]
-    captions = [caption for record in records if record["split"] == "train" for caption in record["captions"]]
+    captions = [caption for each in learnt_from(indices) for caption in each]
     atomic.write(out, learn(captions).to_str(pretty=False))
     print(f"{len(captions)} captions -> {out}")
 

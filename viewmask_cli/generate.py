@@ -74,17 +74,20 @@ def generate(
     with working("loading the model"):
         from recon.agreement import POOR, agreeing
         from viewmask.generator import Generator
-        from viewmask.wording import familiar, shown, thing, unfamiliar
+        from viewmask.wording import shown, thing, unfamiliar
 
         model = Generator.load(weights)
-    if strange := unfamiliar(text or ""):
+    strange = unfamiliar(text or "", model.words)
+    if strange:
         named = ", ".join(f"'{word}'" for word in strange)
-        read = familiar(str(text))
-        says = [f"'{read}' is what it reads"] * (unfamiliar(read) != strange)
-        says += ["what comes out may be something else"] * bool(unfamiliar(read))
+        left = unfamiliar(read := model.read(str(text)), model.words)
+        says = [f"'{read}' is what it reads"] * (left != strange) + ["what comes out may be something else"] * bool(
+            left
+        )
         note(f"training told the model little or nothing of {named}: {' and '.join(says)}")
-    if text and not shown(text) and thing(text) not in map(str.lower, strange):
-        note(f"training showed nothing that is called '{thing(text)}': what comes out may be something else")
+    name = thing(text or "")
+    if name and weights is None and not shown(str(text)) and name not in map(str.lower, strange):
+        note(f"training showed nothing that is called '{name}': what comes out may be something else")
     written: list[Path] = []
     results: list[dict[str, Any]] = []
     for sample in range(samples):

@@ -66,9 +66,7 @@ def test_written_answered_and_counted(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(study, "asked", lambda data, split, count: [(None, caption) for caption in CAPTIONS])
     monkeypatch.setattr(study, "known", lambda data, captions: [(None, caption) for caption in captions])
     monkeypatch.setattr(study, "seen", lambda generator, objects: [views for _ in objects])
-    chairs = [SimpleNamespace(about={"captions": ["a green chair", "a chair with arms"]})] * 10
-    kite = [SimpleNamespace(about={"captions": ["a kite"]})]
-    monkeypatch.setattr(study, "find", lambda place, split: {"objects": chairs, "scans": kite}.get(place.name, []))
+    monkeypatch.setattr(study.wording, "things", lambda: {"chair": 10, "kite": 1})
     out = tmp_path / "study"
     monkeypatch.setattr(sys, "argv", ["study.py", "--data", str(tmp_path), "--out", str(out)])
     study.main()

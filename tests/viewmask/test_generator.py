@@ -190,6 +190,16 @@ def test_what_a_run_exported_is_ranked_by_the_shipped_reranker(tmp_path, monkeyp
     assert "fit" in loaded.from_text("a cup", steps=2, draws=2).extra
 
 
+def test_words_that_training_hardly_had_change_nothing_unless_these_weights_learnt_them(generator, tmp_path):
+    def made(model, caption):
+        return np.stack(model.from_text(caption, steps=2).images)
+
+    assert (made(generator, "a recycling bin") == made(generator, "a bin")).all()
+    learnt = Generator.load(random_weights(tmp_path / "learnt", {"words": ["recycling"]}))
+    assert (made(learnt, "a bin") == made(generator, "a bin")).all()
+    assert (made(learnt, "a recycling bin") != made(learnt, "a bin")).any()
+
+
 @pytest.mark.skipif(not (WEIGHTS / TRANSFORMER).exists(), reason="this tree ships no weights")
 def test_the_shipped_weights_make_something_that_is_not_empty():
     views = Generator.load().from_text("a red chair", steps=4)

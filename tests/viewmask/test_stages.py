@@ -77,6 +77,17 @@ def test_the_log_tells_of_val_and_the_end_is_kept(train, monkeypatch, tmp_path):
     assert json.loads((tmp_path / "judged" / "log.jsonl").read_text().splitlines()[-1])["val"] == 2.0
 
 
+def test_weights_tell_which_words_in_pieces_they_learnt(train, monkeypatch):
+    some = stages.tokens.read()
+    # A variant of an object says nothing that the object does not.
+    said = [["a fedora"], ["a fedora", "a kangaroo"], ["a big kangaroo"], ["a chair"], ["a chair"]]
+    turned, codes = (np.repeat(each[:1], 5, axis=0) for each in (some.azimuths, some.tokens))
+    more = Tokens([*"aabcd"], np.zeros(5, int), said, turned, codes)
+    monkeypatch.setattr(stages.tokens, "read", lambda *_: more)
+    weights, _ = train("t2mv", "words", 2)
+    assert json.loads((weights / "config.json").read_text())["about"]["words"] == ["kangaroo"]
+
+
 def test_new_words_are_learnt_at_the_full_rate(train, monkeypatch):
     everything = stages.text.size()
     with monkeypatch.context() as fewer:

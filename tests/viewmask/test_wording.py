@@ -18,6 +18,8 @@ from viewmask import wording
         ("a red and white metal oil barrel", "barrel"),
         ("a blue, white and red jar, nearly full", "jar"),
         ("a table and a chair", "table"),
+        ("Make me a chair!", "chair"),
+        ('"a T-shirt."', "t-shirt"),
         ("A low-poly grey post with a lantern", "post"),
         ("a tall, narrow box", "tall"),  # what it makes of such captions is no thing
         ("", ""),
@@ -64,6 +66,13 @@ def test_unfamiliar_words_are_not_read(said, read):
     assert wording.familiar(said) == read
 
 
+def test_words_that_were_learnt_are_read():
+    objects = [["a fedora"], ["a big Fedora"], ["a kangaroo", "a grey kangaroo"], ["a chair"], ["a chair"]]
+    assert wording.repeated(objects) == ["fedora"]
+    assert wording.unfamiliar("a Fedora kangaroo", ["fedora"]) == ["kangaroo"]
+    assert wording.familiar("a Fedora chair with a kangaroo", ["fedora"]) == "a Fedora chair"
+
+
 @given(st.text(max_size=40))
 def test_something_is_read_of_every_text(sentence):
     read = wording.familiar(sentence)
@@ -76,6 +85,8 @@ def test_something_is_read_of_every_text(sentence):
     [
         ("a red chair with arms", "chair"),
         ("two round tables", "table"),
+        ("boxes", "box"),
+        ("A chair.", "chair"),
         ("a chair made of wood", "chair"),
         ("a simple 3D model of a house", "house"),
     ],
