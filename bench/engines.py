@@ -22,8 +22,8 @@ import trimesh
 from render import blender, demo, raycast
 from render.source import find
 from render.surface import Surface
-from viewmask.camera import Camera, orbit
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import Camera, orbit
+from viewmask.views.viewset import ViewSet
 
 
 def main() -> None:

@@ -27,13 +27,14 @@ import torchmetrics.functional.image as tm
 import trimesh
 from skimage import metrics as sk
 
-from eval import image_metrics, mesh_metrics
-from eval.benches import Bench, open_bench
-from eval.image_metrics import Colours
+from eval.benches.bench import Bench, open_bench
+from eval.metrics import image
+from eval.metrics import mesh as mesh_metrics
+from eval.metrics.image import Colours
 from eval.protocols import VIEWMASK
 from viewmask.errors import ViewmaskError
-from viewmask.lpips import Lpips
-from viewmask.viewset import Picture, composite
+from viewmask.learning.lpips import Lpips
+from viewmask.views.viewset import Picture, composite
 
 Mesh = trimesh.Trimesh
 Figure = Callable[[Any, Any], float]  # of the truth and what was made
@@ -157,12 +158,12 @@ def of_pictures(lpips: Lpips | None) -> dict[str, dict[str, Figure]]:
     """Per metric ours, then the peers'."""
     figures: dict[str, dict[str, Figure]] = {
         "PSNR": {
-            "ours": image_metrics.psnr,
+            "ours": image.psnr,
             "torchmetrics": lambda a, b: float(tm.peak_signal_noise_ratio(*tensors(b, a), data_range=1.0)),
             "scikit-image": lambda a, b: float(sk.peak_signal_noise_ratio(a, b, data_range=1.0)),
         },
         "SSIM": {
-            "ours": image_metrics.gaussian_ssim,  # scikit-image's with the options that Wang et al. define it by
+            "ours": image.gaussian_ssim,  # scikit-image's with the options that Wang et al. define it by
             "torchmetrics, border counted": lambda a, b: float(
                 tm.structural_similarity_index_measure(*tensors(b, a), data_range=1.0)  # type: ignore[arg-type]
             ),
@@ -174,7 +175,7 @@ def of_pictures(lpips: Lpips | None) -> dict[str, dict[str, Figure]]:
         },
     }
     if lpips is not None:
-        figures["LPIPS"] = {"ours": lambda a, b: image_metrics.lpips([a], [b], lpips)[0]}
+        figures["LPIPS"] = {"ours": lambda a, b: image.lpips([a], [b], lpips)[0]}
         if there("lpips"):
             figures["LPIPS"]["lpips"] = lpips_forward(lpips)
     return figures

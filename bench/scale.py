@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 
 from render import blender
-from render.orbit import cores, render_orbits
+from render.run import cores, render_orbits
 from render.source import Source, find
-from viewmask.camera import orbit
-from viewmask.viewset import ViewSet, read_picture
+from viewmask.views.camera import orbit
+from viewmask.views.viewset import ViewSet, read_picture
 
 # What a program without viewmask would write: the recipe of BlenderProc's examples, on the `bpy` wheel.
 ALONE = """

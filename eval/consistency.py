@@ -29,9 +29,9 @@ from numpy.typing import NDArray
 
 from eval.sweep import DEFINITION as INTERVALS
 from eval.sweep import Interval, compare
-from viewmask.camera import Camera
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import TRANSFORMS, Picture, ViewSet, composite, resize
+from viewmask.views.camera import Camera
+from viewmask.views.viewset import TRANSFORMS, Picture, ViewSet, composite, resize
 
 if TYPE_CHECKING:
     from embreex.rtcore_scene import EmbreeScene

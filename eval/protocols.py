@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from eval import image_metrics, mesh_metrics
-from eval.image_metrics import Colours
-from eval.occupancy import Mesh
-from viewmask.camera import SIZE
+from eval.metrics import image
+from eval.metrics import mesh as mesh_metrics
+from eval.metrics.image import Colours
+from eval.metrics.occupancy import Mesh
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import Picture, composite
+from viewmask.views.camera import SIZE
+from viewmask.views.viewset import Picture, composite
 
 if TYPE_CHECKING:
-    from viewmask.lpips import Lpips
+    from viewmask.learning.lpips import Lpips
 
 Figures = dict[str, float | None]
 
@@ -71,15 +72,15 @@ class Protocol:
         if len(truths) != len(views) or not truths:
             raise ViewmaskError(f"{len(views)} views cannot be scored against {len(truths)} true ones")
         pairs = list(zip(truths, views, strict=True))
-        own = {"foreground_psnr": image_metrics.foreground_psnr, "silhouette_iou": image_metrics.silhouette_iou}
+        own = {"foreground_psnr": image.foreground_psnr, "silhouette_iou": image.silhouette_iou}
         figures: Figures = {name: float(np.mean([metric(*pair) for pair in pairs])) for name, metric in own.items()}
         true_colours, colours = ([self.colours(picture) for picture in pictures] for pictures in (truths, views))
-        theirs = {"psnr": image_metrics.psnr, "ssim": self.ssim}
+        theirs = {"psnr": image.psnr, "ssim": self.ssim}
         for name, metric in theirs.items():
             figures[name] = float(np.mean([metric(a, b) for a, b in zip(true_colours, colours, strict=True)]))
-        distances = image_metrics.lpips(true_colours, colours, model) if model else None
+        distances = image.lpips(true_colours, colours, model) if model else None
         figures["lpips"] = float(np.mean(distances)) if distances else None
-        return {name: figures[name] for name in image_metrics.NAMES}
+        return {name: figures[name] for name in image.NAMES}
 
 
 # -- backgrounds and sizes --------------------------------------------------------------------------------
@@ -131,7 +132,7 @@ VIEWMASK = Protocol(
     given=False,
     size=SIZE,
     colours=composite,
-    ssim=image_metrics.gaussian_ssim,
+    ssim=image.gaussian_ssim,
     lpips="alex",
     meshes=mesh_metrics.score,
     definition={
@@ -151,7 +152,7 @@ SYNCDREAMER = Protocol(
     given=True,
     size=SIZE,
     colours=composite,
-    ssim=image_metrics.own_range_ssim,
+    ssim=image.own_range_ssim,
     lpips="vgg",
     meshes=_syncdreamer_meshes,
     definition={
@@ -172,7 +173,7 @@ ESCHERNET = Protocol(
     given=False,
     size=SIZE,
     colours=white_where_empty,
-    ssim=image_metrics.uniform_ssim,
+    ssim=image.uniform_ssim,
     lpips="alex",
     meshes=_eschernet_meshes,
     definition={
@@ -192,7 +193,7 @@ VIVID = Protocol(
     given=False,
     size=512,
     colours=white_where_empty_512,
-    ssim=image_metrics.clipped_ssim,
+    ssim=image.clipped_ssim,
     lpips="vgg",
     meshes=None,
     definition={

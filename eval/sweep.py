@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from eval.artefacts import safe
-from eval.bench import Result, run
-from eval.benches import Bench
-from eval.methods import TRIVIAL, Sampling
-from eval.table import COLUMNS, cell, heading
-from viewmask import atomic
+from eval.benches.bench import Bench
+from eval.measure import Result, run
+from eval.methods.method import TRIVIAL, Sampling
+from eval.report.artefacts import safe
+from eval.report.table import COLUMNS, cell, heading
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from recon import atlas, texture
 from recon.hull import Grid, Volume, cone, frame, surface, unexplained
 from recon.silhouette import FloatImage, signed_distance
-from viewmask.camera import Camera
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import Camera
+from viewmask.views.viewset import ViewSet
 
 AGREED = 0.97  # share of silhouettes explained with which views are taken as they are; consistent ones reach 1
 _RESOLUTION = 80

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from viewmask.camera import Camera
+from viewmask.views.camera import Camera
 
 REACH = 0.6  # the volume spans -REACH to REACH on every axis, the object's longest side being 1
 # Distances to cones and hull are told apart up to here: coarsely, and as finely as walls of mugs and bowls are thin.

@@ -14,9 +14,9 @@ from recon import hull
 from recon.field import Field, FieldConfig, Lifted, best_level, given, stack, upright
 from recon.hull import Grid, Volume
 from recon.silhouette import FloatImage, signed_distance
-from viewmask import checkpoint
-from viewmask.camera import Camera
-from viewmask.viewset import ViewSet, resize
+from viewmask.learning import checkpoint
+from viewmask.views.camera import Camera
+from viewmask.views.viewset import ViewSet, resize
 
 WEIGHTS = Path(__file__).parent / "weights" / "field"
 _COARSE = 4  # steps of the grid between two points that are asked first; halved until 1

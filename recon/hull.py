@@ -18,8 +18,8 @@ from scipy import ndimage, sparse
 from skimage import measure
 
 from recon.silhouette import FloatImage, signed_distance
-from viewmask.camera import Camera
 from viewmask.errors import ViewmaskError
+from viewmask.views.camera import Camera
 
 Volume = NDArray[np.float32]
 Points = NDArray[np.float64]

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from viewmask.camera import Camera, orbit
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet, read_picture
+from viewmask.views.camera import Camera, orbit
+from viewmask.views.viewset import ViewSet, read_picture
 
 
 @dataclass(frozen=True)

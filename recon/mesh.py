@@ -17,8 +17,8 @@ from trimesh.exchange.ply import export_ply
 from trimesh.exchange.stl import export_stl
 
 from recon.hull import Grid, Volume, is_closed
-from viewmask import atomic
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
 
 UP = {".glb": "+Y", ".obj": "+Y", ".ply": "+Y", ".stl": "+Y", ".3mf": "+Z"}
 """The formats, and the axis that points up in each: glTF and 3MF rule it, the others go with glTF."""

@@ -32,7 +32,7 @@ from scipy.spatial.transform import Rotation
 
 from recon.hull import Grid, Volume, frame, resampled
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet
+from viewmask.views.viewset import ViewSet
 
 INSTALL = (
     "python3.11 -m venv nerf && nerf/bin/pip install torch==2.13.0 && nerf/bin/pip install torch==2.13.0 nerfstudio, "

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recon.mesh import TexturedMesh
-from viewmask import atomic
-from viewmask.viewset import ViewSet, resize
+from viewmask.files import atomic
+from viewmask.views.viewset import ViewSet, resize
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _THUMBNAIL = 192

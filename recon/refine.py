@@ -23,7 +23,7 @@ from recon import field_grid, hull
 from recon.field import expected_iou
 from recon.hull import Grid, Volume
 from recon.silhouette import FloatImage
-from viewmask.viewset import ViewSet
+from viewmask.views.viewset import ViewSet
 
 Progress = Callable[[float], None]
 

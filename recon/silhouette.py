@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from viewmask.errors import ViewmaskError
-from viewmask.silhouette import key_background
-from viewmask.viewset import ViewSet
+from viewmask.views.background import key_background
+from viewmask.views.viewset import ViewSet
 
 FloatImage = NDArray[np.float32]
 

@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 
 from recon.atlas import Atlas, Floats, scene
 from recon.silhouette import FloatImage
-from viewmask.camera import Camera
-from viewmask.viewset import Picture, ViewSet
+from viewmask.views.camera import Camera
+from viewmask.views.viewset import Picture, ViewSet
 
 _SHARPNESS = 4.0  # power of the cosine: higher picks one view, lower blends
 _RIM = 2.0  # pixels inside the silhouette where colours are still mixed with the background

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from render import light as lights
 from render.light import LAMP_WATTS, STRENGTH, Light, Studio, lamp_position
 from render.surface import Surface
-from viewmask.camera import Camera
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import read_picture
+from viewmask.views.camera import Camera
+from viewmask.views.viewset import read_picture
 
 INSTALL = "in viewmask's source tree: pip install torch==2.13.0 '.[blender]'"
 RAYS = {"none": 4, "uniform": 32, "studio": 32}  # Cycles samples for each of `samples` x `samples`: light is noisy

@@ -17,8 +17,8 @@ from trimesh.transformations import rotation_matrix
 
 from render.source import INDEX
 from render.surface import GLTF_TO_WORLD, Surface, to_linear
-from viewmask import atomic
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
 
 Vector = tuple[float, float, float]
 

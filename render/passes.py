@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from render import points
 from render.surface import Surface, interpolate
-from viewmask.camera import Camera
+from viewmask.views.camera import Camera
 
 Pass = Literal["depth", "normal", "points"]
 IMAGES: tuple[Pass, ...] = ("depth", "normal")

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from render import light as lights
 from render.light import LAMP_LEVEL, LIGHTS, STRENGTH, Light, Studio, filmic, lamp_position
 from render.surface import Floats, Surface, interpolate, to_srgb
-from viewmask.camera import Camera
 from viewmask.errors import ViewmaskError
+from viewmask.views.camera import Camera
 
 __all__ = ["LIGHTS", "Light", "render"]
 

@@ -13,9 +13,9 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from render.manifest import Manifest
-from viewmask import atomic
-from viewmask.viewset import TRANSFORMS
+from viewmask.files import atomic
+from viewmask.files.manifest import Manifest
+from viewmask.views.viewset import TRANSFORMS
 
 INDEX = "shards.jsonl"
 

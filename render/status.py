@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from render.orbit import MANIFEST, RUN, held
+from render.run import MANIFEST, RUN, held
 from viewmask.errors import ViewmaskError
 
 

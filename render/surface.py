@@ -22,7 +22,7 @@ from viewmask.errors import ViewmaskError
 if TYPE_CHECKING:
     import trimesh
 
-    from viewmask.camera import Camera
+    from viewmask.views.camera import Camera
 
 Floats = NDArray[np.float32]
 

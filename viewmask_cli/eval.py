@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from viewmask import atomic
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
 from viewmask_cli import output
 from viewmask_cli.generate import Schedule
 from viewmask_cli.progress import progress
@@ -99,7 +99,7 @@ def evaluate(
     csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the figures as CSV.")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.")] = False,
     context: typer.Context = None,  # type: ignore[assignment] # typer gives it, a program need not
-) -> Any:  # eval.bench.Result: typer looks every name up, and that one would load numpy
+) -> Any:  # eval.measure.Result: typer looks every name up, and that one would load numpy
     """Score views and meshes: PSNR, foreground PSNR, SSIM, silhouette IoU, LPIPS, Chamfer distance, volume IoU.
 
     Example: viewmask eval --bench gso --data data/gso --out gso
@@ -121,12 +121,12 @@ def evaluate(
     if folders:
         raise ViewmaskError(f"{folders[0]}: folders are read with --consistency, or as --method views:DIR")
 
-    from eval import report
-    from eval.bench import repeat as measure_again
-    from eval.bench import run
-    from eval.methods import Sampling, open_method
+    from eval.measure import repeat as measure_again
+    from eval.measure import run
+    from eval.methods.method import Sampling, open_method
+    from eval.report import report
+    from eval.report.table import table, to_csv
     from eval.sweep import parse, run_sweep
-    from eval.table import table, to_csv
 
     if sweep and records is not None:
         raise ViewmaskError("a sweep keeps its records in --out: leave --records away")

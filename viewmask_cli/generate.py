@@ -66,15 +66,15 @@ def generate(
 
     reference = None
     if image is not None:
-        from viewmask.picture import cut_out
-        from viewmask.viewset import read_picture
+        from viewmask.model.reference import cut_out
+        from viewmask.views.viewset import read_picture
 
         reference = cut_out(read_picture(image))
 
     with working("loading the model"):
         from recon.agreement import POOR, agreeing
-        from viewmask.generator import Generator
-        from viewmask.wording import shown, thing, unfamiliar
+        from viewmask.model.captions import shown, thing, unfamiliar
+        from viewmask.model.generator import Generator
 
         model = Generator.load(weights)
     strange = unfamiliar(text or "", model.words)

@@ -15,11 +15,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from viewmask import atomic
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
 
 if TYPE_CHECKING:
-    from viewmask.viewset import ViewSet
+    from viewmask.views.viewset import ViewSet
 
 MADE_BY = "viewmask generate"
 """Stands in our transforms.json: somebody's own capture may have the same file names."""

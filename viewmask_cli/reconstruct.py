@@ -12,7 +12,7 @@ from viewmask_cli import output
 from viewmask_cli.progress import note, steps
 
 if TYPE_CHECKING:
-    from viewmask.viewset import ViewSet
+    from viewmask.views.viewset import ViewSet
 
 Layout = Literal["zero123plus", "mvadapter", "syncdreamer"]
 
@@ -86,7 +86,7 @@ def reconstruct(
     elif folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
         raise ViewmaskError(f"{folder} is one picture: say how its views lie, as in --layout zero123plus")
     else:
-        from viewmask.viewset import ViewSet
+        from viewmask.views.viewset import ViewSet
 
         views = ViewSet.load(folder)
     files, about = _write(
@@ -132,9 +132,9 @@ def _write(
     **options: Any,
 ) -> tuple[list[Path], dict[str, Any]]:
     with steps("reconstructing the mesh") as report:
-        from recon import reconstruct as mesh_from_views
         from recon.mesh import UP
         from recon.page import write_page
+        from recon.reconstructor import reconstruct as mesh_from_views
 
         mesh = mesh_from_views(
             views, method, faces=faces, texture=texture, resolution=resolution, progress=report, **options

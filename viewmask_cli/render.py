@@ -115,9 +115,9 @@ def render(
 
     from render import catalogue, demo
     from render.composed import compose
-    from render.crew import Limits
-    from render.orbit import render_orbits
+    from render.run import render_orbits
     from render.source import find
+    from render.workers import Limits
 
     with tempfile.TemporaryDirectory(prefix="viewmask-") as scratch, progress("rendering", "objects") as report:
         if not meshes and objaverse is None:

@@ -33,12 +33,13 @@ def tokenize(
     """
     output.check_file(out, force)
 
-    from viewmask import checkpoint, pictures
-    from viewmask.generator import TOKENIZER, WEIGHTS
-    from viewmask.tokenizer import Tokenizer, TokenizerConfig
-    from viewmask.tokens import tokenize as write_tokens
+    from viewmask.learning import checkpoint
+    from viewmask.model.generator import TOKENIZER, WEIGHTS
+    from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
+    from viewmask.train.tokens import tokenize as write_tokens
+    from viewmask.views import collection
 
-    pictures.find(folders)  # refused before the model is loaded
+    collection.find(folders)  # refused before the model is loaded
     objects = 0
     model = checkpoint.load(tokenizer or WEIGHTS / TOKENIZER, Tokenizer, TokenizerConfig)[0]
     with progress("tokenizing", "objects") as report:

@@ -13,8 +13,8 @@ from viewmask_cli import output
 from viewmask_cli.progress import note, progress
 
 if TYPE_CHECKING:
-    from recon.field_training import Objects
-    from viewmask.training import Progress
+    from viewmask.learning.trainer import Progress
+    from viewmask.train.field import Objects
 
 Stage = Literal["tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker", "recon"]
 Preset = Literal["nano", "small"]
@@ -87,7 +87,7 @@ def train(
             if stage == "recon":
                 weights = _recon(objects, out, limit, steps, resume, init, seed, show, gentle)
             else:
-                from viewmask.stages import train as train_stage
+                from viewmask.train.stages import train as train_stage
 
                 weights = train_stage(
                     stage, data, out, preset, limit, steps, resume, init, tokenizer, seed, show, gentle
@@ -102,7 +102,7 @@ def train(
 
 def _packed(data: list[str], out: Path) -> dict[str, Objects]:
     """The objects to learn the field from, and those to choose it by, packed beside the run folder."""
-    from recon.field_training import pack
+    from viewmask.train.field import pack
 
     objects = {}
     for split in ("train", "val"):
@@ -126,21 +126,21 @@ def _recon(
     import torch
 
     from recon.field import Field, FieldConfig
-    from recon.field_training import Filling
-    from viewmask import checkpoint, training
+    from viewmask.learning import checkpoint, trainer
+    from viewmask.train.field import Filling
 
-    schedule = training.Schedule(
+    schedule = trainer.Schedule(
         steps=steps or 20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998, seed=seed
     )
-    schedule = training.gently(schedule) if init and gentle else schedule
+    schedule = trainer.gently(schedule) if init and gentle else schedule
     torch.manual_seed(seed)  # what weights begin as
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     task = Filling(FieldConfig(), objects["train"], objects["val"], device)
-    start = out / training.LAST if resume else init
+    start = out / trainer.LAST if resume else init
     if start is not None:
         task.model.load_state_dict(checkpoint.load(start, Field, FieldConfig)[0].state_dict())
     about = {"stage": "recon", "objects": len(objects["train"])}
-    return training.run(task, out, schedule, about, limit, resume, progress=show, score=task.score)
+    return trainer.run(task, out, schedule, about, limit, resume, progress=show, score=task.score)
 
 
 def seconds(duration: str) -> float:

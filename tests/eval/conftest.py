@@ -5,8 +5,8 @@ import torch
 
 from render.demo import demo_objects
 from render.raycast import render
-from viewmask.camera import orbit
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import orbit
+from viewmask.views.viewset import ViewSet
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bench.consistency import changed
 from eval.consistency import NAMES, measure, score, table, to_csv, to_json
 from render.demo import demo_objects
 from render.raycast import render
-from viewmask.camera import orbit
+from studies.consistency import changed
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import orbit
+from viewmask.views.viewset import ViewSet
 
 NAMED = ("car", "robot", "house")
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from eval import bench as bench_module
+from eval import measure as bench_module
 from eval import sweep as sweep_module
-from eval.bench import Result
-from eval.benches import Bench, Subject
-from eval.methods import Sampling
+from eval.benches.bench import Bench, Subject
+from eval.measure import Result
+from eval.methods.method import Sampling
 from eval.sweep import bootstrap, compare, cross, parse, run_sweep, title
-from viewmask.camera import orbit
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import orbit
+from viewmask.views.viewset import ViewSet
 
 
 @pytest.fixture(autouse=True)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from viewmask.camera import Camera, orbit
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import Camera, orbit
+from viewmask.views.viewset import ViewSet
 
 Inside = Callable[[NDArray[np.float64]], NDArray[np.bool_]]
 

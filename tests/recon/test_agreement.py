@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon import hull, reconstruct, silhouette
+from recon import hull, silhouette
 from recon.agreement import agreeing, agreement, complaint, disagreement
+from recon.reconstructor import reconstruct
 from tests.recon.conftest import views_of
-from viewmask.viewset import ViewSet
+from viewmask.views.viewset import ViewSet
 
 
 def crooked(points):

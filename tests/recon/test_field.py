@@ -7,13 +7,14 @@ import pytest
 import torch
 from scipy import ndimage
 
-from recon import field_grid, hull, reconstruct, silhouette
+from recon import field_grid, hull, silhouette
 from recon.field import Field, FieldConfig, best_level, given, stack, upright
-from recon.field_training import Filling, Objects, pack, score
-from viewmask import checkpoint, training
-from viewmask.camera import Camera, orbit
+from recon.reconstructor import reconstruct
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet
+from viewmask.learning import checkpoint, trainer
+from viewmask.train.field import Filling, Objects, pack, score
+from viewmask.views.camera import Camera, orbit
+from viewmask.views.viewset import ViewSet
 
 TINY = FieldConfig(size=32, features=8, widths=(8, 8, 8), resolution=8, decoder=8)
 
@@ -237,7 +238,7 @@ def test_the_shipped_weights_give_a_closed_mesh_within_the_hull(bar_views):
 
 def objects(count: int = 3) -> Objects:
     """Objects of noise, of the shapes that packing gives."""
-    from recon.field_training import EVEN, NEAR, SIZE, VIEWS
+    from viewmask.train.field import EVEN, NEAR, SIZE, VIEWS
 
     random = np.random.default_rng(0)
     cameras = orbit(VIEWS, size=SIZE)
@@ -277,7 +278,7 @@ def test_the_loss_falls_and_a_batch_repeats():
 
 def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
     shape = FieldConfig(features=8, widths=(8, 8, 8), resolution=8)
-    schedule = training.Schedule(steps=4, batch=2, rate=2e-3, warmup=2, average=0.9)
+    schedule = trainer.Schedule(steps=4, batch=2, rate=2e-3, warmup=2, average=0.9)
 
     def task(start=None):
         torch.manual_seed(0)
@@ -291,12 +292,12 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
             raise KeyboardInterrupt
 
     def run(task, name, **options):
-        training.run(task, tmp_path / name, schedule, {}, score=task.score, score_every=2, **options)
+        trainer.run(task, tmp_path / name, schedule, {}, score=task.score, score_every=2, **options)
 
     run(task(), "whole")
     with pytest.raises(KeyboardInterrupt):
         run(task(), "cut", save_every=0, progress=cut)
-    run(task(tmp_path / "cut" / training.LAST), "cut", resume=True)
+    run(task(tmp_path / "cut" / trainer.LAST), "cut", resume=True)
     whole, resumed = ((tmp_path / name / "weights" / checkpoint.MODEL).read_bytes() for name in ("whole", "cut"))
     assert whole == resumed
 
@@ -310,7 +311,7 @@ def test_the_score_of_a_field_that_fills_the_hull_is_the_hull_s():
 
 
 def test_mirrored_objects_are_seen_by_mirrored_cameras():
-    from recon.field_training import _choose, _views
+    from viewmask.train.field import _choose, _views
 
     packed = objects(1)
     chosen = _choose(8, 4, np.random.default_rng(0))
@@ -353,7 +354,7 @@ def test_points_project_where_the_camera_says():
 
 def test_packing_reads_rendered_folders_and_keeps_what_it_packed(tmp_path):
     from render.demo import write
-    from render.orbit import render_orbits
+    from render.run import render_orbits
 
     render_orbits(write(tmp_path / "in", ["mug"]), tmp_path / "views", views=4, size=48, passes=["points"])
     (whole,) = (tmp_path / "views").glob("*/transforms.json")

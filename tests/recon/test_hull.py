@@ -11,9 +11,9 @@ from recon import hull
 from recon.silhouette import signed_distance
 from tests.conftest import SHARED
 from tests.recon.conftest import bar, views_of
-from viewmask.camera import Camera, orbit
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet, read_picture
+from viewmask.views.camera import Camera, orbit
+from viewmask.views.viewset import ViewSet, read_picture
 
 
 def plain_hull(grid, cameras, distances):

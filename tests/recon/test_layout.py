@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recon import reconstruct
 from recon.layout import LAYOUTS, read, tiles
+from recon.reconstructor import reconstruct
 from viewmask.errors import ViewmaskError
 
 

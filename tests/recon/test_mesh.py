@@ -12,9 +12,9 @@ import pytest
 import trimesh
 from PIL import Image
 
-from recon import METHODS, reconstruct
 from recon.hull import is_closed
 from recon.mesh import TexturedMesh
+from recon.reconstructor import METHODS, reconstruct
 from viewmask.errors import ViewmaskError
 
 # From the file's axes (+Y up, front +Z) to the world's (+Z up, front +X): the project's load rule.

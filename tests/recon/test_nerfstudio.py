@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import trimesh
 
-from recon import hull, nerfstudio, reconstruct
+from recon import hull, nerfstudio
+from recon.reconstructor import reconstruct
 from tests.recon.conftest import bar, views_of
-from viewmask.camera import Camera
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import Camera
+from viewmask.views.viewset import ViewSet
 
 needs_nerfstudio = pytest.mark.skipif(
     not os.environ.get("VIEWMASK_NERFSTUDIO"), reason="needs nerfstudio: $VIEWMASK_NERFSTUDIO names its Python"

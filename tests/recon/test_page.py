@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from recon import reconstruct
 from recon.page import write_page
-from viewmask.viewset import ViewSet
+from recon.reconstructor import reconstruct
+from viewmask.views.viewset import ViewSet
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon import METHODS, field_grid, hull, reconstruct, silhouette
+from recon import field_grid, hull, silhouette
+from recon.reconstructor import METHODS, reconstruct
 from recon.refine import fit, refine
 
 

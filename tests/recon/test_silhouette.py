@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from recon.silhouette import cut_out, signed_distance
-from viewmask.camera import orbit
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import orbit
+from viewmask.views.viewset import ViewSet
 
 
 def opaque(views, background):

@@ -6,8 +6,8 @@ import trimesh
 from recon import atlas, texture
 from recon.silhouette import signed_distance
 from tests.recon.conftest import ball
-from viewmask.camera import orbit
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import orbit
+from viewmask.views.viewset import ViewSet
 
 
 def baked(views: ViewSet, surface: trimesh.Trimesh, size: int = 128):

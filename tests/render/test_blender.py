@@ -7,11 +7,11 @@ import pytest
 
 from render import blender, raycast
 from render.demo import demo_objects, write
-from render.orbit import render_orbits
+from render.run import render_orbits
 from render.surface import Surface
 from tests.conftest import SHARED
-from viewmask.camera import Camera, orbit
 from viewmask.errors import ViewmaskError
+from viewmask.views.camera import Camera, orbit
 
 with_blender = pytest.mark.skipif(not blender.available(), reason="bpy or BlenderProc is absent (extra `blender`)")
 

@@ -6,11 +6,11 @@ import json
 import pytest
 
 from render import catalogue
-from render.orbit import render_orbits
+from render.run import render_orbits
 from render.source import Source, find
 from tests.conftest import CHAIR, GONE, MUG, cap3d
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet
+from viewmask.views.viewset import ViewSet
 
 
 def test_uids_of_objaverse_are_read_from_its_cache_with_licence_and_author(objaverse_cache):

@@ -7,8 +7,8 @@ from render.demo import demo_objects, write
 from render.raycast import render
 from render.source import find
 from render.surface import Surface
-from viewmask.camera import orbit
 from viewmask.errors import ViewmaskError
+from viewmask.views.camera import orbit
 
 
 @pytest.mark.parametrize("name", demo_objects())

@@ -8,8 +8,8 @@ import pytest
 from render.raycast import render
 from render.surface import Surface
 from tests.conftest import SHARED
-from viewmask.camera import Camera
-from viewmask.viewset import read_picture
+from viewmask.views.camera import Camera
+from viewmask.views.viewset import read_picture
 
 GSO = SHARED / "gso"
 pytestmark = pytest.mark.skipif(not GSO.is_dir(), reason="../shared/data/gso is absent")

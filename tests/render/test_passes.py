@@ -10,10 +10,10 @@ import trimesh
 
 from render import blender, passes
 from render.demo import write
-from render.orbit import render_orbits
+from render.run import render_orbits
 from render.surface import Surface
-from viewmask.camera import Camera, orbit
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import Camera, orbit
+from viewmask.views.viewset import ViewSet
 
 
 def test_a_square_that_faces_the_camera_has_one_depth_and_one_normal(make_glb):

@@ -7,8 +7,8 @@ import trimesh
 from render.light import LAMP, LAMP_WATTS, filmic
 from render.raycast import LIGHTS, render
 from render.surface import Surface, to_linear, to_srgb
-from viewmask.camera import Camera, orbit
 from viewmask.errors import ViewmaskError
+from viewmask.views.camera import Camera, orbit
 
 
 def reference(surface, camera):

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from render import demo
-from render.orbit import render_orbits
+from render.run import render_orbits
 from render.shards import INDEX, Shards
-from viewmask import pictures
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet
+from viewmask.views import collection
+from viewmask.views.viewset import ViewSet
 
 SMALL = {"views": 2, "size": 16}
 NAMES = ["car", "chair", "house", "mug", "tree"]
@@ -44,7 +44,7 @@ def test_finished_objects_are_packed_and_their_folders_go(meshes, tmp_path):
     assert members(tars[0])[:5] == [
         "car.000.png", "car.001.png", "car.passes.npz", "car.transforms.json", "car.txt",
     ]  # fmt: skip
-    read = {views.extra["id"]: views for views in pictures.read(pictures.find(tars))}
+    read = {views.extra["id"]: views for views in collection.read(collection.find(tars))}
     assert list(read) == NAMES
     assert all(same(views, ViewSet.load(tmp_path / "folders" / name)) for name, views in read.items())
     before = [tar.read_bytes() for tar in tars]
@@ -89,10 +89,10 @@ def test_webdataset_reads_ours_and_we_read_webdataset_s(meshes, tmp_path):
     assert [sample["__key__"] for sample in samples] == NAMES
     assert samples[0]["000.png"].size == (16, 16)
     assert samples[0]["transforms.json"]["id"] == "car"
-    assert samples[0]["txt"] == next(pictures.read([tmp_path / "000000.tar"])).caption
+    assert samples[0]["txt"] == next(collection.read([tmp_path / "000000.tar"])).caption
     with webdataset.TarWriter(str(tmp_path / "theirs.tar")) as writer:
         for sample in webdataset.WebDataset(str(tmp_path / "000000.tar"), shardshuffle=False):
             writer.write(sample)
-    ours, theirs = (list(pictures.read(pictures.find([tmp_path / name]))) for name in ("000000.tar", "theirs.tar"))
+    ours, theirs = (list(collection.read(collection.find([tmp_path / name]))) for name in ("000000.tar", "theirs.tar"))
     assert len(ours) == len(theirs) == 3
     assert all(same(a, b) for a, b in zip(ours, theirs, strict=True))

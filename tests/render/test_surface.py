@@ -9,8 +9,8 @@ from PIL import Image
 
 from render.raycast import render
 from render.surface import Surface, bilinear, to_linear, to_srgb
-from viewmask.camera import Camera, orbit
 from viewmask.errors import ViewmaskError
+from viewmask.views.camera import Camera, orbit
 
 
 def front(surface, size=32, light="none"):

@@ -5,7 +5,7 @@ import pytest
 import trimesh
 
 from render import points
-from render.orbit import Settings, render_one
+from render.run import Settings, render_one
 from render.vessel import Vessel
 
 SEEDS = range(12)

@@ -18,7 +18,7 @@ QUICK = ("--bench", "demo", "--method", "copy", "--limit", 1, "--no-meshes")
 
 
 def test_the_choices_are_those_of_the_room():
-    from eval.gso import SETS
+    from eval.benches.gso import SETS
     from eval.protocols import PROTOCOLS
     from render.light import LIGHTS
 
@@ -96,9 +96,9 @@ def test_out_holds_the_report_and_a_rerun_resumes(shell, monkeypatch):
     assert set(means) == {"copy", "mirror", "white"}
     assert float(means["mirror"]["psnr"]) == results["psnr"]
 
-    from eval import bench
+    from eval import measure
 
-    monkeypatch.setattr(bench, "_score", None)  # nothing is left to do
+    monkeypatch.setattr(measure, "_score", None)  # nothing is left to do
     again = shell(*words)
     assert again.code == 0
     assert again.out.splitlines()[:-1] == first.out.splitlines()[:-1]
@@ -122,8 +122,8 @@ def test_a_sweep_compares_settings(shell):
 def test_consistency_of_folders(shell):
     from render.demo import demo_objects
     from render.raycast import render
-    from viewmask.camera import orbit
-    from viewmask.viewset import ViewSet
+    from viewmask.views.camera import orbit
+    from viewmask.views.viewset import ViewSet
 
     cameras = orbit(4, size=64)
     pictures = render(demo_objects()["car"].surface(), cameras)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import viewmask.generator
-from viewmask import atomic
-from viewmask.camera import orbit
+import viewmask.model.generator
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet
-from viewmask.wording import familiar
+from viewmask.files import atomic
+from viewmask.model.captions import familiar
+from viewmask.views.camera import orbit
+from viewmask.views.viewset import ViewSet
 from viewmask_cli import output
 from viewmask_cli.generate import generate
 from viewmask_cli.output import last_views
@@ -56,7 +56,7 @@ class Painter:
 @pytest.fixture
 def painter(monkeypatch) -> Painter:
     made = Painter()
-    monkeypatch.setattr(viewmask.generator.Generator, "load", lambda weights=None: made)
+    monkeypatch.setattr(viewmask.model.generator.Generator, "load", lambda weights=None: made)
     monkeypatch.setattr("viewmask_cli.generate.write_mesh", partial(write_mesh, faces=200, texture=64))
     return made
 
@@ -115,7 +115,7 @@ class Contradicting(Painter):
 @pytest.mark.parametrize("option", [("--text", "a cup"), ("--text", "a cup", "--samples", 2)])
 def test_of_draws_that_contradict_themselves_none_is_taken(shell, painter, monkeypatch, option):
     contradicting = Contradicting(good=2)
-    monkeypatch.setattr(viewmask.generator.Generator, "load", lambda weights=None: contradicting)
+    monkeypatch.setattr(viewmask.model.generator.Generator, "load", lambda weights=None: contradicting)
     done = shell("generate", *option, "--seed", 9, "--out", "cup", "--json")
     samples = json.loads(done.out)["samples"]
     assert [sample["seed"] for sample in samples] == [asked["seed"] for asked in contradicting.asked]
@@ -125,7 +125,7 @@ def test_of_draws_that_contradict_themselves_none_is_taken(shell, painter, monke
 
 def test_if_none_agree_the_best_are_kept_and_people_are_told(shell, painter, monkeypatch):
     contradicting = Contradicting(good=-1)
-    monkeypatch.setattr(viewmask.generator.Generator, "load", lambda weights=None: contradicting)
+    monkeypatch.setattr(viewmask.model.generator.Generator, "load", lambda weights=None: contradicting)
     done = shell("generate", "--text", "a cup", "--out", "cup", "--json")
     assert ViewSet.load("cup").extra["number"] == 3  # the least shifted
     assert re.search(r"the views agree to \d\d%, none of 4 draws to more; another sentence, --seed or more", done.err)

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from viewmask.camera import orbit
 from viewmask.errors import ViewmaskError
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import orbit
+from viewmask.views.viewset import ViewSet
 from viewmask_cli import output
 
 

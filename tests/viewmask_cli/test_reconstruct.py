@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from viewmask import atomic
+from viewmask.files import atomic
 from viewmask_cli.render import render
 
 QUICK = ("--faces", 200, "--texture", 64)
@@ -100,7 +100,7 @@ def test_a_field_of_one_s_own(shell, views, tmp_path):
     import torch
 
     from recon.field import Field, FieldConfig
-    from viewmask import checkpoint
+    from viewmask.learning import checkpoint
 
     torch.manual_seed(0)
     config = FieldConfig(size=32, features=8, widths=(8, 8, 8), resolution=8, decoder=8)

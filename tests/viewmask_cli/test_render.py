@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from viewmask.camera import DISTANCE, ELEVATION, FIELD_OF_VIEW, SIZE
-from viewmask.viewset import ViewSet
+from viewmask.views.camera import DISTANCE, ELEVATION, FIELD_OF_VIEW, SIZE
+from viewmask.views.viewset import ViewSet
 from viewmask_cli import output
 from viewmask_cli.render import Engine, Light, render
 
@@ -39,7 +39,7 @@ def test_the_choices_are_those_of_the_room():
     from typing import get_args
 
     from render.light import LIGHTS
-    from render.orbit import Engine as Engines
+    from render.run import Engine as Engines
 
     assert get_args(Engine) == get_args(Engines)
     assert get_args(Light) == LIGHTS

@@ -10,7 +10,7 @@ from PIL import Image
 
 from render import demo
 from tests.conftest import CHAIR, GONE, MUG, cap3d
-from viewmask.viewset import ViewSet
+from viewmask.views.viewset import ViewSet
 
 SMALL = ("--size", 24, "--views", 2)
 

@@ -13,7 +13,7 @@ from viewmask_cli.render import render
 
 
 def test_the_choices_are_those_of_the_room():
-    from viewmask.stages import STAGES, TOKENIZERS
+    from viewmask.train.stages import STAGES, TOKENIZERS
 
     assert get_args(command.Stage) == (*STAGES, "recon")
     assert get_args(command.Preset) == tuple(TOKENIZERS)
@@ -61,7 +61,7 @@ def test_an_interrupted_run_says_how_to_go_on(shell, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("viewmask.stages.train", interrupted)
+    monkeypatch.setattr("viewmask.train.stages.train", interrupted)
     done = shell("train", "tokenizer", "--data", "views", "--out", "run")
     assert done.code == 130
     assert "to go on: the same command with --resume" in done.err
@@ -79,7 +79,7 @@ def test_a_time_limit_counts_towards_the_time_left(shell, monkeypatch):
     def recorded(label):
         yield lambda done, total, **figures: seen.append((done, total, figures))
 
-    monkeypatch.setattr("viewmask.stages.train", two_steps)
+    monkeypatch.setattr("viewmask.train.stages.train", two_steps)
     monkeypatch.setattr(command, "progress", recorded)
     shell("train", "tokenizer", "--data", "views", "--time-limit", "5m")
     assert seen == [(10, 20, {"loss": 1.0}), (11, 1000, {"loss": 1.0})]

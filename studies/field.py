@@ -1,0 +1,56 @@
+"""How well fields tell inside from outside, at points drawn evenly in and around objects; no meshes are made.
+
+    python studies/field.py recon/weights/field runs/recon/weights --data work/v/scans work/v/furniture
+
+The data is views with points (`viewmask render --passes points`); `--split train` tells whether a field has learnt its
+objects by heart. The figures are means of IoU over objects; the hull's come first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from recon.field import Field, FieldConfig
+from viewmask.errors import ViewmaskError
+from viewmask.learning import checkpoint
+from viewmask.train.field import Objects, pack, score
+
+
+def table(weights: list[Path], sets: dict[str, Objects], views: int, limit: int) -> list[list[str]]:
+    """Rows of a name and an IoU for every set: the hull's, then one for every folder of weights."""
+    models = [checkpoint.load(place, Field, FieldConfig)[0] for place in weights]
+    figures = [[score(model, objects, views, limit) for objects in sets.values()] for model in models]
+    rows = [["hull", *(f"{one['val_hull']:.3f}" for one in figures[0])]]
+    rows += [
+        [str(place), *(f"{one['val_iou']:.3f}" for one in row)] for place, row in zip(weights, figures, strict=True)
+    ]
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("weights", nargs="+", type=Path, help="folders of fields")
+    parser.add_argument("--data", nargs="+", type=Path, required=True, help="folders of view sets with points")
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--views", type=int, default=4)
+    parser.add_argument("--limit", type=int, default=1_000_000, help="objects of a set, evenly spread")
+    parser.add_argument("--packed", type=Path, help="where packed objects are kept (default: nowhere)")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        sets = {str(folder): pack([folder], asked.packed or scratch, asked.split) for folder in asked.data}
+    shown = Table("IoU", *(f"{name} ({min(len(objects), asked.limit)})" for name, objects in sets.items()))
+    for row in table(asked.weights, sets, asked.views, asked.limit):
+        shown.add_row(*row)
+    Console().print(shown)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ViewmaskError as error:
+        raise SystemExit(f"error: {error}") from error

@@ -1,0 +1,148 @@
+"""Does the thing that a sentence names come out, so that a classifier that never saw a made view knows it?
+
+    python studies/nouns.py --data $DATA [--weights DIR ...] [--guidance G ...] [--temperature T ...] [--draws N ...]
+
+Sixteen common things are asked for in five colours each ("a red chair", seed 0). To choose how to sample,
+ask with other `--colours` and another `--seed` than those that are reported. The classifier reads the
+features of a network trained on photographs (AlexNet's convolutions, those of LPIPS, extra `lpips`) in four views, and
+learns from the true views of the `train` objects that have one of these names (`captions.thing` of their first
+caption), after they went through the generator's tokenizer, so that blur is no sign of anything. How often it is right
+with true views of `val` objects, through the tokenizer too, stands beside; one in sixteen is chance. Prints the table
+of docs/RESULTS.md: right sentences of five for every thing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from render.run import Settings, render_one
+from render.source import Source, find
+from viewmask import Generator
+from viewmask.errors import ViewmaskError
+from viewmask.learning.lpips import Lpips
+from viewmask.model import captions as wording
+from viewmask.model.generator import DRAWS
+from viewmask.views.viewset import Picture, composite
+
+SETS = ("objects", "furniture", "scans")
+THINGS = (
+    "table", "bottle", "tree", "chair", "house", "rock", "box", "lamp", "car", "door", "fence", "bed", "cup", "sofa",
+    "sword", "fish",
+)  # fmt: skip
+COLOURS = ("red", "green", "blue", "white", "brown")
+RIDGE = 1.0
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """Ridge regression to the names, from features of four views."""
+
+    network: Lpips
+    weights: NDArray[np.float64]
+    mean: NDArray[np.float64]
+
+    @classmethod
+    def learn(cls, network: Lpips, examples: list[list[Picture]], names: list[str]) -> Classifier:
+        """From objects' views and the thing that each shows; rare things count as much as common ones."""
+        x = np.stack([describe(network, views) for views in examples])
+        y = np.array([THINGS.index(name) for name in names])
+        share = 1 / np.bincount(y, minlength=len(THINGS))[y]
+        mean = np.average(x, 0, share)
+        centred = x - mean
+        targets = np.eye(len(THINGS))[y] - 1 / len(THINGS)
+        # In the space of examples, which are fewer than features.
+        scaled = centred * np.sqrt(share)[:, None]
+        gram = scaled @ scaled.T
+        ridge = RIDGE * np.trace(gram) / len(gram)
+        solved = np.linalg.solve(gram + ridge * np.eye(len(gram)), targets * np.sqrt(share)[:, None])
+        return cls(network, scaled.T @ solved, mean)
+
+    def __call__(self, views: list[Picture]) -> str:
+        return THINGS[int(((describe(self.network, views) - self.mean) @ self.weights).argmax())]
+
+
+@torch.inference_mode()
+def describe(network: Lpips, views: list[Picture]) -> NDArray[np.float64]:
+    """Features [n] of views on white: those of every layer, on a coarse grid, the mean over views."""
+    pictures = torch.from_numpy(np.stack([composite(view) for view in views])).permute(0, 3, 1, 2)
+    parts = []
+    for layer in network.features(pictures):
+        unit = layer / layer.square().sum(1, keepdim=True).add(1e-10).sqrt()
+        parts.append(torch.nn.functional.adaptive_avg_pool2d(unit, 4).mean(0).flatten())
+    return torch.cat([part / part.norm() for part in parts]).double().numpy()
+
+
+def named(data: Path, split: str) -> list[tuple[Source, str]]:
+    """Objects of a split whose first caption is about one of the things."""
+    found = []
+    for name in SETS:
+        for source in find(data / name, split):
+            captions = source.about.get("captions") or [""]
+            if wording.thing(captions[0]) in THINGS:
+                found.append((source, wording.thing(captions[0])))
+    return found
+
+
+def seen(generator: Generator, objects: list[tuple[Source, str]]) -> list[list[Picture]]:
+    """Four views of every object, as the tokenizer gives them back."""
+    settings = Settings(views=4, size=generator.tokenizer.config.size)
+    made = []
+    for number, (source, _) in enumerate(objects, start=1):
+        made.append(generator.round_trip(render_one(source, settings).images))
+        print(f"\r{number} of {len(objects)} objects", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, nargs="+", default=[None])
+    parser.add_argument("--guidance", type=float, nargs="+", default=[None])
+    parser.add_argument("--temperature", type=float, nargs="+", default=[None])
+    parser.add_argument("--draws", type=int, nargs="+", default=[DRAWS], help="to choose from")
+    parser.add_argument("--colours", nargs="+", default=COLOURS)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    network, first = Lpips.load(), Generator.load(arguments.weights[0])
+    taught, asked = named(arguments.data, "train"), named(arguments.data, "val")
+    classifier = Classifier.learn(network, seen(first, taught), [name for _, name in taught])
+    known = [classifier(views) == name for views, (_, name) in zip(seen(first, asked), asked, strict=True)]
+    rows = [row("true views of `val`", [name for _, name in asked], known)]
+    sentences = [
+        (thing, f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {thing}")
+        for thing in THINGS
+        for colour in arguments.colours
+    ]
+    for weights in arguments.weights:
+        generator = Generator.load(weights)
+        for values in product(arguments.guidance, arguments.temperature, arguments.draws):
+            options = dict(zip(("guidance", "temperature", "draws"), values, strict=True))
+            made = (generator.from_text(sentence, seed=arguments.seed, **options).images for _, sentence in sentences)
+            right = [classifier(views) == thing for views, (thing, _) in zip(made, sentences, strict=True)]
+            chosen = [f"{name} {value:g}" for name, value in options.items() if value is not None]
+            rows.append(row(", ".join([generator.fingerprint, *chosen]), [thing for thing, _ in sentences], right))
+            print(rows[-1], file=sys.stderr)
+    print(f"| | {' | '.join(THINGS)} | all |\n|{'---|' * (len(THINGS) + 2)}", *rows, sep="\n")
+
+
+def row(title: str, things: list[str], right: list[bool]) -> str:
+    """A line of the table: how many of how many for every thing, and the share of all."""
+    found = {thing: [r for t, r in zip(things, right, strict=True) if t == thing] for thing in THINGS}
+    cells = [f"{sum(each)}/{len(each)}" for each in found.values()]
+    return f"| {title} | {' | '.join(cells)} | {np.mean(right):.2f} |"
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ViewmaskError as error:
+        raise SystemExit(f"error: {error}") from error

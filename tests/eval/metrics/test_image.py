@@ -1,0 +1,137 @@
+"""Image metrics against known answers and against an independent implementation."""
+
+import numpy as np
+import pytest
+
+from eval.metrics import image
+from eval.metrics.image import CEILING
+from eval.protocols import VIEWMASK
+from viewmask.errors import ViewmaskError
+from viewmask.views.viewset import composite
+
+
+def psnr(truth: np.ndarray, view: np.ndarray) -> float:
+    return VIEWMASK.images([truth], [view])["psnr"] or 0.0
+
+
+def ssim(truth: np.ndarray, view: np.ndarray) -> float:
+    return VIEWMASK.images([truth], [view])["ssim"] or 0.0
+
+
+def square(left: int, top: int = 20, side: int = 20, colour: tuple[int, int, int] = (200, 30, 60)) -> np.ndarray:
+    """A coloured square on nothing, 64 x 64."""
+    picture = np.zeros((64, 64, 4), np.uint8)
+    picture[top : top + side, left : left + side] = (*colour, 255)
+    return picture
+
+
+def noise(seed: int) -> np.ndarray:
+    """Smooth random colours with a soft edge."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (8, 8, 4))
+    return np.kron(coarse, np.ones((8, 8, 1))).astype(np.uint8)
+
+
+def test_equal_pictures_score_the_best() -> None:
+    assert VIEWMASK.images([noise(0)], [noise(0)]) == {
+        "psnr": pytest.approx(CEILING), "foreground_psnr": pytest.approx(CEILING), "ssim": pytest.approx(1),
+        "silhouette_iou": 1.0, "lpips": None,
+    }  # fmt: skip
+
+
+def test_psnr_of_a_known_error() -> None:
+    a, b = np.full((16, 16, 4), 255, np.uint8), np.full((16, 16, 4), 255, np.uint8)
+    b[..., :3] = 204  # 0.2 darker everywhere
+    assert psnr(a, b) == pytest.approx(-20 * np.log10(0.2), abs=1e-5)
+
+
+def test_foreground_is_the_union_of_both_silhouettes() -> None:
+    truth, view = square(10, colour=(0, 0, 0)), square(20, colour=(0, 0, 0))
+    # Over the union of 20 x 30 pixels, a third is missing and a third invented: black against white.
+    assert image.foreground_psnr(truth, view) == pytest.approx(-10 * np.log10(2 / 3), abs=1e-5)
+    assert image.foreground_psnr(view, truth) == image.foreground_psnr(truth, view)
+
+
+def test_foreground_ignores_the_size_of_the_background() -> None:
+    small = [square(10), square(14, colour=(10, 90, 200))]
+    large = [np.pad(picture, ((0, 64), (0, 64), (0, 0))) for picture in small]
+    assert image.foreground_psnr(*large) == pytest.approx(image.foreground_psnr(*small))
+    assert psnr(*large) > psnr(*small) + 5
+
+
+def test_silhouette_iou_of_two_squares() -> None:
+    assert image.silhouette_iou(square(10), square(20)) == pytest.approx(1 / 3)
+    assert image.silhouette_iou(square(10), square(40)) == 0
+
+
+def test_nothing_against_nothing() -> None:
+    blank = np.zeros((16, 16, 4), np.uint8)
+    scores = VIEWMASK.images([blank], [blank])
+    assert scores["silhouette_iou"] == 1
+    assert scores["foreground_psnr"] == pytest.approx(CEILING)
+
+
+def test_silhouette_is_alpha_above_one_half() -> None:
+    picture = np.zeros((1, 2, 4), np.uint8)
+    picture[0, :, 3] = 127, 128
+    assert image.silhouette(picture).tolist() == [[False, True]]
+
+
+def test_colour_under_no_alpha_does_not_count() -> None:
+    other = square(10)
+    other[other[..., 3] == 0] = (9, 200, 9, 0)
+    assert psnr(square(10), other) == pytest.approx(CEILING)
+
+
+def test_a_blank_picture_fools_ssim_but_not_the_others() -> None:
+    # Why the table shows them all: an object moved by ten pixels has lower SSIM than no object at all.
+    truth, moved, blank = square(22), square(32), np.zeros((64, 64, 4), np.uint8)
+    assert ssim(truth, blank) > ssim(truth, moved)
+    assert image.silhouette_iou(truth, blank) < image.silhouette_iou(truth, moved)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_torchmetrics(seed: int) -> None:
+    import torch
+    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+    a, b = noise(seed), noise(seed + 100)
+    if seed:  # nearer pictures, too
+        b = (0.8 * a + 0.2 * b).astype(np.uint8)
+    truth, view = (torch.from_numpy(composite(picture).transpose(2, 0, 1)[None].copy()) for picture in (a, b))
+    assert psnr(a, b) == pytest.approx(float(peak_signal_noise_ratio(view, truth, data_range=1.0)), abs=1e-3)
+    # Their mean also counts a border of five pixels, where the window sees the picture reflected; ours does not.
+    _, everywhere = structural_similarity_index_measure(view, truth, sigma=1.5, data_range=1.0, return_full_image=True)
+    assert ssim(a, b) == pytest.approx(float(everywhere[..., 5:-5, 5:-5].mean()), abs=1e-4)
+
+
+def test_score_is_the_mean_over_views() -> None:
+    truths, views = [square(10), noise(1)], [square(12), noise(2)]
+    both = VIEWMASK.images(truths, views)
+    single = [VIEWMASK.images([truth], [view]) for truth, view in zip(truths, views, strict=True)]
+    for name in ("psnr", "foreground_psnr", "ssim", "silhouette_iou"):
+        assert both[name] == pytest.approx(np.mean([scores[name] for scores in single]))
+
+
+def test_lpips_of_each_pair() -> None:
+    import torch
+
+    class Difference:
+        def distance(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+            assert a.shape == (2, 3, 64, 64)
+            assert a.max() <= 1
+            return (a - b).abs().mean(dim=(1, 2, 3))
+
+    a, b = ([composite(picture) for picture in pair] for pair in ((square(10), noise(1)), (square(10), noise(2))))
+    values = image.lpips(a, b, Difference())  # type: ignore[arg-type]
+    assert values[0] == 0
+    assert values[1] > 0.01
+
+
+def test_refuses_what_cannot_be_compared() -> None:
+    with pytest.raises(ViewmaskError, match="resize it first"):
+        psnr(square(10), square(10)[:32, :32])
+    with pytest.raises(ViewmaskError, match="2 views cannot be scored against 1"):
+        VIEWMASK.images([square(10)], [square(10)] * 2)
+    with pytest.raises(ViewmaskError, match="11 x 11"):
+        ssim(square(10)[:8, :8], square(10)[:8, :8])

@@ -1,0 +1,89 @@
+"""Checkpoints: what is saved is loaded, everything else is refused in one line."""
+
+import json
+
+import pytest
+import torch
+
+from viewmask.errors import ViewmaskError
+from viewmask.learning import checkpoint
+from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
+from viewmask.model.transformer import Transformer, TransformerConfig
+
+CONFIG = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    torch.manual_seed(0)
+    model = Tokenizer(CONFIG)
+    return model, checkpoint.save(tmp_path / "c", model, CONFIG, {"by": "a test"})
+
+
+def load(path):
+    return checkpoint.load(path, Tokenizer, TokenizerConfig)
+
+
+def test_round_trip(saved):
+    model, path = saved
+    back, config, about = load(path)
+    assert config == CONFIG
+    assert about == {"by": "a test"}
+    assert checkpoint.fingerprint(back) == checkpoint.fingerprint(model)
+    for mine, theirs in zip(model.parameters(), back.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_half_precision_keeps_its_name(saved, tmp_path):
+    model, _ = saved
+    half = load(checkpoint.save(tmp_path / "h", model, CONFIG, {}, half=True))[0]
+    assert checkpoint.fingerprint(half) == checkpoint.fingerprint(model)
+    assert next(half.parameters()).dtype == torch.float32
+
+
+def test_truncated_weights(saved):
+    path = saved[1] / checkpoint.MODEL
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ViewmaskError, match="damaged or truncated"):
+        load(saved[1])
+
+
+def test_pickles_are_not_opened(saved):
+    torch.save({"a": torch.zeros(1)}, saved[1] / checkpoint.MODEL)
+    with pytest.raises(ViewmaskError, match="damaged or truncated"):
+        load(saved[1])
+
+
+@pytest.mark.parametrize("missing", [checkpoint.MODEL, checkpoint.CONFIG])
+def test_missing_files(saved, missing):
+    (saved[1] / missing).unlink()
+    with pytest.raises(ViewmaskError, match="missing"):
+        load(saved[1])
+
+
+def test_another_kind(saved):
+    with pytest.raises(ViewmaskError, match="holds a Tokenizer, not a Transformer"):
+        checkpoint.load(saved[1], Transformer, TransformerConfig)
+
+
+def change(path, **changes):
+    record = json.loads((path / checkpoint.CONFIG).read_text())
+    record["architecture"] |= changes
+    (path / checkpoint.CONFIG).write_text(json.dumps(record))
+
+
+def test_tensors_of_another_shape(saved):
+    change(saved[1], widths=[16, 32])
+    with pytest.raises(ViewmaskError, match="do not fit"):
+        load(saved[1])
+
+
+def test_unknown_settings(saved):
+    change(saved[1], flux_capacitor=1)
+    with pytest.raises(ViewmaskError, match="does not describe"):
+        load(saved[1])
+
+
+def test_exported_weights_do_not_resume(saved):
+    with pytest.raises(ViewmaskError, match="missing"):
+        checkpoint.load_training(saved[1])

@@ -1,0 +1,239 @@
+"""The training loop on a toy task: exact resume, average, learning rate, and the real tasks for a few steps."""
+
+import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+
+from viewmask.errors import ViewmaskError
+from viewmask.learning import checkpoint, trainer
+from viewmask.learning.muon import Muon, orthogonal, orthogonal_long
+from viewmask.learning.trainer import Schedule
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    width: int = 6
+
+
+class Toy(torch.nn.Module):
+    def __init__(self, config=ToyConfig()):
+        super().__init__()
+        self.blocks = torch.nn.ModuleList([torch.nn.Linear(config.width, config.width)])
+        self.head = torch.nn.Linear(config.width, 1)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.blocks[0](x)))
+
+
+class Task:
+    config = ToyConfig()
+    companion = None
+
+    def __init__(self, start=None):
+        torch.manual_seed(0)
+        self.model = Toy()
+        if start:
+            self.model.load_state_dict(checkpoint.load(start, Toy, ToyConfig)[0].state_dict())
+
+    def loss(self, step, random, batch):
+        x = torch.from_numpy(random.normal(size=(batch, 6)).astype(np.float32))
+        noise = 0.01 * torch.randn(batch, 1)
+        return (self.model(x) - x.sum(dim=1, keepdim=True) + noise).square().mean(), {}
+
+
+SCHEDULE = Schedule(steps=12, batch=8, rate=1e-2, muon=1e-2, warmup=3)
+
+
+def weights(path):
+    return (path / "weights" / checkpoint.MODEL).read_bytes()
+
+
+def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
+    trainer.run(Task(), tmp_path / "whole", SCHEDULE, {})
+
+    class CutError(Exception):
+        pass
+
+    def cut(step, steps, figures):
+        if step == 7:
+            raise CutError
+
+    with pytest.raises(CutError):
+        trainer.run(Task(), tmp_path / "cut", SCHEDULE, {}, save_every=0, progress=cut)
+    last = tmp_path / "cut" / trainer.LAST
+    trainer.run(Task(last), tmp_path / "cut", SCHEDULE, {}, resume=True)
+    assert weights(tmp_path / "whole") == weights(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_stop_loses_nothing(tmp_path, number):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler), signal.getsignal(signal.SIGTERM)
+
+    def ask(step, steps, figures):
+        if step == 7:
+            signal.raise_signal(number)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run(Task(), tmp_path / "cut", SCHEDULE, {}, progress=ask)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGTERM) is before[1]
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+    last = tmp_path / "cut" / trainer.LAST
+    assert checkpoint.load_training(last)[1]["step"] == 7
+    trainer.run(Task(last), tmp_path / "cut", SCHEDULE, {}, resume=True)
+    trainer.run(Task(), tmp_path / "whole", SCHEDULE, {})
+    assert weights(tmp_path / "whole") == weights(tmp_path / "cut")
+
+
+def test_who_asks_twice_is_not_kept_waiting():
+    with trainer._patience() as asked:
+        assert not asked()
+        signal.raise_signal(signal.SIGTERM)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_training_runs_in_any_thread(tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(trainer.run, Task(), tmp_path, SCHEDULE, {}).result() == tmp_path / trainer.WEIGHTS
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"rate": 1e-4}, {"muon": 1e-4}])
+def test_another_seed_or_rate_is_another_run_and_a_resumed_one_keeps_its_own(tmp_path, change):
+    changed = replace(SCHEDULE, **change)
+    for name, schedule in (("first", SCHEDULE), ("other", changed)):
+        trainer.run(Task(), tmp_path / name, schedule, {})
+    assert weights(tmp_path / "first") != weights(tmp_path / "other")
+    for name, schedule in (("kept", changed), ("forgotten", SCHEDULE)):
+        trainer.run(Task(), tmp_path / name, replace(changed, steps=6), {})
+        start = tmp_path / name / trainer.LAST
+        trainer.run(Task(start), tmp_path / name, schedule, {}, resume=True)
+    assert weights(tmp_path / "kept") == weights(tmp_path / "forgotten")
+    about = json.loads((tmp_path / "forgotten" / "weights" / checkpoint.CONFIG).read_text())["about"]
+    assert about["schedule"] == asdict(changed)
+
+
+def test_training_lowers_the_loss_and_logs_it(tmp_path):
+    trainer.run(Task(), tmp_path, replace(SCHEDULE, steps=150), {"made": "here"})
+    records = [json.loads(line) for line in (tmp_path / trainer.LOG).read_text().splitlines()]
+    assert [record["step"] for record in records] == [50, 100, 150]
+    assert records[-1]["loss"] < 0.7 * records[0]["loss"]
+    assert (tmp_path / trainer.CURVE).stat().st_size > 500
+    about = json.loads((tmp_path / "weights" / checkpoint.CONFIG).read_text())["about"]
+    assert about["made"] == "here"
+    assert about["steps"] == 150
+
+
+def test_the_average_that_scored_best_is_exported(tmp_path):
+    task, seen = Task(), []
+
+    def score():
+        seen.append({name: tensor.detach().clone() for name, tensor in task.model.named_parameters()})
+        return {"val": [0.1, 0.3, 0.2, 0.3][len(seen) - 1], "other": 0.0}
+
+    place = trainer.run(task, tmp_path, SCHEDULE, {}, score=score, score_every=4)
+    assert len(seen) == 3  # 12 steps
+    about = json.loads((place / checkpoint.CONFIG).read_text())["about"]
+    assert about["steps"] == 8
+    exported = checkpoint.read_tensors(place / checkpoint.MODEL)
+    for name, tensor in seen[1].items():
+        assert torch.allclose(exported[name].float(), tensor, atol=1e-2, rtol=1e-2), name
+    # The model learns on from its own parameters, not from the average that was judged.
+    trainer.run(Task(), tmp_path / "plain", SCHEDULE, {})
+    trainer.run(Task(), tmp_path / "judged", SCHEDULE, {}, score=lambda: {"val": 1.0}, score_every=5)
+    last = [checkpoint.read_tensors(tmp_path / name / trainer.LAST / checkpoint.MODEL) for name in ("plain", "judged")]
+    assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])
+
+
+def test_the_best_score_survives_a_resume(tmp_path):
+    trainer.run(Task(), tmp_path, SCHEDULE, {}, score=lambda: {"val": 0.9}, score_every=6)
+    before = weights(tmp_path)
+    task = Task(tmp_path / trainer.LAST)
+    longer = replace(SCHEDULE, steps=20)
+    trainer.run(task, tmp_path, longer, {}, resume=True, score=lambda: {"val": 0.8}, score_every=6)
+    assert weights(tmp_path) == before
+
+
+def test_a_run_is_not_overwritten(tmp_path):
+    trainer.run(Task(), tmp_path, SCHEDULE, {})
+    with pytest.raises(ViewmaskError, match="--resume"):
+        trainer.run(Task(), tmp_path, SCHEDULE, {})
+
+
+def test_the_time_limit_ends_a_run(tmp_path):
+    trainer.run(Task(), tmp_path, replace(SCHEDULE, steps=10**9), {}, time_limit=0.2)
+    assert json.loads((tmp_path / trainer.LAST / checkpoint.TRAINER).read_text())["step"] < 10**6
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    task = Task()
+    task.loss = lambda step, random, batch: (task.model(torch.full((1, 6), torch.nan)).sum(), {})
+    with pytest.raises(ViewmaskError, match="nan"):
+        trainer.run(task, tmp_path, SCHEDULE, {})
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    rates = [trainer.rate(step / 100, step, 10) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1, abs=0.01)
+    assert max(rates) == rates[9]
+    assert rates[-1] == pytest.approx(0.01)
+
+
+def test_newton_schulz_makes_matrices_nearly_orthogonal():
+    for shape in ((20, 30), (30, 20)):
+        singular = torch.linalg.svdvals(orthogonal(torch.randn(shape, generator=torch.Generator().manual_seed(0))))
+        assert singular.min() > 0.6
+        assert singular.max() < 1.3
+
+
+@pytest.mark.parametrize("shape", [(24, 648), (300, 40), (32, 32)])
+def test_the_way_by_the_gram_matrix_comes_to_the_same(shape):
+    # Singular values over five orders of magnitude, as gradients have them.
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    matrix *= torch.logspace(0, -5, shape[0])[:, None]
+    assert torch.allclose(orthogonal_long(matrix), orthogonal(matrix), atol=1e-4)
+    assert not torch.allclose(orthogonal_long(matrix, 1), orthogonal(matrix), atol=1e-2)
+
+
+def test_muon_takes_a_kernel_for_the_matrix_that_it_is():
+    start, gradient = torch.randn(6, 3, 2, 2, 2), torch.randn(6, 3, 2, 2, 2)
+    kernel = torch.nn.Parameter(start.clone(memory_format=torch.channels_last_3d))
+    matrix = torch.nn.Parameter(start.flatten(1).clone())
+    kernel.grad, matrix.grad = gradient.clone(), gradient.flatten(1).clone()
+    for parameter in (kernel, matrix):
+        Muon([parameter], lr=0.01, weight_decay=0.1).step()
+    assert torch.allclose(kernel.flatten(1), matrix, atol=1e-7)
+    assert not torch.allclose(kernel, start, atol=1e-3)
+
+
+def test_muon_agrees_with_pytorch_s():
+    # PyTorch's computes in bfloat16: equal up to its rounding.
+    start, gradients = torch.randn(16, 8), [torch.randn(16, 8) for _ in range(3)]
+    mine, theirs = torch.nn.Parameter(start.clone()), torch.nn.Parameter(start.clone())
+    first = Muon([mine], lr=0.01, weight_decay=0.1)
+    second = torch.optim.Muon([theirs], lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    for gradient in gradients:
+        mine.grad, theirs.grad = gradient.clone(), gradient.clone()
+        first.step()
+        second.step()
+    moved = (theirs - start).norm()
+    assert (mine - theirs).norm() < 0.05 * moved
+
+
+def test_the_log_tells_of_every_layout_that_came_up(tmp_path):
+    class Mixed(Task):
+        def loss(self, step, random, batch):
+            loss, _ = super().loss(step, random, batch)
+            return loss, {"odd": float(step)} if step % 2 else {"even": float(step)}
+
+    trainer.run(Mixed(), tmp_path, replace(SCHEDULE, steps=4), {})
+    record = json.loads((tmp_path / trainer.LOG).read_text())
+    assert (record["odd"], record["even"]) == (2, 1)

@@ -1,0 +1,210 @@
+"""The public way in, on small random weights of the true architecture; and the shipped weights."""
+
+import numpy as np
+import pytest
+import torch
+
+from viewmask import Generator
+from viewmask.errors import ViewmaskError
+from viewmask.learning import checkpoint
+from viewmask.model import vocabulary
+from viewmask.model.generator import RERANKER, TOKENIZER, TRANSFORMER, WEIGHTS
+from viewmask.model.reranker import Towers, TowersConfig, features
+from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
+from viewmask.model.transformer import Transformer, TransformerConfig
+
+
+def random_weights(path, about=None, words=None):
+    torch.manual_seed(0)
+    config = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
+    tokenizer = Tokenizer(config)
+    checkpoint.save(path / TOKENIZER, tokenizer, config, {}, half=True)
+    shape = TransformerConfig(width=64, layers=1, heads=2, hidden=64, words=words or vocabulary.size(), grid=2)
+    model = Transformer(shape)
+    model.empty_head.bias.data.fill_(-1)
+    record = {"tokenizer": checkpoint.fingerprint(tokenizer.encoder)} | (about or {})
+    checkpoint.save(path / TRANSFORMER, model, shape, record, half=True)
+    return path
+
+
+@pytest.fixture
+def generator(tmp_path):
+    return Generator.load(random_weights(tmp_path))
+
+
+@pytest.fixture
+def picture():
+    picture = np.zeros((256, 256, 4), dtype=np.uint8)
+    picture[140:240, 140:240] = (200, 30, 30, 255)
+    return picture
+
+
+@pytest.mark.parametrize("views", [1, 2, 4, 8])
+def test_views_around_a_picture(generator, picture, views):
+    made = generator.from_image(picture, views=views, steps=3)
+    assert [image.shape for image in made.images] == [(256, 256, 4)] * views
+    np.testing.assert_allclose([camera.azimuth for camera in made.cameras], np.arange(views) * 360 / views)
+    assert all(camera.elevation == pytest.approx(30) for camera in made.cameras)
+    np.testing.assert_array_equal(made.images[0], picture)  # the reference stays as it was
+
+
+def test_views_that_look_like_the_picture_are_the_picture_unless_the_tokenizers_word_is_wanted(
+    generator, picture, monkeypatch
+):
+    plain = generator.from_image(picture, steps=3, symmetry=False)
+    monkeypatch.setattr("viewmask.model.symmetry.ALIKE", 9.0)  # everything looks like it
+    made = generator.from_image(picture, steps=3)
+    for view in made.images[1:]:
+        assert any(np.array_equal(view, candidate) for candidate in (picture, picture[:, ::-1]))
+    again = generator.from_image(picture, steps=3, symmetry=False)
+    for mine, theirs in zip(plain.images, again.images, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert not any(np.array_equal(plain.images[2], candidate) for candidate in (picture, picture[:, ::-1]))
+
+
+def with_reranker(path):
+    """Random weights that rank draws, too."""
+    random_weights(path)
+    transformer = checkpoint.load(path / TRANSFORMER, Transformer, TransformerConfig)[0]
+    towers = Towers(TowersConfig(features(transformer.config), vocabulary.size(), hidden=8, dimension=8))
+    about = {"transformer": checkpoint.fingerprint(transformer)}
+    checkpoint.save(path / RERANKER, towers, towers.config, about, half=True)
+    return path
+
+
+def test_views_of_a_sentence_depend_on_seed_alone(generator):
+    first, second, other = (generator.from_text("a red chair", steps=2, seed=seed) for seed in (1, 1, 2))
+    assert first.caption == "a red chair"
+    for mine, theirs in zip(first.images, second.images, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert any((mine != theirs).any() for mine, theirs in zip(first.images, other.images, strict=True))
+
+
+def test_of_the_draws_of_a_sentence_those_that_fit_best_come_first(tmp_path):
+    ranking = Generator.load(with_reranker(tmp_path))
+    alone = ranking.from_text("a red chair", steps=2, draws=1)
+    drawn = ranking.samples("a red chair", 5, steps=2)
+    fits = [views.extra["fit"] for views in drawn]
+    assert fits == sorted(fits, reverse=True)
+    assert len(set(fits)) > 1
+    assert any(same(views, alone) for views in drawn)
+    assert same(ranking.from_text("a red chair", steps=2, draws=5), drawn[0])
+    assert -1 <= ranking.fit("a red chair", drawn[0]) <= 1
+    with pytest.raises(ViewmaskError, match="empty"):
+        ranking.fit(" ", alone)
+    with pytest.raises(ViewmaskError, match="at least one draw"):
+        ranking.samples("a red chair", 0)
+
+
+def test_without_a_reranker_the_first_draw_is_taken(generator):
+    alone = generator.from_text("a red chair", steps=2, draws=1)
+    assert same(generator.from_text("a red chair", steps=2, draws=3), alone)
+    assert len(generator.samples("a red chair", 3, steps=2)) == 3
+    with pytest.raises(ViewmaskError, match="at least one draw"):
+        generator.from_text("a red chair", draws=0)
+    assert "fit" not in alone.extra
+    with pytest.raises(ViewmaskError, match="no reranker: viewmask train reranker makes one"):
+        generator.fit("a red chair", alone)
+
+
+def test_the_draws_of_neighbouring_seeds_are_others(generator):
+    first, second = (generator.samples("a red chair", 3, steps=2, seed=seed) for seed in (0, 1))
+    assert not any(same(mine, theirs) for mine in first for theirs in second)
+
+
+def same(mine, theirs):
+    return all(np.array_equal(a, b) for a, b in zip(mine.images, theirs.images, strict=True))
+
+
+def test_progress_is_told(generator, picture):
+    calls = []
+    generator.from_image(picture, steps=3, progress=lambda *step: calls.append(step))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_captions_and_round_trips(generator, picture):
+    assert isinstance(generator.caption(picture), str)
+    (back,) = generator.round_trip([picture])
+    assert back.shape == (256, 256, 4)
+    assert (back[:100, :100] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"views": 0}, "at least one view"),
+        ({"views": 99}, "at most"),
+        ({"steps": 0}, "step"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"guidance": -1.0}, "guidance"),
+        ({"schedule": "sudden"}, "schedule"),
+    ],
+)
+def test_bad_options(generator, options, word):
+    with pytest.raises(ViewmaskError, match=word):
+        generator.from_text("a cup", **options)
+
+
+def test_bad_pictures_and_texts(generator, picture):
+    with pytest.raises(ViewmaskError, match="square RGBA"):
+        generator.from_image(picture[:100])
+    with pytest.raises(ViewmaskError, match="too long"):
+        generator.from_text("a chair " * 100)
+
+
+def test_parts_that_do_not_belong_together(tmp_path):
+    with pytest.raises(ViewmaskError, match="reads the tokenizer feed"):
+        Generator.load(random_weights(tmp_path, {"tokenizer": "feed"}))
+    with pytest.raises(ViewmaskError, match="no checkpoint"):
+        Generator.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("more", [-2048, 1])
+def test_weights_of_another_vocabulary(tmp_path, more):
+    words = vocabulary.size() + more
+    with pytest.raises(ViewmaskError, match=f"knows {words} words, and the vocabulary has {vocabulary.size()}"):
+        Generator.load(random_weights(tmp_path, words=words))
+
+
+def test_what_a_run_exported_belongs_to_the_shipped_tokenizer(generator, tmp_path, monkeypatch):
+    exported = tmp_path / TRANSFORMER
+    with pytest.raises(
+        ViewmaskError,
+        match=r"transformer reads the tokenizer \w+, but .*: give a folder with a tokenizer/ and a transformer/",
+    ):
+        Generator.load(exported)
+    monkeypatch.setattr("viewmask.model.generator.WEIGHTS", tmp_path)
+    views = Generator.load(exported).from_text("a red chair", steps=2)
+    for mine, theirs in zip(views.images, generator.from_text("a red chair", steps=2).images, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    with pytest.raises(ViewmaskError, match="holds a Tokenizer, not a Transformer"):
+        Generator.load(tmp_path / TOKENIZER)
+
+
+def test_what_a_run_exported_is_ranked_by_the_shipped_reranker(tmp_path, monkeypatch):
+    monkeypatch.setattr("viewmask.model.generator.WEIGHTS", with_reranker(tmp_path / "shipped"))
+    torch.manual_seed(9)
+    known, shape, about = checkpoint.load(tmp_path / "shipped" / TRANSFORMER, Transformer, TransformerConfig)
+    exported = checkpoint.save(tmp_path / "exported", Transformer(shape), shape, about)
+    loaded = Generator.load(exported)
+    assert loaded.reranker is not None
+    assert checkpoint.fingerprint(loaded.reranker.transformer) == checkpoint.fingerprint(known)
+    assert checkpoint.fingerprint(loaded.transformer) != checkpoint.fingerprint(known)
+    assert "fit" in loaded.from_text("a cup", steps=2, draws=2).extra
+
+
+def test_words_that_training_hardly_had_change_nothing_unless_these_weights_learnt_them(generator, tmp_path):
+    def made(model, caption):
+        return np.stack(model.from_text(caption, steps=2).images)
+
+    assert (made(generator, "a recycling bin") == made(generator, "a bin")).all()
+    learnt = Generator.load(random_weights(tmp_path / "learnt", {"words": ["recycling"]}))
+    assert (made(learnt, "a bin") == made(generator, "a bin")).all()
+    assert (made(learnt, "a recycling bin") != made(learnt, "a bin")).any()
+
+
+@pytest.mark.skipif(not (WEIGHTS / TRANSFORMER).exists(), reason="this tree ships no weights")
+def test_the_shipped_weights_make_something_that_is_not_empty():
+    views = Generator.load().from_text("a red chair", steps=4)
+    covered = [float((image[..., 3] > 127).mean()) for image in views.images]
+    assert all(0.01 < share < 0.9 for share in covered)

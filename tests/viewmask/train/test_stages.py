@@ -1,0 +1,177 @@
+"""The stages: what a run starts from, and how fast it then learns."""
+
+import json
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from viewmask.errors import ViewmaskError
+from viewmask.learning import checkpoint
+from viewmask.learning.trainer import GENTLY
+from viewmask.model.reranker import Reranker, features
+from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
+from viewmask.model.transformer import Transformer, TransformerConfig
+from viewmask.train import stages
+from viewmask.train.tokens import Tokens
+
+TINY = TransformerConfig(width=64, layers=2, heads=2, hidden=96)
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch):
+    """Some random tokens in place of files."""
+    tokens = np.random.default_rng(0).integers(0, 2**18, (2, 8, 8, 8)).astype(np.int32)
+    turned = np.float32(np.arange(8) * 45 + np.zeros((2, 1)))
+    some = Tokens(["a", "b"], np.zeros(2, int), [["a red cup"], ["a chair"]], turned, tokens)
+    monkeypatch.setattr(stages.tokens, "read", lambda *_: some)
+
+
+@pytest.fixture
+def train(tmp_path, monkeypatch):
+    def run(stage, name, layers, init=None, **options):
+        """Three steps of a stage: the weights and the schedule that it went by."""
+        monkeypatch.setitem(stages.TRANSFORMERS, "nano", replace(TINY, layers=layers))
+        weights = stages.train(stage, [], tmp_path / name, steps=3, init=init, **options)
+        return weights, json.loads((weights / "config.json").read_text())["about"]["schedule"]
+
+    return run
+
+
+def share(schedule, stage):
+    preset = stages.SCHEDULES["nano", stage]
+    rates = schedule["rate"] / preset.rate, schedule["muon"] / preset.muon
+    assert rates[0] == pytest.approx(rates[1])
+    return rates[0]
+
+
+def test_a_stage_begins_at_the_full_rate_and_is_gone_on_with_gently(train):
+    before, first = train("i2mv", "i2mv", 2)
+    weights, second = train("t2mv", "t2mv", 2, before)
+    _, third = train("t2mv", "more", 2, weights)
+    assert [share(first, "i2mv"), share(second, "t2mv"), share(third, "t2mv")] == pytest.approx([1, 1, GENTLY])
+    _, fourth = train("t2mv", "afresh", 2, weights, gentle=False)
+    assert share(fourth, "t2mv") == 1
+
+
+def test_a_deeper_transformer_starts_from_a_shallower_one_at_the_full_rate(train):
+    weights, _ = train("t2mv", "two", 2)
+    deeper, schedule = train("t2mv", "three", 3, weights)
+    assert share(schedule, "t2mv") == 1
+    known, grown = (checkpoint.load(each, Transformer, TransformerConfig)[0] for each in (weights, deeper))
+    assert (known.config.layers, grown.config.layers) == (2, 3)
+    # Three steps change little: words are still embedded much as they were.
+    assert torch.nn.functional.cosine_similarity(known.word.weight, grown.word.weight).mean() > 0.9
+
+
+def test_the_log_tells_of_val_and_the_end_is_kept(train, monkeypatch, tmp_path):
+    losses = iter([1.0, 3.0, 2.0])
+    monkeypatch.setattr(stages, "held_out", lambda *_: lambda: {"val": next(losses)})
+    monkeypatch.setattr(stages.tokens, "holds", lambda *_: True)
+    real = stages.trainer.run
+    monkeypatch.setattr(stages.trainer, "run", lambda *args, **kwargs: real(*args, score_every=1, **kwargs))
+    weights, _ = train("t2mv", "judged", 2)
+    about = json.loads((weights / "config.json").read_text())["about"]
+    assert about["steps"] == 3
+    assert json.loads((tmp_path / "judged" / "log.jsonl").read_text().splitlines()[-1])["val"] == 2.0
+
+
+def test_weights_tell_which_words_in_pieces_they_learnt(train, monkeypatch):
+    some = stages.tokens.read()
+    # A variant of an object says nothing that the object does not.
+    said = [["a fedora"], ["a fedora", "a kangaroo"], ["a big kangaroo"], ["a chair"], ["a chair"]]
+    turned, codes = (np.repeat(each[:1], 5, axis=0) for each in (some.azimuths, some.tokens))
+    more = Tokens([*"aabcd"], np.zeros(5, int), said, turned, codes)
+    monkeypatch.setattr(stages.tokens, "read", lambda *_: more)
+    weights, _ = train("t2mv", "words", 2)
+    assert json.loads((weights / "config.json").read_text())["about"]["words"] == ["kangaroo"]
+
+
+def test_new_words_are_learnt_at_the_full_rate(train, monkeypatch):
+    everything = stages.vocabulary.size()
+    with monkeypatch.context() as fewer:
+        fewer.setattr(stages.vocabulary, "size", lambda: everything - 5)
+        weights, _ = train("t2mv", "fewer", 2)
+    grown, schedule = train("t2mv", "all", 2, weights)
+    assert share(schedule, "t2mv") == 1
+    known, larger = (checkpoint.load(each, Transformer, TransformerConfig)[0] for each in (weights, grown))
+    assert (known.config.words, larger.config.words) == (everything - 5, everything)
+    first, second = stages.vocabulary.parts()[-5]
+    begun = (known.word.weight[first] + known.word.weight[second]) / 2
+    assert torch.nn.functional.cosine_similarity(begun, larger.word.weight[everything - 5], dim=0) > 0.9
+
+
+@pytest.mark.parametrize(("have", "wanted"), [(40, 4096), (4000, 5000), (4096, 4000), (5000, 6000)])
+def test_words_that_the_vocabulary_does_not_tell_of_are_not_made_up(have, wanted):
+    known = Transformer(replace(TINY, words=have))
+    assert stages.worded(known, wanted) is known
+
+
+def test_weights_of_another_size_are_refused(train):
+    weights, _ = train("t2mv", "three", 3)
+    with pytest.raises(ViewmaskError, match="another size than the preset 'nano'"):
+        train("t2mv", "two", 2, weights)
+    with pytest.raises(ViewmaskError, match="only --init adds layers and words"):
+        train("t2mv", "three", 4, resume=True)
+
+
+def test_the_same_seed_gives_the_same_weights(train):
+    torch.manual_seed(1)
+    first, _ = train("t2mv", "first", 2)
+    torch.manual_seed(2)
+    second, _ = train("t2mv", "second", 2)
+    assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+
+
+def test_the_reranker_learns_to_read_with_a_transformer_and_resumes_exactly(train, tmp_path):
+    transformer, _ = train("t2mv", "two", 2)
+    known = checkpoint.load(transformer, Transformer, TransformerConfig)[0]
+    whole = stages.train("reranker", [], tmp_path / "whole", steps=4, init=transformer)
+    ranking = Reranker.load(whole, known)
+    assert ranking.towers.config.features == features(known.config)
+    about = json.loads((whole / "config.json").read_text())["about"]
+    assert (about["stage"], about["objects"], about["schedule"]["rate"]) == ("reranker", 2, stages.RERANKING.rate)
+
+    def interrupted(step, steps, figures):
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        stages.train("reranker", [], tmp_path / "parts", steps=4, init=transformer, progress=interrupted)
+    with pytest.raises(ViewmaskError, match=r"learnt with the transformer \w+: --init must name the same to go on"):
+        stages.train("reranker", [], tmp_path / "parts", steps=4, init=train("t2mv", "other", 3)[0], resume=True)
+    resumed = stages.train("reranker", [], tmp_path / "parts", steps=4, init=transformer, resume=True)
+    towers = Reranker.load(resumed, known).towers.state_dict()
+    for name, tensor in ranking.towers.state_dict().items():
+        torch.testing.assert_close(tensor, towers[name])
+
+
+def test_a_decoder_learns_the_codes_of_a_tokenizer_and_resumes_exactly(tmp_path, monkeypatch):
+    sizes = {"decoder_stem": 4, "decoder_widths": (8, 12, 16), "decoder_blocks": (1, 1, 1)}
+    monkeypatch.setitem(stages.DECODERS, "nano", (sizes, stages.Terms(), stages.Schedule(4, batch=2, muon=1e-3)))
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 4), dtype=np.uint8)
+    monkeypatch.setattr(stages.collection, "stack", lambda *_: images)
+    config = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
+    tokenizers = [tmp_path / "one", tmp_path / "two"]
+    for path in tokenizers:
+        checkpoint.save(path, Tokenizer(config), config, {}, half=True)
+    known = checkpoint.load(tokenizers[0], Tokenizer, TokenizerConfig)[0]
+    whole = stages.train("decoder", [], tmp_path / "whole", tokenizer=tokenizers[0])
+    made, shape, _ = checkpoint.load(whole, Tokenizer, TokenizerConfig)
+    assert shape.decoder_widths == (8, 12, 16)
+    assert checkpoint.fingerprint(made.encoder) == checkpoint.fingerprint(known.encoder)  # tokens stay valid
+
+    def interrupted(step, steps, figures):
+        if step == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        stages.train("decoder", [], tmp_path / "parts", tokenizer=tokenizers[0], progress=interrupted)
+    resumed = stages.train("decoder", [], tmp_path / "parts", tokenizer=tokenizers[0], resume=True)
+    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    with pytest.raises(ViewmaskError, match="decodes other codes"):
+        stages.train("decoder", [], tmp_path / "other", tokenizer=tokenizers[1], init=whole)
+    gently = stages.train("decoder", [], tmp_path / "more", tokenizer=tokenizers[0], init=whole)
+    assert json.loads((gently / "config.json").read_text())["about"]["schedule"]["muon"] == pytest.approx(GENTLY * 1e-3)

@@ -1,0 +1,103 @@
+"""Token files: written, read, refused; mirrored and recoloured objects."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from viewmask.errors import ViewmaskError
+from viewmask.learning.checkpoint import fingerprint
+from viewmask.model import colour
+from viewmask.model.tokenizer import Tokenizer, TokenizerConfig, pack
+from viewmask.train import tokens
+from viewmask.views.camera import orbit
+from viewmask.views.viewset import ViewSet
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    torch.manual_seed(0)
+    return Tokenizer(TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)).eval()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    random = np.random.default_rng(0)
+    for name, split in (("a", "train"), ("b", "val")):
+        images = [random.integers(1, 256, (32, 32, 4), dtype=np.uint8) for _ in range(4)]
+        ViewSet(images, orbit(4, size=32), {"captions": ["a red cup"], "split": split}).save(tmp_path / "sets" / name)
+    return tmp_path / "sets"
+
+
+def test_round_trip(folder, tokenizer, tmp_path):
+    path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer, augment=2)
+    read = tokens.read([path], fingerprint(tokenizer.encoder))
+    assert read.ids == ["a", "a", "a", "b"]
+    assert read.tokens.shape == (4, 4, 2, 2)
+    np.testing.assert_allclose(read.azimuths[0], [0, 90, 180, 270], atol=1e-4)
+    expected = tokenizer.encode(pack(np.stack(ViewSet.load(folder / "b").images))).numpy()
+    np.testing.assert_array_equal(read.tokens[3], expected)
+    assert read.captions[3] == ["a red cup"]
+    assert tokens.read([path], fingerprint(tokenizer.encoder), "val").ids == ["b"]
+    assert tokens.holds([path], "val")
+    assert not tokens.holds([path], "test")
+
+
+def test_tokens_of_another_tokenizer_are_refused_by_both_names(folder, tokenizer, tmp_path):
+    path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer)
+    with pytest.raises(ViewmaskError, match=f"{fingerprint(tokenizer.encoder)}.*0123"):
+        tokens.read([path], "0123")
+
+
+def test_other_files_are_refused(tokenizer, tmp_path):
+    with pytest.raises(ViewmaskError, match="no tokens at"):
+        tokens.read([tmp_path / "gone.parquet"], "")
+    (tmp_path / "x.parquet").write_text("not parquet")
+    with pytest.raises(ViewmaskError, match="not a token file"):
+        tokens.read([tmp_path / "x.parquet"], "")
+    with pytest.raises(ViewmaskError, match="no view sets"):
+        tokens.tokenize([tmp_path], tmp_path / "t.parquet", tokenizer)
+    (tmp_path / "empty").mkdir()
+    assert not (tmp_path / "t.parquet").exists()
+
+
+def test_the_mirrored_object_is_seen_from_the_mirrored_side(folder):
+    views = ViewSet.load(folder / "a")
+    mirrored = tokens.mirror(views)
+    np.testing.assert_array_equal(mirrored.images[1], views.images[3][:, ::-1])
+    np.testing.assert_array_equal(mirrored.images[0], views.images[0][:, ::-1])
+    again = tokens.mirror(mirrored)
+    for mine, theirs in zip(again.images, views.images, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_colours_and_their_words_change_together(folder):
+    views = ViewSet.load(folder / "a")
+    changed = tokens.recolour(views, (2, 1, 0))  # red and blue change places
+    np.testing.assert_array_equal(changed.images[0][..., 0], views.images[0][..., 2])
+    np.testing.assert_array_equal(changed.images[0][..., 3], views.images[0][..., 3])
+    assert changed.extra["captions"] == ["a blue cup"]
+
+
+@pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("a red cup", "a blue cup"),
+        ("A Yellow car with white stripes", "A teal car with white stripes"),
+        ("a green and purple kite", "a green and purple kite"),
+        ("a wooden red chair", None),
+        ("a banana", None),
+        ("a brown bear", None),
+    ],
+)
+def test_colour_words(caption, expected):
+    assert colour.exchange(caption, (2, 1, 0)) == expected
+
+
+def test_metadata_names_the_tokenizer(folder, tokenizer, tmp_path):
+    import pyarrow.parquet as pq
+
+    path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer)
+    about = json.loads(pq.read_schema(path).metadata[tokens.META])
+    assert about == {"tokenizer": fingerprint(tokenizer.encoder), "grid": 2}

@@ -1,0 +1,1 @@
+"""Files: how they are written, and the record of what a long run has done."""

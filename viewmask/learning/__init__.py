@@ -1,0 +1,1 @@
+"""Learning: what any training needs, whatever is trained."""

@@ -1,0 +1,145 @@
+"""Checkpoints: a folder with `model.safetensors` and `config.json`, read without executing anything.
+
+Training adds `optimizer.safetensors` and `trainer.json`, from which it resumes exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
+
+CONFIG, MODEL = "config.json", "model.safetensors"
+OPTIMIZER, TRAINER = "optimizer.safetensors", "trainer.json"
+
+Config = TypeVar("Config")
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def save(
+    path: str | Path,
+    model: nn.Module,
+    config: Any,
+    about: dict[str, Any],
+    half: bool = False,
+    training: tuple[dict[str, Tensor], dict[str, Any]] | None = None,
+) -> Path:
+    """Write a checkpoint folder atomically.
+
+    Args:
+        path: the folder.
+        model: its parameters are written; in half precision if `half`.
+        config: the frozen dataclass that builds the model.
+        about: how it was made (kept under "about").
+        training: optimizer tensors and the trainer's record, for exact resume.
+    """
+    tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
+    with atomic.folder(path, ours=r"(config|trainer)\.json|(model|optimizer)\.safetensors") as folder:
+        (folder / MODEL).write_bytes(save_tensors(tensors))
+        if training is not None:
+            optimizer, record = training
+            (folder / OPTIMIZER).write_bytes(save_tensors({k: v.contiguous() for k, v in optimizer.items()}))
+            (folder / TRAINER).write_text(json.dumps(record, indent=1))
+        record = {"kind": type(model).__name__, "architecture": dataclasses.asdict(config), "about": about}
+        (folder / CONFIG).write_text(json.dumps(record, indent=1))
+    return Path(path)
+
+
+def load(path: str | Path, kind: type[Module], config: type[Config]) -> tuple[Module, Config, dict[str, Any]]:
+    """Build the model of a checkpoint folder and fill it.
+
+    Returns:
+        the model in evaluation mode (float32), its configuration and the "about" record.
+
+    Raises:
+        ViewmaskError: missing, truncated, of another kind, or of another shape.
+    """
+    path = Path(path)
+    record = _read_json(path / CONFIG)
+    if record.get("kind") != kind.__name__:
+        raise ViewmaskError(f"{path} holds a {record.get('kind', 'nameless model')}, not a {kind.__name__}")
+    try:
+        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in record["architecture"].items()}
+        architecture = config(**fields)
+        model = kind(architecture)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ViewmaskError(
+            f"{path / CONFIG} does not describe a {kind.__name__} that this version knows: {error}"
+        ) from error
+    tensors = read_tensors(path / MODEL)
+    try:
+        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {reason}") from error
+    return model.eval(), architecture, record.get("about", {})
+
+
+def kind_of(path: str | Path) -> str:
+    """Name of the class whose weights a checkpoint folder holds.
+
+    Raises:
+        ViewmaskError: missing or damaged.
+    """
+    return str(_read_json(Path(path) / CONFIG).get("kind", "nameless model"))
+
+
+def load_training(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimizer tensors and the trainer's record of a training checkpoint.
+
+    Raises:
+        ViewmaskError: the folder holds exported weights only, or is damaged.
+    """
+    path = Path(path)
+    return read_tensors(path / OPTIMIZER), _read_json(path / TRAINER)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Sixteen hexadecimal digits that name the weights, as half precision stores them."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(_stored(tensor, half=True).cpu().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file.
+
+    Raises:
+        ViewmaskError: missing or truncated.
+    """
+    try:
+        return load_tensors(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ViewmaskError(f"no checkpoint at {path.parent}: {path.name} is missing") from error
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ViewmaskError(f"{path} is damaged or truncated: {error}") from error
+
+
+def _stored(tensor: Tensor, half: bool) -> Tensor:
+    tensor = tensor.detach().contiguous()
+    return tensor.half() if half and tensor.is_floating_point() else tensor
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ViewmaskError(f"no checkpoint at {path.parent}: {path.name} is missing") from error
+    except (OSError, ValueError) as error:
+        raise ViewmaskError(f"{path} is damaged or truncated: {error}") from error
+    if not isinstance(record, dict):
+        raise ViewmaskError(f"{path} is damaged: it holds no record")
+    return record

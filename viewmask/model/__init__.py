@@ -1,0 +1,1 @@
+"""The model: tokenizer, sequence, transformer, sampler, and the generator that joins them."""

@@ -1,0 +1,63 @@
+"""A person's picture to a reference view: the object cut out, and framed as the views of training."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from viewmask.errors import ViewmaskError
+from viewmask.views.background import key_background
+from viewmask.views.camera import SIZE
+from viewmask.views.viewset import Picture, resize
+
+# Longest side of the object in a view of a unit cube's worth of object at distance 1.5, as a share of
+# the picture: the median of the training renderings.
+EXTENT = 0.74
+SOLID = 250  # alpha at and above this everywhere means that nothing was cut out
+
+
+def is_cut_out(picture: Picture) -> bool:
+    """Whether a picture's alpha separates an object from a background."""
+    return bool((picture[..., 3] < SOLID).mean() > 0.005)
+
+
+def cut_out(picture: Picture, frame: bool = True) -> Picture:
+    """A photo as a reference view, uint8 RGBA [256, 256, 4].
+
+    Args:
+        picture: uint8 RGBA [height, width, 4]; its alpha, or a plain background, tells the object.
+        frame: centre the object and scale it to the size that training views have; otherwise the
+            picture is only made square.
+
+    Raises:
+        ViewmaskError: no alpha and no plain background, or nothing in the picture.
+    """
+    if not is_cut_out(picture):
+        alpha = key_background(picture)
+        if alpha is None:
+            raise ViewmaskError(
+                "the picture has no transparency and no plain background: cut the object out first (any background "
+                "remover that writes a PNG with transparency), or photograph it against a plain wall"
+            )
+        picture = np.concatenate([picture[..., :3], alpha[..., None]], axis=-1)
+    rows, columns = (np.flatnonzero((picture[..., 3] > 127).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        raise ViewmaskError("the picture shows nothing: it is transparent all over")
+    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    if frame:
+        side = round(max(bottom - top, right - left) / EXTENT)
+        centre = (top + bottom) / 2, (left + right) / 2
+    else:
+        side = max(picture.shape[:2])
+        centre = picture.shape[0] / 2, picture.shape[1] / 2
+    return resize(_square(picture, side, centre), SIZE)
+
+
+def _square(picture: Picture, side: int, centre: tuple[float, float]) -> Picture:
+    """The square of `side` pixels around `centre` (row, column), transparent beyond the picture."""
+    top, left = round(centre[0] - side / 2), round(centre[1] - side / 2)
+    square = np.zeros((side, side, 4), dtype=np.uint8)
+    height, width = picture.shape[:2]
+    rows = slice(max(top, 0), min(top + side, height))
+    columns = slice(max(left, 0), min(left + side, width))
+    square[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = picture[rows, columns]
+    return square

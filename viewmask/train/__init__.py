@@ -1,0 +1,1 @@
+"""Training: one file a thing that is trained."""

@@ -1,0 +1,199 @@
+"""Training the tokenizer, or its decoder alone: how far decoded pictures are from the true ones, how codes are used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from viewmask.learning.lpips import Lpips
+from viewmask.model.tokenizer import Tokenizer, TokenizerConfig, pack
+from viewmask.views.viewset import Picture
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Weights of the loss's terms; 0 turns one off.
+
+    Attributes:
+        absolute: share of L1 in the pixel term (the rest is squared error).
+        chroma: extra weight on colour differences, which a small tokenizer loses first.
+        entropy: sure bits for a picture, evenly used codes over the batch (LFQ, MAGVIT-v2).
+        commitment: pulls encoder outputs to +-1.
+        perceptual: LPIPS (AlexNet; needs the extra `lpips`).
+        adversarial: PatchGAN, hinge loss.
+        adversarial_start: step before which the discriminator rests.
+    """
+
+    absolute: float = 0.2
+    chroma: float = 2.0
+    entropy: float = 0.02
+    commitment: float = 0.05
+    perceptual: float = 0.0
+    adversarial: float = 0.0
+    adversarial_start: int = 2000
+
+
+class Discriminator(nn.Module):
+    """PatchGAN: pictures [n, channels, h, w] to one score for each patch [n, 1, h / 8, w / 8]."""
+
+    def __init__(self, channels: int, width: int = 48) -> None:
+        super().__init__()
+        sizes = [channels, width, 2 * width, 4 * width]
+        layers: list[nn.Module] = []
+        for c_in, c_out in pairwise(sizes):
+            norm = nn.GroupNorm(8, c_out) if c_in != channels else nn.Identity()
+            layers += [nn.Conv2d(c_in, c_out, 4, stride=2, padding=1), norm, nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(sizes[-1], 1, 3, padding=1))
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return self.layers(2 * pictures - 1)
+
+
+def entropy_loss(z: Tensor, groups: int = 2, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Entropy of single codes and of the batch's mean code, both in nats a bit.
+
+    Bits are independent given the picture, so a picture's entropy is the sum over its bits; that of
+    the batch is taken over groups of bits jointly, as all 2^18 codes at once would not fit.
+
+    Args:
+        z: encoder outputs of patches, [n, bits].
+        groups: groups of bits for the batch's entropy.
+        temperature: of the softmax over codes.
+    """
+    bits = z.shape[1]
+    probability = torch.sigmoid(4 * z / temperature)
+    sure = -(
+        probability * probability.clamp(min=1e-6).log() + (1 - probability) * (1 - probability).clamp(min=1e-6).log()
+    )
+    batch = z.new_zeros(())
+    for group in probability.chunk(groups, dim=1):
+        joint = z.new_ones(len(z), 1)
+        for bit in group.T:
+            joint = torch.cat([joint * (1 - bit[:, None]), joint * bit[:, None]], dim=1)
+        mean = joint.mean(dim=0)
+        batch = batch - (mean * mean.clamp(min=1e-9).log()).sum()
+    return sure.mean(), batch / bits
+
+
+class Reconstruction:
+    """The tokenizer's training task: pictures through the codes and back."""
+
+    def __init__(self, config: TokenizerConfig, images: Picture, terms: Terms, device: torch.device) -> None:
+        self.config = config
+        self.images = images
+        self.terms = terms
+        self.device = device
+        # Convolutions of pictures with few channels are a quarter faster in this layout.
+        self.model = Tokenizer(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.lpips = Lpips.load("alex").to(device) if terms.perceptual else None
+        self.companion = Discriminator(config.channels).to(device) if terms.adversarial else None
+
+    def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
+        truth = pack(self.batch(random, batch), self.config.channels).to(self.device)
+        empty = self.model.empty(truth)
+        codes, loss, figures = self.coded(truth, empty)
+        decoded = self.model.decoder(codes).float()
+        if self.config.empty_code:
+            covered = F.interpolate((~empty[:, None]).float(), scale_factor=self.config.patch, mode="nearest")
+        else:
+            covered = torch.ones_like(truth[:, :1])
+        loss = loss + pixel_loss(decoded, truth, covered, self.terms)
+        with torch.no_grad():
+            error = ((decoded.clamp(0, 1) - truth) * covered).square().sum() / (covered.sum() * truth.shape[1])
+        figures |= {"psnr": -10 * float(error.clamp(min=1e-9).log10())}
+        shown = decoded * covered
+        if self.lpips is not None:
+            distance = self.lpips.distance(over_white(shown), over_white(truth)).mean()
+            loss = loss + self.terms.perceptual * distance
+            figures["lpips"] = distance.item()
+        if self.companion is not None and step >= self.terms.adversarial_start:
+            # The tokenizer is judged by the discriminator as it is, the discriminator learns from both.
+            frozen = {name: parameter.detach() for name, parameter in self.companion.named_parameters()}
+            fooled = -torch.func.functional_call(self.companion, frozen, (shown,)).mean()
+            judged = F.relu(1 - self.companion(truth)).mean() + F.relu(1 + self.companion(shown.detach())).mean()
+            loss = loss + self.terms.adversarial * fooled + judged
+            figures["judge"] = judged.item()
+        return loss, figures
+
+    def coded(self, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
+        """Codes [n, bits, grid, grid] that the decoder is given, what their use costs, and figures."""
+        z = self.model.encoder(truth).float()
+        codes = torch.where(z > 0, 1.0, -1.0)
+        codes = z + (codes - z).detach()
+        if self.config.empty_code:
+            codes = torch.where(empty[:, None], -1.0, codes)
+        patches = z.movedim(1, -1)[~empty]
+        sure, used = entropy_loss(patches)
+        commitment = (patches - patches.sign().detach()).square().mean()
+        cost = self.terms.entropy * (sure - used) + self.terms.commitment * commitment
+        return codes, cost, {"sure": sure.item(), "used": used.item()}
+
+    def batch(self, random: np.random.Generator, batch: int) -> Picture:
+        """Random pictures, mirrored half the time and with their colour channels exchanged."""
+        images = self.images[random.integers(len(self.images), size=batch)].copy()
+        for index in range(batch):
+            if random.random() < 0.5:
+                images[index] = images[index, :, ::-1]
+            if random.random() < 0.5:
+                images[index, ..., :3] = images[index][..., random.permutation(3)]
+        return images
+
+
+class Decoding(Reconstruction):
+    """The training task of a decoder by itself: the encoder, and with it every code, stays as it is.
+
+    Half of the pictures come with codes as a model gives them that is not sure (`uncertain`).
+    """
+
+    def __init__(
+        self, config: TokenizerConfig, images: Picture, terms: Terms, device: torch.device, encoder: nn.Module
+    ) -> None:
+        super().__init__(config, images, terms, device)
+        self.model.encoder.load_state_dict(encoder.state_dict())
+        self.model.encoder.requires_grad_(False)
+
+    def coded(self, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
+        tokens = self.model.tokens_of(self.model.encoder(truth).float(), empty)
+        codes = uncertain(self.model.bits_of(tokens).movedim(-1, 1))
+        if self.config.empty_code:
+            codes = torch.where(empty[:, None], -1.0, codes)
+        return codes, truth.new_zeros(()), {}
+
+
+def uncertain(codes: Tensor, share: float = 0.5) -> Tensor:
+    """Expected bits as `Tokenizer.decode` is given them, of a model that is right as often as it thinks.
+
+    An expected bit of +-m is the true one with probability (1 + m) / 2. How unsure a picture is at most is drawn evenly
+    for a `share` of the pictures, the others are sure; within a picture bits differ.
+
+    Args:
+        codes: true bits +-1 [n, bits, h, w].
+    """
+    some = torch.rand(len(codes), 1, 1, 1, device=codes.device) < share
+    most = torch.where(some, torch.rand_like(some, dtype=codes.dtype), 0.0)
+    sure = 1 - most * torch.rand_like(codes)
+    return torch.where(torch.rand_like(codes) < (1 + sure) / 2, codes, -codes) * sure
+
+
+def pixel_loss(decoded: Tensor, truth: Tensor, covered: Tensor, terms: Terms) -> Tensor:
+    """Weighted error over the patches that are not empty, on black and on white, chroma apart."""
+    error = (decoded - truth) * covered
+    planes = [error]
+    if truth.shape[1] == 4:
+        planes.append(error[:, :3] - error[:, 3:])  # over white
+    colour = error[:, :3]
+    planes.append(terms.chroma * (colour - colour.mean(dim=1, keepdim=True)))
+    count = covered.sum().clamp(min=1)
+    squared = sum(plane.square().sum() for plane in planes) / count
+    absolute = sum(plane.abs().sum() for plane in planes) / count
+    return (1 - terms.absolute) * squared + terms.absolute * absolute * 0.2
+
+
+def over_white(pictures: Tensor) -> Tensor:
+    """Premultiplied RGBA over white as RGB [n, 3, h, w]; RGB as it is."""
+    return pictures[:, :3] + (1 - pictures[:, 3:]) if pictures.shape[1] == 4 else pictures

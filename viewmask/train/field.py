@@ -1,0 +1,313 @@
+"""Training the field: views with points that know the inside, packed once; batches, their loss and a score on `val`.
+
+Each batch is a pure function of its random generator. What the network learns to forgive is made here: any number of
+views in any place of the orbit, mirrored objects, silhouettes too thick or too thin by a pixel or two, other colours
+(tinted, their channels exchanged).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from recon.field import Field, FieldConfig, Given, Views, best_level, given, stack, upright
+from recon.silhouette import signed_distance
+from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
+from viewmask.views.camera import Camera
+from viewmask.views.viewset import TRANSFORMS, ViewSet
+
+SIZE = 128
+VIEWS = 8  # kept of an object
+NEAR, EVEN = 6_000, 10_000  # points kept near the surface and evenly in the box
+_STEP = 8  # steps of a pixel in which silhouette distances are kept
+_MARGIN = 0.02  # points so far outside the hull are kept too
+
+
+@dataclass
+class Objects:
+    """Packed objects.
+
+    Attributes:
+        names: their ids.
+        pictures: uint8 [objects, views, SIZE, SIZE, 4], straight alpha.
+        distances: int8 [objects, views, SIZE, SIZE], eighths of a pixel, positive inside.
+        poses: float32 [objects, views, 4, 4], camera to world.
+        lenses: float32 [objects, views, 4]: fl_x, fl_y, cx, cy in pixels of SIZE.
+        counts: how many of the views are real; the others repeat them.
+        points: float16 [objects, NEAR + EVEN, 3].
+        inside: bool [objects, NEAR + EVEN].
+        colours: uint8 [objects, NEAR, 3].
+        bare: bool [objects]: the views show base colours, without light.
+    """
+
+    names: NDArray[np.str_]
+    pictures: NDArray[np.uint8]
+    distances: NDArray[np.int8]
+    poses: NDArray[np.float32]
+    lenses: NDArray[np.float32]
+    counts: NDArray[np.int32]
+    points: NDArray[np.float16]
+    inside: NDArray[np.bool_]
+    colours: NDArray[np.uint8]
+    bare: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def pack(
+    folders: Sequence[str | Path],
+    out: str | Path,
+    split: str,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Objects:
+    """The objects of a split in folders of view sets (`viewmask render --passes points`), packed into `out`,
+    a pack a folder.
+
+    What is packed already is taken as it is.
+
+    Raises:
+        ViewmaskError: no such object, or none with points.
+    """
+    packs = []
+    for folder in folders:
+        found = _find(folder, split)
+        if not found:
+            continue
+        digest = hashlib.sha256(json.dumps([str(place) for place in found]).encode()).hexdigest()[:16]
+        place = Path(out) / digest
+        if not place.exists():
+            rows = []
+            for done, view_set in enumerate(found):
+                rows.append(_row(view_set))
+                progress(done + 1, len(found))
+            with atomic.folder(place, ours=r".*\.npy") as temporary:
+                for name in rows[0]:
+                    np.save(temporary / f"{name}.npy", np.stack([row[name] for row in rows]))
+        packs.append(place)
+    if not packs:
+        raise ViewmaskError(
+            f"no object of the split '{split}' with points in {', '.join(map(str, folders))}: "
+            "render with viewmask render --passes points"
+        )
+    return Objects(
+        **{
+            name: np.concatenate([np.load(place / f"{name}.npy", mmap_mode="r") for place in packs])
+            for name in Objects.__dataclass_fields__
+        }
+    )
+
+
+def _find(folder: str | Path, split: str) -> list[Path]:
+    """The view sets of a split below a folder that have points; what a killed run left half-written is none."""
+    places = sorted(path.parent for path in Path(folder).glob(f"**/{TRANSFORMS}"))
+    places = [place for place in places if not place.name.startswith(".")]
+    if not places:
+        raise ViewmaskError(f"no view set in {folder}")
+    return [
+        place
+        for place in places
+        if (place / "passes.npz").exists() and json.loads((place / TRANSFORMS).read_text()).get("split", split) == split
+    ]
+
+
+def _row(folder: Path) -> dict[str, NDArray[Any]]:
+    """One object's arrays. Points that no silhouette could hold are left out: they teach nothing."""
+    views = ViewSet.load(folder).resized(SIZE)
+    with np.load(folder / "passes.npz") as arrays:
+        if "points" not in arrays:
+            raise ViewmaskError(f"{folder} has no points: render with viewmask render --passes points")
+        points, inside, colours = (arrays[name] for name in ("points", "inside", "colours"))
+    count = min(len(views), VIEWS)
+    index = np.arange(VIEWS) % count
+    distances = [signed_distance(image[..., 3], 127 // _STEP + 2) for image in views.images[:count]]  # what int8 holds
+    cones = np.stack([_cone(points, camera, d) for camera, d in zip(views.cameras, distances, strict=False)])
+    # Inside the hull of half of the views, or of the other half: what four views may see as full.
+    hull = np.maximum(cones[::2].min(0), cones[1::2].min(0)) if count > 1 else cones[0]
+    random = np.random.default_rng(0)
+    near, even = len(colours), len(points) - len(colours)
+    first = _take(np.flatnonzero(hull[:near] > -_MARGIN), near, NEAR, random)
+    second = near + _take(np.flatnonzero(hull[near:] > -_MARGIN), even, EVEN, random)
+    chosen = np.concatenate([first, second])
+    stack = [views.images[i] for i in index]
+    lenses = [(c.fl_x, c.fl_y, c.cx, c.cy) for c in (views.cameras[i] for i in index)]
+    return {
+        "names": np.array(folder.name[:96], dtype="<U96"),
+        "pictures": np.stack(stack),
+        "distances": np.clip(np.round(np.stack([distances[i] for i in index]) * _STEP), -127, 127).astype(np.int8),
+        "poses": np.stack([views.cameras[i].camera_to_world for i in index]).astype(np.float32),
+        "lenses": np.array(lenses, dtype=np.float32),
+        "counts": np.int32(count),
+        "points": points[chosen],
+        "inside": inside[chosen],
+        "colours": colours[first],
+        "bare": np.bool_(views.extra.get("light", "none") == "none"),
+    }
+
+
+def _cone(points: NDArray[np.float16], camera: Camera, distance: NDArray[np.float32]) -> NDArray[np.float32]:
+    from scipy import ndimage
+
+    pixels, depth = camera.project(points.astype(np.float64))
+    found = ndimage.map_coordinates(distance, [pixels[:, 1] - 0.5, pixels[:, 0] - 0.5], order=1, mode="nearest")
+    return (found * depth / camera.fl_x).astype(np.float32)
+
+
+def _take(good: NDArray[np.int64], total: int, wanted: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """`wanted` indices below `total`: of the good ones, filled up with any."""
+    good = random.permutation(good)[:wanted]
+    return np.concatenate([good, random.integers(total, size=wanted - len(good))])
+
+
+class Filling:
+    """A task for `viewmask.learning.trainer`: which points does the object fill, told from some of its views.
+
+    Attributes:
+        model, config, companion: see `viewmask.learning.trainer.Task`.
+    """
+
+    companion = None
+
+    def __init__(
+        self,
+        config: FieldConfig,
+        train: Objects,
+        val: Objects | None,
+        device: torch.device | str = "cpu",
+        points: int = 2048,
+    ) -> None:
+        self.config, self.train, self.val = config, train, val
+        self.model = Field(config).to(device)
+        for layer in self.model.modules():  # a fifth faster on CPUs than the usual order of channels
+            if isinstance(layer, torch.nn.Conv2d):
+                layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            elif isinstance(layer, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
+                layer.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.device, self.points = torch.device(device), points
+
+    def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
+        """Cross entropy inside the hull, a soft IoU, and the colour near the surface."""
+        count = int(random.choice([4, 1, 2, 3, 5, 6, 8], p=[0.76, 0.02, 0.04, 0.04, 0.03, 0.03, 0.08]))
+        rows = random.choice(len(self.train), batch, replace=len(self.train) < batch)
+        views, points, inside, colours = self._batch(self.train, rows, count, random)
+        logits, hull, painted = self.model(views, points)
+        near = self.points // 2
+        within = (hull > -0.01).float()
+        entropy = F.binary_cross_entropy_with_logits(logits, inside, reduction="none")
+        entropy = (entropy * within).sum() / within.sum().clamp(min=1)
+        full = torch.sigmoid(logits[:, near:]) * (hull[:, near:] > 0)
+        both = (full * inside[:, near:]).sum(1)
+        jaccard = (both + 1) / (full.sum(1) + inside[:, near:].sum(1) - both + 1)
+        known = (colours >= 0).all(-1) & (within[:, :near] > 0)
+        paint = ((painted[:, :near] - colours).abs().mean(-1) * known).sum() / known.sum().clamp(min=1)
+        loss = entropy + 0.5 * (1 - jaccard.mean()) + 0.5 * paint
+        figures = {"entropy": entropy.item(), "iou": jaccard.mean().item(), "colour": paint.item()}
+        return loss, figures
+
+    def score(self) -> dict[str, float]:
+        """See `score`, of the objects to choose by."""
+        assert self.val is not None
+        return score(self.model, self.val, device=self.device)
+
+    def _batch(
+        self, objects: Objects, rows: NDArray[np.integer], count: int, random: np.random.Generator
+    ) -> tuple[Views, Tensor, Tensor, Tensor]:
+        made, points, inside, colours = [], [], [], []
+        near, even = self.points // 2, self.points - self.points // 2
+        for row in rows:
+            mirror = bool(random.integers(2))
+            # Silhouettes of pictures that a generator made are off by a pixel or two, each in its way.
+            thicker = random.normal(0, 0.5, count) if random.random() < 0.5 else np.zeros(count)
+            tint, order = np.ones(3), np.arange(3)
+            if random.random() < 0.5:
+                tint, order = random.uniform(0.8, 1.2, 3) * random.uniform(0.8, 1.2), random.permutation(3)
+            chosen = _choose(int(objects.counts[row]), count, random)
+            made.append(_views(objects, row, chosen, mirror, thicker, tint, order))
+            first = random.integers(NEAR, size=near)
+            second = NEAR + random.integers(EVEN, size=even)
+            at = np.concatenate([first, second])
+            place = objects.points[row][at].astype(np.float32)
+            if mirror:
+                place[:, 1] *= -1
+            points.append(place @ made[-1].turn)
+            inside.append(objects.inside[row][at])
+            colour = objects.colours[row][first][:, order].astype(np.float32) / 255 * tint.astype(np.float32)
+            colours.append(np.clip(colour, 0, 1) if objects.bare[row] else np.full_like(colour, -1))
+        return (
+            stack(made, self.device),
+            torch.from_numpy(np.stack(points)).to(self.device),
+            torch.from_numpy(np.stack(inside).astype(np.float32)).to(self.device),
+            torch.from_numpy(np.stack(colours)).to(self.device),
+        )
+
+
+def _choose(there: int, count: int, random: np.random.Generator) -> NDArray[np.integer]:
+    """Which views: an even orbit where it can be one, from a multiple of 90 degrees mostly."""
+    if there % count == 0 and random.random() < 0.9:
+        start = int(random.integers(there))
+        if there == VIEWS and start % 2 and random.random() < 0.6:
+            start -= 1
+        return (start + np.arange(count) * (there // count)) % there
+    return random.choice(there, count, replace=there < count)
+
+
+def _views(
+    objects: Objects,
+    row: int,
+    chosen: NDArray[np.integer],
+    mirror: bool = False,
+    thicker: NDArray[np.float64] | float = 0.0,
+    tint: NDArray[np.float64] | float = 1.0,
+    order: Sequence[int] | NDArray[np.integer] = (0, 1, 2),
+) -> Given:
+    pictures = objects.pictures[row][chosen].astype(np.float32) / 255
+    distances = objects.distances[row][chosen].astype(np.float32) / _STEP
+    poses = objects.poses[row][chosen].astype(np.float64)
+    lenses = objects.lenses[row][chosen].astype(np.float64)
+    if np.any(thicker):
+        distances = distances + np.asarray(thicker, np.float32).reshape(-1, 1, 1)
+        pictures[..., 3] = np.clip(distances + 0.5, 0, 1)
+    if mirror:
+        pictures, distances = pictures[:, :, ::-1], distances[:, :, ::-1]
+        poses = np.diag([1.0, -1, 1, 1]) @ poses @ np.diag([-1.0, 1, 1, 1])
+        lenses[:, 2] = SIZE - lenses[:, 2]
+    cameras = [
+        Camera(SIZE, SIZE, x, y, cx, cy, pose) for (x, y, cx, cy), pose in zip(lenses.tolist(), poses, strict=True)
+    ]
+    pictures[..., :3] = np.clip(pictures[..., list(order)] * tint, 0, 1)
+    turn = upright(cameras[0])
+    return given(pictures, distances, cameras, turn)
+
+
+@torch.no_grad()
+def score(model: Field, objects: Objects, views: int = 4, limit: int = 48, device: Any = "cpu") -> dict[str, float]:
+    """Mean IoU over some objects from an even orbit of views, by the evenly drawn points: `val_iou`, `val_hull`."""
+    rows = np.unique(np.linspace(0, len(objects) - 1, min(limit, len(objects))).astype(int))
+    mine, hulls = [], []
+    training = model.training
+    model.eval()
+    for row in rows:
+        there = int(objects.counts[row])
+        chosen = (np.arange(views) * max(there // views, 1)) % there
+        made = _views(objects, row, chosen)
+        points = objects.points[row][NEAR:].astype(np.float32) @ made.turn
+        logits, hull, _ = model(stack([made], torch.device(device)), torch.from_numpy(points)[None].to(device))
+        true = objects.inside[row][NEAR:]
+        carved = (hull[0] > 0).cpu().numpy()
+        found = logits[0].cpu().numpy()
+        filled = carved & (found > best_level(found[carved])[0]) if carved.any() else carved
+        mine.append((true & filled).sum() / max((true | filled).sum(), 1))
+        hulls.append((true & carved).sum() / max((true | carved).sum(), 1))
+    model.train(training)
+    return {"val_iou": float(np.mean(mine)), "val_hull": float(np.mean(hulls))}

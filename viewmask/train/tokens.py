@@ -1,0 +1,191 @@
+"""Tokens of many objects in one Parquet file, a row an object (and variant).
+
+Columns: id, split, captions, azimuths, tokens (int32, [views, grid, grid] flattened), variant; the
+file's metadata holds the grid and the hash of the encoder, so that tokens of another are refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
+from viewmask.learning.checkpoint import fingerprint
+from viewmask.model import colour
+from viewmask.model.tokenizer import Tokenizer, pack
+from viewmask.views import collection
+from viewmask.views.viewset import Picture, ViewSet, resize
+
+Progress = Callable[[int, int], None]
+
+META = b"viewmask"
+SCHEMA = pa.schema(
+    {
+        "id": pa.string(),
+        "split": pa.string(),
+        "variant": pa.string(),
+        "captions": pa.list_(pa.string()),
+        "azimuths": pa.list_(pa.float32()),
+        "tokens": pa.list_(pa.int32()),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens read from one or more files.
+
+    Attributes:
+        ids: name of each row's object.
+        sources: number of the file that each row came from, int [rows].
+        captions: captions of each row; empty where none fits.
+        azimuths: degrees, float32 [rows, views].
+        tokens: int32 [rows, views, grid, grid].
+    """
+
+    ids: list[str]
+    sources: NDArray[np.int64]
+    captions: list[list[str]]
+    azimuths: NDArray[np.float32]
+    tokens: NDArray[np.int32]
+
+
+def tokenize(
+    folders: Sequence[str | Path],
+    out: Path,
+    tokenizer: Tokenizer,
+    augment: int = 0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Path:
+    """Encode all view sets below `folders` into one Parquet file.
+
+    Args:
+        folders: folders of view sets, or shards; see `pictures.find`.
+        out: the Parquet file.
+        tokenizer: in evaluation mode.
+        augment: further variants of each object of the train split: mirrored (the orbit reversed), and
+            with colour channels exchanged (colour words in the captions follow).
+        seed: of the variants.
+        progress: called with objects done and objects.
+
+    Raises:
+        ViewmaskError: no view sets, or views of different numbers.
+    """
+    found = collection.find(folders)
+    rows: list[dict[str, Any]] = []
+    objects = ((begun, views) for begun, place in enumerate(found, start=1) for views in collection.read([place]))
+    for index, (begun, views) in enumerate(objects):
+        random = np.random.default_rng([seed, index])
+        variants = [views] if views.extra.get("split") != "train" else [views, *_variants(views, augment, random)]
+        images = np.stack([resize(image, tokenizer.config.size) for variant in variants for image in variant.images])
+        with torch.inference_mode():
+            codes = tokenizer.encode(pack(images, tokenizer.config.channels)).to(torch.int32).numpy()
+        for variant, part in zip(variants, np.split(codes, len(variants)), strict=True):
+            rows.append(
+                {
+                    "id": str(views.extra["id"]),
+                    "split": str(views.extra.get("split", "train")),
+                    "variant": str(variant.extra.get("variant", "")),
+                    "captions": list(variant.extra.get("captions") or [c for c in [variant.caption] if c]),
+                    "azimuths": [camera.azimuth for camera in variant.cameras],
+                    "tokens": part.ravel(),
+                }
+            )
+        if progress:
+            progress(index + 1, (index + 1) * len(found) // begun)  # how much a shard holds is seen at its end
+    about = {"tokenizer": fingerprint(tokenizer.encoder), "grid": tokenizer.config.grid}
+    table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({META: json.dumps(about).encode()}))
+    return atomic.write_with(out, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+
+
+def read(paths: list[Path], tokenizer: str, split: str | None = None) -> Tokens:
+    """Read token files.
+
+    Args:
+        paths: Parquet files made by `tokenize`.
+        tokenizer: fingerprint of the encoder that must have made them (a decoder may improve without new tokens).
+        split: keep only the rows of this split.
+
+    Raises:
+        ViewmaskError: unreadable, made by another tokenizer, of another shape, or nothing left.
+    """
+    ids: list[str] = []
+    captions: list[list[str]] = []
+    sources, azimuths, tokens = [], [], []
+    for number, path in enumerate(paths):
+        try:
+            table = pq.read_table(path)
+            about = json.loads(table.schema.metadata[META])
+        except FileNotFoundError as error:
+            raise ViewmaskError(f"no tokens at {path}: make them with viewmask tokenize DIR --out {path}") from error
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise ViewmaskError(f"{path} is not a token file of viewmask: {error}") from error
+        if about["tokenizer"] != tokenizer:
+            raise ViewmaskError(
+                f"{path} was made by the tokenizer {about['tokenizer']}, this model reads {tokenizer}: tokenize again"
+            )
+        if split is not None:
+            table = table.filter(pa.compute.equal(table["split"], split))
+        grid = int(about["grid"])
+        ids += table["id"].to_pylist()
+        captions += table["captions"].to_pylist()
+        sources.append(np.full(len(table), number))
+        if len(table):
+            azimuths.append(np.array(table["azimuths"].to_pylist(), dtype=np.float32))
+            flat = table["tokens"].combine_chunks().values.to_numpy()
+            tokens.append(flat.reshape(len(table), -1, grid, grid))
+    if not ids:
+        raise ViewmaskError(f"no tokens of the split '{split}' in {', '.join(map(str, paths))}")
+    if len({part.shape[1] for part in tokens}) > 1:
+        raise ViewmaskError("all token files must hold the same number of views an object")
+    return Tokens(ids, np.concatenate(sources), captions, np.concatenate(azimuths), np.concatenate(tokens))
+
+
+def holds(paths: list[Path], split: str) -> bool:
+    """Whether token files that `read` accepts have rows of a split."""
+    return any(split in pq.read_table(path, columns=["split"])["split"].to_pylist() for path in paths)
+
+
+def _variants(views: ViewSet, count: int, random: np.random.Generator) -> list[ViewSet]:
+    """`count` augmented copies: the first is the plain mirror image, the others draw their changes."""
+    made = []
+    for number in range(count):
+        changed = views
+        if number == 0 or random.random() < 0.5:
+            changed = mirror(changed)
+        if number > 0:
+            changed = recolour(changed, tuple(random.permutation(3).tolist()))
+        made.append(changed)
+    return made
+
+
+def mirror(views: ViewSet) -> ViewSet:
+    """The mirrored object: every view flipped, the orbit the other way round, view 0 still first.
+
+    Exact for orbits, whose cameras then stand where they stood.
+    """
+    order = [0, *range(len(views) - 1, 0, -1)]
+    images: list[Picture] = [np.ascontiguousarray(views.images[index][:, ::-1]) for index in order]
+    return ViewSet(images, views.cameras, views.extra | {"variant": views.extra.get("variant", "") + "mirror "})
+
+
+def recolour(views: ViewSet, channels: tuple[int, ...]) -> ViewSet:
+    """The object with its colour channels exchanged; captions follow, or go where they cannot."""
+    images = [np.concatenate([image[..., list(channels)], image[..., 3:]], axis=-1) for image in views.images]
+    captions = [views.caption] if "captions" not in views.extra else list(views.extra["captions"])
+    if channels != (0, 1, 2):
+        captions = [c for c in (colour.exchange(caption, channels) for caption in captions) if c is not None]
+    variant = views.extra.get("variant", "") + "channels " + "".join(map(str, channels)) + " "
+    extra = {key: value for key, value in views.extra.items() if key != "caption"}
+    return ViewSet(images, views.cameras, extra | {"captions": captions, "variant": variant})

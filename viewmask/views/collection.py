@@ -1,0 +1,145 @@
+"""View sets from folders and from WebDataset shards, one after the other or as one array of pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path, PurePath
+from typing import IO
+
+import numpy as np
+from PIL import Image
+
+from viewmask.errors import ViewmaskError
+from viewmask.views.viewset import TRANSFORMS, Picture, ViewSet, resize
+
+Place = str | Path
+"""A folder, a tar, or the URL of a tar."""
+
+_URL = re.compile(r"(https?|file):/{1,3}")
+_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+
+def find(paths: Sequence[Place]) -> list[Place]:
+    """All view-set folders and tars at or below `paths`, in the order of their names.
+
+    Args:
+        paths: view sets, folders of them, WebDataset tars or folders of those, URLs of tars; a range in braces
+            (`{000000..000041}.tar`) stands for its numbers.
+
+    Raises:
+        ViewmaskError: there is none.
+    """
+    found: list[Place] = []
+    for place in (each for path in paths for each in _unfolded(str(path))):
+        path = Path(place)
+        if _is_url(place) or (path.suffix == ".tar" and path.is_file()):
+            found.append(place)
+        elif (path / TRANSFORMS).exists():
+            found.append(path)
+        elif path.is_dir():
+            found += sorted(child for child in path.glob("[!.]*") if (child / TRANSFORMS).exists())  # . is half-written
+            found += sorted(path.glob("[!.]*.tar"))
+    if not found:
+        names = ", ".join(str(path) for path in paths)
+        raise ViewmaskError(f"no view sets in {names}: render some first (viewmask render MESH... --out DIR)")
+    return found
+
+
+def read(places: Sequence[Place], split: str | None = None) -> Iterator[ViewSet]:
+    """The view sets, one after the other; with `split`, those that name it or name none. Each knows its `id`.
+
+    Raises:
+        ViewmaskError: a folder or shard is damaged or missing.
+    """
+    for place in places:
+        for views in _shard(str(place)) if str(place).endswith(".tar") or _is_url(str(place)) else [_folder(place)]:
+            if split is None or views.extra.get("split", split) == split:
+                yield views
+
+
+def stack(
+    paths: Sequence[Place],
+    size: int,
+    split: str | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Picture:
+    """All pictures of all view sets, uint8 [n, size, size, 4]; `progress` counts folders and shards."""
+    places = find(paths)
+    images: list[Picture] = []
+    for index, place in enumerate(places):
+        for views in read([place], split):
+            images += [resize(image, size) for image in views.images]
+        if progress:
+            progress(index + 1, len(places))
+    if not images:
+        raise ViewmaskError(f"no view set of the split '{split}' in {', '.join(map(str, paths))}")
+    return np.stack(images)
+
+
+def _folder(place: Place) -> ViewSet:
+    views = ViewSet.load(place)
+    views.extra["id"] = Path(place).name
+    return views
+
+
+def _shard(place: str) -> Iterator[ViewSet]:
+    """The samples of a tar, read as a stream: their files stand in a row and share a name up to the first dot."""
+    try:
+        with _opened(place) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
+            key, files = "", dict[str, bytes]()
+            for member in tar:
+                path = PurePath(member.name)
+                first, _, suffix = path.name.partition(".")
+                name = str(path.with_name(first))
+                if name != key and files:
+                    yield _sample(place, key, files)
+                    files = {}
+                key = name
+                content = tar.extractfile(member)
+                if content is not None:
+                    files[suffix] = content.read()
+            if files:
+                yield _sample(place, key, files)
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise ViewmaskError(f"cannot read the shard {place}: {error}") from error
+
+
+def _sample(place: str, key: str, files: dict[str, bytes]) -> ViewSet:
+    try:
+        record = json.loads(files[TRANSFORMS])
+        views = ViewSet.of_record(record, lambda name: _picture(files[name]))
+    except (ViewmaskError, KeyError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ViewmaskError(f"the sample {key} in {place} is no view set: {error!r}") from error
+    views.extra.setdefault("id", key)
+    return views
+
+
+def _picture(content: bytes) -> Picture:
+    with Image.open(io.BytesIO(content)) as image:
+        return np.asarray(image.convert("RGBA"))
+
+
+def _opened(place: str) -> IO[bytes]:
+    if _is_url(place):
+        stream: IO[bytes] = urllib.request.urlopen(place, timeout=60)
+        return stream
+    return Path(place).open("rb")
+
+
+def _is_url(place: str) -> bool:
+    return _URL.match(place) is not None
+
+
+def _unfolded(place: str) -> list[str]:
+    """A name with a range in braces as all the names that it stands for."""
+    match = _BRACES.search(place)
+    if not match:
+        return [place]
+    first, last = match[1], match[2]
+    numbers = (f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1))
+    return [each for number in numbers for each in _unfolded(place.replace(match[0], number, 1))]
