@@ -21,7 +21,7 @@ from eval.metrics.image import silhouette
 from recon.agreement import agreement
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
-from viewmask.model.generator import DRAWS
+from viewmask.generator import DRAWS
 from viewmask.views.viewset import Picture
 
 COLOURS = {

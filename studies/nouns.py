@@ -27,9 +27,9 @@ from render.run import Settings, render_one
 from render.source import Source, find
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
+from viewmask.generator import DRAWS
 from viewmask.learning.lpips import Lpips
 from viewmask.model import captions as wording
-from viewmask.model.generator import DRAWS
 from viewmask.views.viewset import Picture, composite
 
 SETS = ("objects", "furniture", "scans")

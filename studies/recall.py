@@ -31,9 +31,9 @@ from render.source import Source, find
 from studies.nouns import SETS, describe, seen
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
+from viewmask.generator import DRAWS
 from viewmask.learning.lpips import Lpips
 from viewmask.model import captions as wording
-from viewmask.model.generator import DRAWS
 from viewmask.views.viewset import Picture
 
 RARE = 2  # objects of a thing, at most

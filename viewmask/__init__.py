@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from viewmask.errors import ViewmaskError
-    from viewmask.model.generator import Generator
+    from viewmask.generator import Generator
     from viewmask.views.camera import Camera, orbit
     from viewmask.views.viewset import ViewSet
 
@@ -19,7 +19,7 @@ __all__ = ["Camera", "Generator", "ViewSet", "ViewmaskError", "orbit"]
 
 _HOMES = {
     "Camera": "viewmask.views.camera",
-    "Generator": "viewmask.model.generator",
+    "Generator": "viewmask.generator",
     "ViewSet": "viewmask.views.viewset",
     "ViewmaskError": "viewmask.errors",
     "orbit": "viewmask.views.camera",

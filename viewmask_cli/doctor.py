@@ -141,7 +141,7 @@ def _reconstruction() -> str:
 
 
 def _weights() -> str:
-    from viewmask.model.generator import Generator
+    from viewmask.generator import Generator
 
     Generator.load()
     import viewmask

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask.model.sampling import Schedule
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress, working
-from viewmask_cli.reconstruct import write_mesh
-
-Schedule = Literal["cosine", "linear", "quadratic"]
+from viewmask_cli.progress import steps as steps_of
 
 
 def generate(
@@ -60,7 +59,7 @@ def generate(
     if text is not None and not text.strip():
         raise ViewmaskError('the sentence is empty: try --text "a red chair"')
     if schedule not in get_args(Schedule):
-        raise ViewmaskError(f"there is no schedule {schedule}: choose cosine, linear or quadratic")
+        raise ViewmaskError(f"there is no schedule {schedule}: choose {', '.join(get_args(Schedule))}")
     out = out or Path(output.slug(image.stem if image else str(text)))
     output.check_folder(out, force)
 
@@ -72,53 +71,42 @@ def generate(
         reference = cut_out(read_picture(image))
 
     with working("loading the model"):
-        from recon.agreement import POOR, agreeing
-        from viewmask.model.captions import shown, thing, unfamiliar
-        from viewmask.model.generator import Generator
+        from viewmask import pipeline
+        from viewmask.generator import Generator
 
-        model = Generator.load(weights)
-    strange = unfamiliar(text or "", model.words)
-    if strange:
-        named = ", ".join(f"'{word}'" for word in strange)
-        left = unfamiliar(read := model.read(str(text)), model.words)
-        says = [f"'{read}' is what it reads"] * (left != strange) + ["what comes out may be something else"] * bool(
-            left
-        )
-        note(f"training told the model little or nothing of {named}: {' and '.join(says)}")
-    name = thing(text or "")
-    if name and weights is None and not shown(str(text)) and name not in map(str.lower, strange):
-        note(f"training showed nothing that is called '{name}': what comes out may be something else")
+        generator = Generator.load(weights)
+    for line in pipeline.word_notes(generator, text or ""):
+        note(line)
     written: list[Path] = []
     results: list[dict[str, Any]] = []
     for sample in range(samples):
         with progress("generating" if samples == 1 else f"generating {sample + 1} of {samples}") as report:
-            how: dict[str, Any] = {
-                "views": views, "steps": steps, "schedule": schedule, "temperature": temperature,
-                "guidance": guidance, "seed": seed + sample, "progress": report,
-            }  # fmt: skip
-            if reference is not None:
-                made = model.from_image(reference, caption=text or "", symmetry=symmetry, **how)
-            else:
-                chosen = agreeing(model.samples(str(text), draws, **how))
-                made = chosen.views
-        if reference is None and chosen.agreement < POOR:
-            others = f", none of {draws} draws to more" if draws > 1 else ""
-            advice = "another sentence, --seed or more --draws may give a better shape"
-            note(f"the views agree to {chosen.agreement:.0%}{others}; {advice}")
+            outcome = pipeline.generate(
+                generator, text or "", reference, views, draws=draws, seed=seed + sample, symmetry=symmetry,
+                steps=steps, schedule=schedule, temperature=temperature, guidance=guidance, progress=report,
+            )  # fmt: skip
+        for line in outcome.notes:
+            note(line)
         if sample == 0 and samples > 1 and out.exists():
             output.clear(out)  # an earlier run may have left more samples than this one makes
         folder = out if samples == 1 else out / f"{sample:03d}"
-        files = output.write_views(made, folder)
+        files = pipeline.write_views(outcome.views, folder)
         output.remember(files, views=folder)
         if mesh:
             try:
-                files += write_mesh(made, folder / "mesh.glb", page=folder / "page.html")
+                with steps_of("reconstructing the mesh") as step:
+                    meshes, made = pipeline.write_mesh(
+                        outcome.views, folder / "mesh.glb", folder / "page.html", progress=step
+                    )
             except ViewmaskError as error:
                 raise ViewmaskError(f"no mesh: {error} (the views are in {folder})") from error
-            output.remember(files)
+            for line in made.notes:
+                note(line)
+            files += meshes
+            output.remember(meshes)
         results.append({"folder": str(folder), "seed": seed + sample, "files": [str(file) for file in files]})
-        if reference is None:
-            results[-1] |= {key: made.extra[key] for key in ("fit",) if key in made.extra}
+        if image is None and "fit" in outcome.views.extra:
+            results[-1]["fit"] = outcome.views.extra["fit"]
         written += files
     if samples > 1 and "fit" in results[0]:
         best = max(results, key=lambda result: result["fit"])["folder"]

@@ -13,16 +13,11 @@ import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-
-if TYPE_CHECKING:
-    from viewmask.views.viewset import ViewSet
-
-MADE_BY = "viewmask generate"
-"""Stands in our transforms.json: somebody's own capture may have the same file names."""
+from viewmask.views.viewset import MADE_BY, TRANSFORMS
 
 _VIEW = re.compile(r"\d{3,4}\.png")
 _OURS = re.compile(r"\d{3,4}\.png|transforms\.json|sheet\.png|mesh\.(glb|obj|mtl|ply|stl|3mf|png|npz)|page\.html")
@@ -79,21 +74,13 @@ def check_file(path: Path, force: bool) -> None:
         raise ViewmaskError(f"{path} exists and was not made by viewmask: choose another --out, or pass --force")
 
 
-def write_views(views: ViewSet, folder: Path) -> list[Path]:
-    """Save views and `sheet.png` in a folder that `check_folder` has allowed; the files written."""
-    views.extra["made_by"] = MADE_BY
-    views.save(folder, force=True)
-    sheet = atomic.write_with(folder / "sheet.png", views.sheet().save)
-    return [*sorted(file for file in folder.iterdir() if file != sheet), sheet]
-
-
 def say(as_json: bool, record: dict[str, Any], files: Iterable[Path], facts: str = "") -> None:
     """Print the result on standard output: JSON, or one line that names what was written, and facts about it."""
     if as_json:
         print(json.dumps(record, indent=1, ensure_ascii=False))
         return
     names = [
-        f"{file.parent}{os.sep}" if file.name == "transforms.json" else str(file)
+        f"{file.parent}{os.sep}" if file.name == TRANSFORMS else str(file)
         for file in files
         if not _VIEW.fullmatch(file.name)
     ]
@@ -126,7 +113,7 @@ def last_views() -> Path:
     path = Path(name)
     with contextlib.suppress(ValueError):
         path = path.relative_to(Path.cwd())
-    if not (path / "transforms.json").exists():
+    if not (path / TRANSFORMS).exists():
         raise ViewmaskError(f"the views written last, {path}, are gone: name a folder of posed views")
     return path
 
@@ -135,7 +122,7 @@ def _strange(path: Path) -> str:
     """The first name in a folder that we would not write, or an empty string."""
     for entry in sorted(path.iterdir()):
         ours = entry.name.isdigit() and not _strange(entry) if entry.is_dir() else _OURS.fullmatch(entry.name)
-        if not ours or (entry.name == "transforms.json" and _json(entry).get("made_by") != MADE_BY):
+        if not ours or (entry.name == TRANSFORMS and _json(entry).get("made_by") != MADE_BY):
             return entry.name
     return ""
 

@@ -34,14 +34,14 @@ def tokenize(
     output.check_file(out, force)
 
     from viewmask.learning import checkpoint
-    from viewmask.model.generator import TOKENIZER, WEIGHTS
     from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
+    from viewmask.model.weights import SHIPPED, TOKENIZER
     from viewmask.train.tokens import tokenize as write_tokens
     from viewmask.views import collection
 
     collection.find(folders)  # refused before the model is loaded
     objects = 0
-    model = checkpoint.load(tokenizer or WEIGHTS / TOKENIZER, Tokenizer, TokenizerConfig)[0]
+    model = checkpoint.load(tokenizer or SHIPPED / TOKENIZER, Tokenizer, TokenizerConfig)[0]
     with progress("tokenizing", "objects") as report:
 
         def count(done: int, total: int) -> None:

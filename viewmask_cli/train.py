@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress
-
-if TYPE_CHECKING:
-    from viewmask.learning.trainer import Progress
-    from viewmask.train.field import Objects
 
 Stage = Literal["tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker", "recon"]
 Preset = Literal["nano", "small"]
@@ -75,7 +71,9 @@ def train(
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "checkpoint").is_dir())):
         raise ViewmaskError(f"{out} exists and holds no run: choose another --out")
 
-    objects = _packed(data, out) if stage == "recon" else {}
+    from viewmask.train import stages
+    from viewmask.train.run import Run
+
     with progress(f"training {stage}") as report:
 
         def show(step: int, steps: int, figures: dict[str, float]) -> None:
@@ -83,64 +81,18 @@ def train(
             share = figures.pop("share", 0.0)
             report(step, min(steps, round(step / share)) if share > 0 else steps, **figures)
 
+        run = Run(
+            out, preset=preset, time_limit=limit, steps=steps, resume=resume, init=init, tokenizer=tokenizer, seed=seed,
+            gentle=gentle, progress=show,
+        )  # fmt: skip
         try:
-            if stage == "recon":
-                weights = _recon(objects, out, limit, steps, resume, init, seed, show, gentle)
-            else:
-                from viewmask.train.stages import train as train_stage
-
-                weights = train_stage(
-                    stage, data, out, preset, limit, steps, resume, init, tokenizer, seed, show, gentle
-                )
+            weights = stages.train(stage, data, run)
         except KeyboardInterrupt:
             note("to go on: the same command with --resume")
             raise
     files = [file for file in (out / "log.jsonl", out / "loss.png") if file.exists()]
     output.say(as_json, {"weights": str(weights), "files": [str(file) for file in files]}, [weights, *files])
     return weights
-
-
-def _packed(data: list[str], out: Path) -> dict[str, Objects]:
-    """The objects to learn the field from, and those to choose it by, packed beside the run folder."""
-    from viewmask.train.field import pack
-
-    objects = {}
-    for split in ("train", "val"):
-        with progress(f"packing {split}", "objects") as report:
-            objects[split] = pack(data, out.with_name(f"{out.name}-packed") / split, split, report)
-    return objects
-
-
-def _recon(
-    objects: dict[str, Objects],
-    out: Path,
-    limit: float | None,
-    steps: int | None,
-    resume: bool,
-    init: Path | None,
-    seed: int,
-    show: Progress,
-    gentle: bool,
-) -> Path:
-    """Train the field: the task is of `recon`, the loop of `viewmask`, and only this floor sees both."""
-    import torch
-
-    from recon.field import Field, FieldConfig
-    from viewmask.learning import checkpoint, trainer
-    from viewmask.train.field import Filling
-
-    schedule = trainer.Schedule(
-        steps=steps or 20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998, seed=seed
-    )
-    schedule = trainer.gently(schedule) if init and gentle else schedule
-    torch.manual_seed(seed)  # what weights begin as
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    task = Filling(FieldConfig(), objects["train"], objects["val"], device)
-    start = out / trainer.LAST if resume else init
-    if start is not None:
-        task.model.load_state_dict(checkpoint.load(start, Field, FieldConfig)[0].state_dict())
-    about = {"stage": "recon", "objects": len(objects["train"])}
-    return trainer.run(task, out, schedule, about, limit, resume, progress=show, score=task.score)
 
 
 def seconds(duration: str) -> float:

@@ -134,7 +134,8 @@ def open_method(
 
 
 def _viewmask(sampling: Sampling, seed: int) -> Method:
-    from viewmask.model.generator import FROM_IMAGE, Generator
+    from viewmask.generator import Generator
+    from viewmask.model.sampling import FROM_IMAGE
 
     generator = Generator.load(sampling.weights)
     options = {key: value for key, value in asdict(sampling).items() if key != "weights"}
@@ -147,7 +148,7 @@ def _viewmask(sampling: Sampling, seed: int) -> Method:
 
 
 def _tokenizer(sampling: Sampling) -> Method:
-    from viewmask.model.generator import Generator
+    from viewmask.generator import Generator
 
     generator = Generator.load(sampling.weights)
     return Method(

@@ -13,10 +13,13 @@ from viewmask_cli.render import render
 
 
 def test_the_choices_are_those_of_the_room():
-    from viewmask.train.stages import STAGES, TOKENIZERS
+    from viewmask.train.codes import DECODERS, TOKENIZERS
+    from viewmask.train.masked import TRANSFORMERS
+    from viewmask.train.stages import STAGES
 
-    assert get_args(command.Stage) == (*STAGES, "recon")
-    assert get_args(command.Preset) == tuple(TOKENIZERS)
+    assert get_args(command.Stage) == tuple(STAGES)
+    assert get_args(command.Preset) == tuple(TOKENIZERS) == tuple(DECODERS) == tuple(TRANSFORMERS)
+    assert command.VIEWS == tuple(name for name, stage in STAGES.items() if stage.data == "views")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +45,7 @@ def test_the_tokenizer_is_trained_and_reads_views(shell, capsys):
     record = json.loads(done.out)
     assert (record["file"], record["objects"]) == ("tokens.parquet", 1)
     assert Path("tokens.parquet").stat().st_size > 0
-    assert "holds a run already" in shell("train", "tokenizer", "--data", "views", "--steps", 2).error
+    assert "holds a run" in shell("train", "tokenizer", "--data", "views", "--steps", 2).error
     assert shell("train", "tokenizer", "--data", "views", "--steps", 3, "--resume").code == 0
 
 

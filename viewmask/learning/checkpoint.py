@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from viewmask.files import atomic
 
 CONFIG, MODEL = "config.json", "model.safetensors"
 OPTIMIZER, TRAINER = "optimizer.safetensors", "trainer.json"
+OURS = r"(config|trainer|vocabulary|things)\.json|(model|optimizer)\.safetensors"
 
 Config = TypeVar("Config")
 Module = TypeVar("Module", bound=nn.Module)
@@ -32,6 +34,8 @@ def save(
     model: nn.Module,
     config: Any,
     about: dict[str, Any],
+    files: Mapping[str, str] | None = None,
+    *,
     half: bool = False,
     training: tuple[dict[str, Tensor], dict[str, Any]] | None = None,
 ) -> Path:
@@ -42,15 +46,18 @@ def save(
         model: its parameters are written; in half precision if `half`.
         config: the frozen dataclass that builds the model.
         about: how it was made (kept under "about").
+        files: text files that belong to the weights, by name (`vocabulary.json`, `things.json`).
         training: optimizer tensors and the trainer's record, for exact resume.
     """
     tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
-    with atomic.folder(path, ours=r"(config|trainer)\.json|(model|optimizer)\.safetensors") as folder:
+    with atomic.folder(path, ours=OURS) as folder:
         (folder / MODEL).write_bytes(save_tensors(tensors))
         if training is not None:
             optimizer, record = training
             (folder / OPTIMIZER).write_bytes(save_tensors({k: v.contiguous() for k, v in optimizer.items()}))
             (folder / TRAINER).write_text(json.dumps(record, indent=1))
+        for name, text in (files or {}).items():
+            (folder / name).write_text(text)
         record = {"kind": type(model).__name__, "architecture": dataclasses.asdict(config), "about": about}
         (folder / CONFIG).write_text(json.dumps(record, indent=1))
     return Path(path)
@@ -84,6 +91,16 @@ def load(path: str | Path, kind: type[Module], config: type[Config]) -> tuple[Mo
         reason = " ".join(str(error).split())[:200]
         raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {reason}") from error
     return model.eval(), architecture, record.get("about", {})
+
+
+def about(path: str | Path) -> dict[str, Any]:
+    """How the model of a checkpoint folder was made.
+
+    Raises:
+        ViewmaskError: missing or damaged.
+    """
+    record = _read_json(Path(path) / CONFIG).get("about", {})
+    return record if isinstance(record, dict) else {}
 
 
 def kind_of(path: str | Path) -> str:

@@ -1,352 +1,234 @@
-"""The training loop: optimizers, learning rate, moving average, checkpoints and exact resume.
+"""The trainer: steps, learning rates, moving average, validation, checkpoints and exact resume.
 
-Every batch and every random choice is a pure function of (seed, step), so a resumed run repeats
-what an uninterrupted one would have done, and no random state needs to be stored.
+Every batch and every random choice is a pure function of (seed, step). So a resumed run repeats what an uninterrupted
+one would have done, and no random state needs to be stored.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from viewmask.errors import ViewmaskError
-from viewmask.files import atomic
-from viewmask.learning import checkpoint
-from viewmask.learning.muon import Muon
+from viewmask.learning import checkpoint, log
+from viewmask.learning.average import Average
+from viewmask.learning.interruption import patience
+from viewmask.learning.optimizers import optimizers
+from viewmask.learning.schedule import Schedule, rate
+from viewmask.learning.task import Figures, Task
 
-LOG, CURVE, LAST, WEIGHTS = "log.jsonl", "loss.png", "checkpoint", "weights"
+CHECKPOINT, EXPORT = "checkpoint", "weights"
+_LOGGED = 50  # steps a line of the log
 
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train.
-
-    Attributes:
-        steps: optimizer steps of the whole run.
-        batch: sequences or pictures a step.
-        rate: peak learning rate of AdamW.
-        muon: peak learning rate of Muon for the hidden matrices; 0 trains all with AdamW.
-        warmup: steps until the peak.
-        decay: weight decay.
-        average: decay of the moving average of the weights, which is what is exported.
-        clip: largest norm of the gradient.
-        precision: "float32", or "bfloat16" for autocast.
-        seed: of everything.
-    """
-
-    steps: int
-    batch: int = 32
-    rate: float = 1e-3
-    muon: float = 0.0
-    warmup: int = 100
-    decay: float = 0.01
-    average: float = 0.999
-    clip: float = 1.0
-    precision: str = "float32"
-    seed: int = 0
+Progress = Callable[[int, int, Figures], None]
+Validation = Callable[[Any], Figures]
+"""Figures of a model in evaluation mode on objects that it does not learn from."""
 
 
-# Share of the rates with which a run goes on from weights of its own stage: full ones lose at first what a falling rate
-# had gained.
-GENTLY = 0.3
+class Trainer:
+    """Trains a model on a task, into a run folder: `checkpoint/` (resumable), `log.jsonl`, `loss.png`, and `weights/`.
 
-
-def gently(schedule: Schedule) -> Schedule:
-    """The schedule for going on from weights that were trained to the end."""
-    return replace(schedule, rate=GENTLY * schedule.rate, muon=GENTLY * schedule.muon)
-
-
-class Task(Protocol):
-    """What is trained: a model, its companion (a discriminator) if it has one, and the loss of one batch."""
-
-    @property
-    def model(self) -> nn.Module: ...
-
-    @property
-    def config(self) -> Any: ...
-
-    @property
-    def companion(self) -> nn.Module | None: ...
-
-    def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
-        """The loss of the batch of this step, and figures to print."""
-        ...
-
-
-Progress = Callable[[int, int, dict[str, float]], None]
-
-
-def optimizers(model: nn.Module, schedule: Schedule, companion: nn.Module | None = None) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon for the hidden matrices and AdamW for the rest."""
-    named = [*model.named_parameters(), *(companion.named_parameters("companion") if companion else [])]
-    # Muon takes convolutions and the matrices inside the blocks, not embeddings or heads.
-    chosen = {name for name, p in named if schedule.muon and (p.ndim > 2 or (p.ndim == 2 and ".blocks." in f".{name}"))}
-    hidden = [p for name, p in named if name in chosen]
-    rest = [p for name, p in named if name not in chosen]
-    matrices = [p for p in rest if p.ndim >= 2]
-    vectors = [p for p in rest if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": schedule.decay}, {"params": vectors, "weight_decay": 0.0}]
-    made: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98))]
-    if hidden:
-        made.append(Muon(hidden, lr=schedule.muon, weight_decay=schedule.decay))
-    return made
-
-
-def rate(progress: float, step: int, warmup: int) -> float:
-    """Share of the peak learning rate: linear warm-up, then half a cosine down to a hundredth."""
-    return min(1.0, (step + 1) / max(warmup, 1)) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0))))
-
-
-def run(
-    task: Task,
-    out: str | Path,
-    schedule: Schedule,
-    about: dict[str, Any],
-    time_limit: float | None = None,
-    resume: bool = False,
-    save_every: float = 120.0,
-    progress: Progress | None = None,
-    score: Callable[[], dict[str, float]] | None = None,
-    score_every: int = 250,
-    keep_best: bool = True,
-) -> Path:
-    """Train until `schedule.steps` or the time limit, whichever comes first.
+    `weights/` is the moving average in half precision, as it was at the end. With `keep_best` it is the best one, as
+    `validation` sees it.
 
     Args:
-        task: the model and its loss.
-        out: run folder; holds `checkpoint/` (resumable), `log.jsonl`, `loss.png`, and `weights/`, the
-            exported moving average in half precision, at the end or, with `keep_best`, where it scored best.
-        about: how the model is made; written into config.json, the schedule beside it.
-        time_limit: seconds of training, earlier sittings included. The learning rate falls with the
-            larger of the two shares, steps and time, so that a run cut by time still ends annealed.
-        resume: continue from `out/checkpoint`, with the seed and the rates that the run began with.
+        model: what learns.
+        task: its loss.
+        out: the run folder.
+        schedule: how long and how fast.
+        about: how the network is made; written into config.json with the schedule.
+        network: the part of the model that is averaged, saved and exported; the model itself by default. Its `config`,
+            a frozen dataclass, builds it. What else learns (a discriminator) is kept in checkpoints alone.
+        validation: figures of the moving average for the log, on objects that the model does not learn from.
+        files: text files that belong to the weights, by name.
+        time_limit: seconds of training, earlier sittings included. The learning rate falls with the larger of the two
+            shares, steps and time, so that a run cut by time still ends annealed.
         save_every: seconds between checkpoints.
-        score: figures of the task's model as it stands, on objects that it does not learn from, for the log. Asked of
-            the moving average, as that is what is exported.
-        score_every: steps between two scores.
-        keep_best: export where the first figure of `score` was greatest, not the end.
-
-    Raises:
-        ViewmaskError: nothing to resume, a run that already stands there, or a loss that is not finite.
-        KeyboardInterrupt: the user or the system (SIGTERM) wants an end: a checkpoint is written first.
+        validate_every: steps between two validations.
+        keep_best: export where the first figure of `validation` was greatest, not the end.
     """
-    out = Path(out)
-    last = out / LAST
-    model, averaged = task.model, _Average(task.model, schedule.average)
-    made = optimizers(model, schedule, task.companion)
-    step, elapsed, best = 0, 0.0, -math.inf
-    if resume:
-        tensors, record = checkpoint.load_training(last)
-        step, elapsed, best = int(record["step"]), float(record["seconds"]), float(record.get("best", -math.inf))
-        schedule = replace(schedule, **{name: record["schedule"][name] for name in ("seed", "rate", "muon")})
-        _restore(task, averaged, made, tensors)
-    elif last.exists():
-        raise ViewmaskError(f"{out} holds a run already: pass --resume to continue it, or choose another --out")
-    about = about | {"schedule": asdict(schedule)}
-    peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in made]
-    device = next(model.parameters()).device.type
-    started, saved = time.monotonic() - elapsed, time.monotonic()
-    if resume:
-        for optimizer, rates in zip(made, record["peaks"], strict=True):
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task,
+        out: str | Path,
+        schedule: Schedule,
+        about: dict[str, Any],
+        *,
+        network: nn.Module | None = None,
+        validation: Validation | None = None,
+        files: Mapping[str, str] | None = None,
+        time_limit: float | None = None,
+        save_every: float = 120.0,
+        validate_every: int = 250,
+        keep_best: bool = False,
+    ) -> None:
+        self.model, self.task, self.out, self.schedule, self.about = model, task, Path(out), schedule, about
+        self.network = model if network is None else network
+        self.config: Any = self.network.config
+        self.validation, self.files = validation, dict(files or {})
+        self.time_limit, self.save_every = time_limit, save_every
+        self.validate_every, self.keep_best = validate_every, keep_best and validation is not None
+        self.average = Average(self.network, schedule.average)
+        self.optimizers = optimizers(model, schedule)
+        self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        self.device = next(model.parameters()).device.type
+        self.step, self.best = 0, -math.inf
+        self._started, self._saved = time.monotonic(), time.monotonic()
+
+    def run(self, resume: bool = False, progress: Progress | None = None) -> Path:
+        """Train until `schedule.steps` or the time limit, whichever comes first.
+
+        Args:
+            resume: continue from `out/checkpoint`, with the seed and the rates that the run began with. The network's
+                own weights are loaded by whoever made the model.
+            progress: called with the step, all steps and the figures of the step; "share" tells how much is done.
+
+        Returns:
+            The folder of exported weights.
+
+        Raises:
+            ViewmaskError: nothing to resume, a run that already stands there, or a loss that is not finite.
+            KeyboardInterrupt: the user or the system (SIGTERM) wants an end: a checkpoint is written first.
+        """
+        if resume:
+            self._restore()
+        elif (self.out / CHECKPOINT).exists():
+            raise ViewmaskError(
+                f"{self.out} holds a run already: pass --resume to continue it, or choose another --out"
+            )
+        self.out.mkdir(parents=True, exist_ok=True)
+        recent: list[Figures] = []
+        with patience() as interrupted:
+            while (share := self._share()) < 1:
+                figures = self._step(share)
+                if self.validation and self.step % self.validate_every == 0:
+                    figures |= self._validate()
+                recent.append(figures)
+                if progress:
+                    progress(self.step, self.schedule.steps, figures | {"share": share})
+                if self.step % _LOGGED == 0 or self.step == self.schedule.steps:
+                    self._log(recent)
+                    recent = []
+                if time.monotonic() - self._saved > self.save_every:
+                    self.save()
+                if interrupted():
+                    self.save()
+                    raise KeyboardInterrupt
+        if self.keep_best and (self.step % self.validate_every or self.best == -math.inf):
+            self._validate()
+        self.save()
+        return self.out / EXPORT if self.keep_best else self._export()
+
+    def save(self) -> None:
+        """Write the checkpoint, and draw the loss curve."""
+        record = {"step": self.step, "seconds": self._seconds(), "peaks": self.peaks, "schedule": asdict(self.schedule)}
+        record |= {"best": self.best} if self.best > -math.inf else {}
+        training = (self._state(), record)
+        checkpoint.save(self.out / CHECKPOINT, self.network, self.config, self._about(), self.files, training=training)
+        log.plot(self.out)
+        self._saved = time.monotonic()
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    def _share(self) -> float:
+        """How much of the run is done, by steps or by time."""
+        share = self.step / self.schedule.steps
+        return max(share, self._seconds() / self.time_limit) if self.time_limit else share
+
+    def _step(self, share: float) -> Figures:
+        schedule = self.schedule
+        for optimizer, rates in zip(self.optimizers, self.peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, rates, strict=True):
-                group["lr"] = peak
-        peaks = record["peaks"]
+                group["lr"] = peak * rate(share, self.step, schedule.warmup)
+        random = np.random.default_rng([schedule.seed, self.step])
+        torch.manual_seed(int(random.integers(2**62)))
+        self.model.train()
+        with torch.autocast(self.device, torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+            loss, figures = self.task.loss(self.model, self.step, random, schedule.batch)
+        if not math.isfinite(loss.item()):
+            raise ViewmaskError(f"the loss is {loss.item()} at step {self.step}: lower the learning rate, or --resume")
+        self.model.zero_grad(set_to_none=True)
+        loss.backward()
+        for parameters in self._parts():
+            nn.utils.clip_grad_norm_(parameters, schedule.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.average.update(self.network, self.step)
+        self.step += 1
+        return {"loss": loss.item()} | figures
 
-    def save() -> None:
-        record = {"step": step, "seconds": time.monotonic() - started, "peaks": peaks, "schedule": asdict(schedule)}
-        record |= {"best": best} if best > -math.inf else {}
-        checkpoint.save(last, model, task.config, about, training=(_state(task, averaged, made), record))
-        plot(out)
+    def _parts(self) -> list[list[nn.Parameter]]:
+        """The network's parameters and, apart, those of what learns with it: each has a gradient of its own size."""
+        network = list(self.network.parameters())
+        inside = {id(parameter) for parameter in network}
+        beside = [parameter for parameter in self.model.parameters() if id(parameter) not in inside]
+        return [network, beside] if beside else [network]
 
-    def export() -> Path:
-        now = {"steps": step, "seconds": round(time.monotonic() - started)}
-        with averaged.in_place_of(model):
-            return checkpoint.save(out / WEIGHTS, model, task.config, about | now, half=True)
-
-    def judge() -> dict[str, float]:
-        nonlocal best
-        assert score is not None
-        with averaged.in_place_of(model):
-            figures = score()
-        if keep_best and (mine := next(iter(figures.values()))) > best:
-            best = mine
-            export()
+    def _validate(self) -> Figures:
+        assert self.validation is not None
+        figures = self.validation(self.average.model.eval())
+        if self.keep_best and (first := next(iter(figures.values()))) > self.best:
+            self.best = first
+            self._export()
         return figures
 
-    out.mkdir(parents=True, exist_ok=True)
-    recent: list[dict[str, float]] = []
-    with _patience() as asked:
-        while step < schedule.steps:
-            share = step / schedule.steps
-            if time_limit:
-                share = max(share, (time.monotonic() - started) / time_limit)
-                if share >= 1:
-                    break
-            for optimizer, rates in zip(made, peaks, strict=True):
-                for group, peak in zip(optimizer.param_groups, rates, strict=True):
-                    group["lr"] = peak * rate(share, step, schedule.warmup)
-            random = np.random.default_rng([schedule.seed, step])
-            torch.manual_seed(int(random.integers(2**62)))
-            model.train()
-            with torch.autocast(device, torch.bfloat16, enabled=schedule.precision == "bfloat16"):
-                loss, figures = task.loss(step, random, schedule.batch)
-            if not math.isfinite(loss.item()):
-                raise ViewmaskError(f"the loss is {loss.item()} at step {step}: lower the learning rate, or --resume")
-            model.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
-            for optimizer in made:
-                optimizer.step()
-            averaged.update(model, step)
-            step += 1
-            figures = {"loss": loss.item()} | figures
-            if score and step % score_every == 0:
-                figures |= judge()
-            recent.append(figures)
-            if progress:
-                progress(step, schedule.steps, figures | {"share": share})
-            if step % 50 == 0 or step == schedule.steps:
-                keys = dict.fromkeys(key for f in recent for key in f)  # steps of other layouts have others
-                means = {key: float(np.mean([f[key] for f in recent if key in f])) for key in keys}
-                _log(out / LOG, {"step": step, "seconds": round(time.monotonic() - started, 1)} | means)
-                recent = []
-            if time.monotonic() - saved > save_every:
-                save()
-                saved = time.monotonic()
-            if asked():
-                save()
-                raise KeyboardInterrupt
-    chosen = score and keep_best
-    if chosen and (step % score_every or best == -math.inf):
-        judge()
-    save()
-    return out / WEIGHTS if chosen else export()
+    def _about(self) -> dict[str, Any]:
+        return self.about | {"schedule": asdict(self.schedule)}
 
+    def _export(self) -> Path:
+        about = self._about() | {"steps": self.step, "seconds": round(self._seconds())}
+        return checkpoint.save(self.out / EXPORT, self.average.model, self.config, about, self.files, half=True)
 
-def plot(out: Path) -> None:
-    """Draw the loss curve of a run as `loss.png`, from its log."""
-    from PIL import Image, ImageDraw
+    def _log(self, recent: list[Figures]) -> None:
+        names = dict.fromkeys(name for figures in recent for name in figures)  # steps of other layouts have others
+        means = {name: float(np.mean([figures[name] for figures in recent if name in figures])) for name in names}
+        log.append(self.out, {"step": self.step, "seconds": round(self._seconds(), 1)} | means)
 
-    path = out / LOG
-    if not path.exists():
-        return
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    values = np.array([record["loss"] for record in records])
-    steps = np.array([record["step"] for record in records])
-    if len(values) < 2:
-        return
-    width, height, margin = 800, 400, 50
-    low, high = float(values.min()), float(np.quantile(values, 0.98))
-    x = margin + (steps - steps[0]) / max(steps[-1] - steps[0], 1) * (width - 2 * margin)
-    y = height - margin - (np.minimum(values, high) - low) / max(high - low, 1e-9) * (height - 2 * margin)
-    picture = Image.new("RGB", (width, height), "white")
-    draw = ImageDraw.Draw(picture)
-    for share in (0.0, 0.5, 1.0):
-        level = height - margin - share * (height - 2 * margin)
-        draw.line([(margin, level), (width - margin, level)], fill="#dddddd")
-        draw.text((4, level - 6), f"{low + share * (high - low):.3f}", fill="#555555")
-        draw.text((margin + share * (width - 2 * margin) - 12, height - margin + 8),
-                  f"{steps[0] + share * (steps[-1] - steps[0]):.0f}", fill="#555555")  # fmt: skip
-    draw.line(list(zip(x.tolist(), y.tolist(), strict=True)), fill="#1f6fb2", width=2)
-    draw.text((margin, 14), f"loss, {records[-1]['loss']:.4f} at step {steps[-1]}", fill="#222222")
-    atomic.write_with(out / CURVE, lambda temporary: picture.save(temporary, "PNG"))
+    def _state(self) -> dict[str, Tensor]:
+        """All that learns but the network itself."""
+        tensors: dict[str, Tensor] = {f"average.{name}": p for name, p in self.average.model.named_parameters()}
+        tensors |= {f"beside.{name}": tensor.detach() for name, tensor in self._beside().items()}
+        for number, optimizer in enumerate(self.optimizers):
+            for index, state in optimizer.state_dict()["state"].items():
+                for key, value in state.items():
+                    tensors[f"optimizer.{number}.{index}.{key}"] = torch.as_tensor(value)
+        return tensors
 
-
-@contextmanager
-def _patience() -> Iterator[Callable[[], bool]]:
-    """While it lasts, Ctrl-C and SIGTERM wait for the step to end, which looks here whether it was asked to stop; a
-    second one does not wait."""
-    asked = False
-
-    def ask(number: int, frame: object) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    here = threading.current_thread() is threading.main_thread()  # no other thread may handle signals
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM) if here}
-    # What was ignored, as Ctrl-C is in the background, stays ignored; what is not Python's own is None.
-    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-class _Average:
-    """An exponential moving average of a model's parameters, bias-free from the first step."""
-
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.tensors = {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
+    def _beside(self) -> dict[str, Tensor]:
+        """The tensors of the model that are none of the network's."""
+        inside = {id(tensor) for tensor in self.network.state_dict(keep_vars=True).values()}
+        state = self.model.state_dict(keep_vars=True)
+        return {name: tensor for name, tensor in state.items() if id(tensor) not in inside}
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        mine, theirs = list(self.tensors.values()), [p.detach() for p in model.parameters()]
-        torch._foreach_lerp_(mine, theirs, 1 - decay)
-
-    @contextmanager
-    def in_place_of(self, model: nn.Module) -> Iterator[None]:
-        """The model with the averaged parameters, for as long as the context lasts."""
-        own = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-        self._give(model, self.tensors)
-        try:
-            yield
-        finally:
-            self._give(model, own)
-
-    @torch.no_grad()
-    def _give(self, model: nn.Module, tensors: dict[str, Tensor]) -> None:
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[name])
-
-
-def _state(task: Task, averaged: _Average, made: list[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    tensors = {f"average.{name}": tensor for name, tensor in averaged.tensors.items()}
-    if task.companion is not None:
-        tensors |= {f"companion.{name}": tensor.detach() for name, tensor in task.companion.state_dict().items()}
-    for number, optimizer in enumerate(made):
-        for index, state in optimizer.state_dict()["state"].items():
-            for key, value in state.items():
-                tensors[f"optimizer.{number}.{index}.{key}"] = torch.as_tensor(value)
-    return tensors
-
-
-def _restore(task: Task, averaged: _Average, made: list[torch.optim.Optimizer], tensors: dict[str, Tensor]) -> None:
-    """Put back what `_state` took; the model's own weights are loaded by whoever built the task."""
-    device = next(task.model.parameters()).device
-    if task.companion is not None:
-        prefix = "companion."
-        task.companion.load_state_dict({k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)})
-    states: list[dict[int, dict[str, Tensor]]] = [{} for _ in made]
-    for name, tensor in tensors.items():
-        kind, _, rest = name.partition(".")
-        if kind == "average":
-            averaged.tensors[rest] = tensor.to(device)
-        elif kind == "optimizer":
-            number, index, key = rest.split(".", 2)
-            states[int(number)].setdefault(int(index), {})[key] = tensor
-    for optimizer, state in zip(made, states, strict=True):
-        optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
-
-
-def _log(path: Path, record: dict[str, float]) -> None:
-    with path.open("a") as file:
-        file.write(json.dumps(record) + "\n")
+    def _restore(self) -> None:
+        """Put back what `save` wrote."""
+        tensors, record = checkpoint.load_training(self.out / CHECKPOINT)
+        self.step, self.best = int(record["step"]), float(record.get("best", -math.inf))
+        self._started = time.monotonic() - float(record["seconds"])
+        self.schedule = replace(self.schedule, **{name: record["schedule"][name] for name in ("seed", "rate", "muon")})
+        self.peaks = record["peaks"]
+        places: dict[str, Tensor] = {f"average.{name}": p for name, p in self.average.model.named_parameters()}
+        places |= {f"beside.{name}": tensor for name, tensor in self._beside().items()}
+        states: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.optimizers]
+        for name, tensor in tensors.items():
+            if name in places:
+                places[name].copy_(tensor)
+            elif name.startswith("optimizer."):
+                _, number, index, key = name.split(".", 3)
+                states[int(number)].setdefault(int(index), {})[key] = tensor
+        for optimizer, rates, state in zip(self.optimizers, self.peaks, states, strict=True):
+            optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+            for group, peak in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = peak

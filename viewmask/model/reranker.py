@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from viewmask.errors import ViewmaskError
 from viewmask.learning import checkpoint
-from viewmask.model import sequence, vocabulary
+from viewmask.model import sequence
 from viewmask.model.transformer import Transformer, TransformerConfig
+from viewmask.model.vocabulary import PAD, Vocabulary
 
 DEPTHS = (1 / 3, 5 / 9, 7 / 9)  # of the transformer, where it is read
 
@@ -72,7 +73,7 @@ class Towers(nn.Module):
 
     def sentences(self, captions: Tensor) -> Tensor:
         """Of word ids int64 [batch, length]: a weighted mean of their words, whose order does not matter."""
-        weights = self.weight(captions)[..., 0].masked_fill(captions == vocabulary.PAD, -1e4).softmax(dim=1)
+        weights = self.weight(captions)[..., 0].masked_fill(captions == PAD, -1e4).softmax(dim=1)
         mean = (weights[:, None] @ self.word(captions))[:, 0]
         return F.normalize(mean + self.said(mean), dim=-1)
 
@@ -94,7 +95,7 @@ def describe(transformer: Transformer, tokens: Tensor) -> Tensor:
         tokens: of views evenly around objects, the front first, int64 [batch, views, grid, grid].
     """
     layout = sequence.t2mv(sequence.orbit(tokens.shape[1]))
-    nothing = torch.full((len(tokens), layout.text), vocabulary.PAD, device=tokens.device)
+    nothing = torch.full((len(tokens), layout.text), PAD, device=tokens.device)
     known = torch.zeros_like(tokens, dtype=torch.bool)
     stream = transformer.stream(layout, sequence.words(layout, nothing), tokens, known)
     layers = [round(depth * transformer.config.layers) for depth in DEPTHS]
@@ -113,14 +114,15 @@ def describe(transformer: Transformer, tokens: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Reranker:
-    """The towers and the transformer that they read with."""
+    """The towers, the transformer that they read with, and the vocabulary of both."""
 
     transformer: Transformer
     towers: Towers
+    vocabulary: Vocabulary
 
     @classmethod
-    def load(cls, towers: str | Path, transformer: Transformer) -> Reranker:
-        """Read the towers' folder, for a transformer that is there already.
+    def load(cls, towers: str | Path, transformer: Transformer, vocabulary: Vocabulary) -> Reranker:
+        """Read the towers' folder, for a transformer and a vocabulary that are there already.
 
         Raises:
             ViewmaskError: missing or damaged weights, or towers that learnt with another transformer.
@@ -131,7 +133,7 @@ class Reranker:
                 f"{towers} reads with the transformer {about.get('transformer')}, not with {name}: "
                 "viewmask train reranker --init makes one for it"
             )
-        return cls(transformer, model.to(transformer.mask.device))
+        return cls(transformer, model.to(transformer.mask.device), vocabulary)
 
     @torch.inference_mode()
     def __call__(self, caption: str, tokens: Tensor) -> list[float]:
@@ -144,6 +146,6 @@ class Reranker:
         Raises:
             ViewmaskError: an empty or too long sentence.
         """
-        said = self.towers.sentences(torch.tensor([vocabulary.encode(caption)], device=tokens.device))
+        said = self.towers.sentences(torch.tensor([self.vocabulary.encode(caption)], device=tokens.device))
         seen = self.towers.views(describe(self.transformer, tokens))
         return [float(value) for value in seen @ said[0]]

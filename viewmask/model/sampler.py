@@ -19,47 +19,11 @@ import torch
 from torch import Tensor
 
 from viewmask.errors import ViewmaskError
-from viewmask.model import vocabulary
-from viewmask.model.sequence import Layout, text_slice
-from viewmask.model.sequence import words as arrange
+from viewmask.model import sequence, vocabulary
+from viewmask.model.code import EMPTY, bits, joined
+from viewmask.model.sampling import SCHEDULES, Sampling
+from viewmask.model.sequence import Layout
 from viewmask.model.transformer import Prediction, Transformer
-
-SCHEDULES: dict[str, Callable[[float], float]] = {
-    "cosine": lambda progress: math.cos(math.pi / 2 * progress),
-    "linear": lambda progress: 1 - progress,
-    "quadratic": lambda progress: 1 - progress**2,
-}
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to unmask.
-
-    Attributes:
-        steps: number of predictions.
-        schedule: share of the tokens that stay unknown, a key of SCHEDULES.
-        temperature: of the codes drawn; 0 takes the most likely.
-        occupancy: temperature of "empty or not"; 0 takes the likelier.
-        noise: Gumbel noise on the confidence at the start; it falls to 0 with the steps.
-        guidance: w in (1 + w) conditional - w unconditional; 0 asks for one pass a step.
-    """
-
-    steps: int = 20
-    schedule: str = "cosine"
-    temperature: float = 0.7
-    noise: float = 0.5
-    guidance: float = 0.0
-    occupancy: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise ViewmaskError(f"no schedule '{self.schedule}': choose one of {', '.join(SCHEDULES)}")
-        if self.steps < 1:
-            raise ViewmaskError(f"at least one step is needed, not {self.steps}")
-        for name in ("temperature", "noise", "guidance", "occupancy"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ViewmaskError(f"{name} must not be negative, not {value:g}")
 
 
 @dataclass(frozen=True)
@@ -119,7 +83,7 @@ def unmask(
     tokens = torch.where(masked, 0, tokens)
     unknown = masked.flatten(1).clone()
     soft = bits(tokens, model.config.bits).float()
-    words = arrange(layout, captions)
+    words = sequence.words(layout, captions)
     generators = [torch.Generator().manual_seed(seed + index * stride) for index in range(batch)]
     for step in range(sampling.steps):
         if not unknown.any():
@@ -127,13 +91,13 @@ def unmask(
         prediction = predict(model, layout, words, tokens, unknown.view_as(tokens), masked, sampling.guidance)
         count = int(unknown[0].sum())
         draw = _draws(generators, count, prediction, tokens.device)
-        code, mean, confidence = decide(prediction, draw, sampling, 1 - (step + 1) / sampling.steps, model.config.bits)
+        decided = decide(prediction, draw, sampling, 1 - (step + 1) / sampling.steps, model.config.bits)
+        codes, mean, confidence = (value.unflatten(0, (batch, count)) for value in decided)
         keep = count - unknown_after(step, sampling.steps, sampling.schedule, total)
-        code, mean, confidence = (value.unflatten(0, (batch, count)) for value in (code, mean, confidence))
-        chosen = confidence.topk(keep, dim=1).indices
-        places = unknown.nonzero()[:, 1].view(batch, count).gather(1, chosen)
-        tokens.flatten(1).scatter_(1, places, code.gather(1, chosen))
-        wide = chosen[..., None].expand(-1, -1, mean.shape[-1])
+        surest = confidence.topk(keep, dim=1).indices
+        places = unknown.nonzero()[:, 1].view(batch, count).gather(1, surest)
+        tokens.flatten(1).scatter_(1, places, codes.gather(1, surest))
+        wide = surest[..., None].expand(-1, -1, mean.shape[-1])
         soft.flatten(1, 3).scatter_(1, places[..., None].expand_as(wide), mean.gather(1, wide))
         unknown.scatter_(1, places, False)
         if progress:
@@ -154,14 +118,20 @@ def predict(
 
     Without its condition the model sees no text, and no token that was given at the start.
     """
-    given = model.predict(model(layout, words, tokens, unknown)[1][unknown])
+    conditional = model.predict(model(layout, words, tokens, unknown)[1][unknown])
     if guidance == 0:
-        return given
+        return conditional
     blank = words.clone()
-    blank[:, text_slice(layout)] = vocabulary.PAD
-    free = model.predict(model(layout, blank, tokens, unknown | ~masked)[1][unknown])
-    empty = None if given.empty is None or free.empty is None else (1 + guidance) * given.empty - guidance * free.empty
-    return Prediction(empty, (1 + guidance) * given.codes - guidance * free.codes)
+    blank[:, sequence.text_slice(layout)] = vocabulary.PAD
+    unconditional = model.predict(model(layout, blank, tokens, unknown | ~masked)[1][unknown])
+
+    def guided(with_condition: Tensor, without: Tensor) -> Tensor:
+        return (1 + guidance) * with_condition - guidance * without
+
+    codes = guided(conditional.codes, unconditional.codes)
+    if conditional.empty is None or unconditional.empty is None:
+        return Prediction(None, codes)
+    return Prediction(guided(conditional.empty, unconditional.empty), codes)
 
 
 def decide(
@@ -186,29 +156,23 @@ def decide(
     else:
         picks = logits.argmax(dim=-1)
     groups, size = logits.shape[1:]
-    each = width // groups
-    code = (picks << (each * torch.arange(groups, device=picks.device))).sum(dim=1)
-    table = bits(torch.arange(size, device=picks.device), each)
+    codes = joined(picks, width)
+    table = bits(torch.arange(size, device=picks.device), width // groups)
     mean = (logits.softmax(dim=-1) @ table.float()).flatten(1)
     if prediction.empty is None:
         confidence = logits.log_softmax(dim=-1).gather(-1, picks[..., None])[..., 0].sum(dim=1)
     else:
         empty = prediction.empty + sampling.occupancy * coins.clamp(1e-7, 1 - 1e-7).logit() > 0
-        # Code 0 means empty: a token that is not takes the nearest other code.
-        code = torch.where(empty, 0, torch.where(code == 0, 1, code))
+        # A token that is not empty takes the nearest other code.
+        codes = torch.where(empty, EMPTY, torch.where(codes == EMPTY, 1, codes))
         mean = torch.where(empty[:, None], -1.0, mean)
         confidence = torch.nn.functional.logsigmoid(torch.where(empty, prediction.empty, -prediction.empty))
-    return code, mean, confidence + sampling.noise * left * gumbel(order)
+    return codes, mean, confidence + sampling.noise * left * gumbel(order)
 
 
 def gumbel(uniform: Tensor) -> Tensor:
     """Standard Gumbel numbers from uniform ones."""
     return -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
-
-
-def bits(tokens: Tensor, width: int) -> Tensor:
-    """Tokens [...] to bits as +-1 [..., width], lowest first."""
-    return ((tokens[..., None] >> torch.arange(width, device=tokens.device)) & 1) * 2 - 1
 
 
 def _draws(

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from viewmask.errors import ViewmaskError
-from viewmask.model import vocabulary as text
+from viewmask.model.vocabulary import EOI, I2MV, LENGTH, MMU, SOI, T2I, T2MV
 
 NOWHERE = -1  # row, column of what is not part of a view
 
@@ -37,7 +37,7 @@ class Layout:
     task: int
     azimuths: tuple[float, ...]
     given: int = 0
-    text: int = text.LENGTH
+    text: int = LENGTH
     text_last: bool = False
 
     @property
@@ -64,22 +64,22 @@ def orbit(views: int) -> tuple[float, ...]:
 
 def t2i() -> Layout:
     """Text to one picture (alignment)."""
-    return Layout(text.T2I, (0.0,))
+    return Layout(T2I, (0.0,))
 
 
 def mmu() -> Layout:
     """One picture to text (alignment, captioning)."""
-    return Layout(text.MMU, (0.0,), given=1, text_last=True)
+    return Layout(MMU, (0.0,), given=1, text_last=True)
 
 
 def i2mv(azimuths: tuple[float, ...] = orbit(4), with_text: bool = False) -> Layout:
     """One reference view to the others."""
-    return Layout(text.I2MV, azimuths, given=1, text=text.LENGTH if with_text else 0)
+    return Layout(I2MV, azimuths, given=1, text=LENGTH if with_text else 0)
 
 
 def t2mv(azimuths: tuple[float, ...] = orbit(4)) -> Layout:
     """Text to views."""
-    return Layout(text.T2MV, azimuths)
+    return Layout(T2MV, azimuths)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def words(layout: Layout, captions: Tensor) -> Tensor:
     """
     batch, device = len(captions), captions.device
     task = torch.full((batch, 1), layout.task, device=device)
-    borders = torch.tensor([text.SOI, text.EOI] * layout.views, device=device).expand(batch, -1)
+    borders = torch.tensor([SOI, EOI] * layout.views, device=device).expand(batch, -1)
     parts = [task, borders, captions] if layout.text_last else [task, captions, borders]
     return torch.cat(parts, dim=1)
 

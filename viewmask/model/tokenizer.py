@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from viewmask.errors import ViewmaskError
+from viewmask.model.code import EMPTY, bits, joined
 from viewmask.views.viewset import Picture
 
 # A decoder answers a little more than nothing all around an object, seen as coloured dots on white: alpha below the
@@ -81,8 +82,6 @@ class TokenizerConfig:
         return int(2**self.bits)
 
 
-NANO = TokenizerConfig()
-SMALL = TokenizerConfig(size=256, widths=(96, 192, 384), blocks=(2, 2, 2), mid_blocks=2)
 OPEN_MAGVIT2 = TokenizerConfig(
     size=256, channels=3, stem=1, widths=(128, 128, 256, 256, 512), blocks=(4, 4, 4, 4, 4), mid_blocks=4,
     empty_code=False,
@@ -218,7 +217,7 @@ class Tokenizer(nn.Module):
     A token is the integer whose bit k (lowest first, as in Open-MAGVIT2) is the sign of channel k.
     """
 
-    def __init__(self, config: TokenizerConfig = NANO) -> None:
+    def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
         for shape in (config, config.decoding):
             if len(shape.widths) != len(shape.blocks):
@@ -249,13 +248,11 @@ class Tokenizer(nn.Module):
             stray = ~positive.any(dim=1, keepdim=True)
             positive = positive | (stray & (z == z.amax(dim=1, keepdim=True)))
             positive = positive & ~empty[:, None]
-        weights = 2 ** torch.arange(self.config.bits, device=z.device)
-        return (positive.long() * weights[None, :, None, None]).sum(dim=1)
+        return joined(positive.long().movedim(1, -1), self.config.bits)
 
     def bits_of(self, tokens: Tensor) -> Tensor:
         """Tokens [...] to their bits as +-1, float [..., bits]."""
-        shifts = torch.arange(self.config.bits, device=tokens.device)
-        return ((tokens[..., None] >> shifts) & 1).float() * 2 - 1
+        return bits(tokens, self.config.bits).float()
 
     # -- pictures -------------------------------------------------------------------------------
 
@@ -271,10 +268,11 @@ class Tokenizer(nn.Module):
             soft: expected bits [n, h, w, bits] in [-1, 1] to decode in place of the tokens' own; the
                 mean of the bits under a model gives the mean picture, where one code is one sample.
         """
-        bits = self.bits_of(tokens) if soft is None else soft
+        codes = self.bits_of(tokens) if soft is None else soft
+        empty = tokens == EMPTY
         if self.config.empty_code:
-            bits = torch.where((tokens == 0)[..., None], -1.0, bits)
-        return self.finish(self.decoder(bits.permute(0, 3, 1, 2)).float(), tokens == 0)
+            codes = torch.where(empty[..., None], -1.0, codes)
+        return self.finish(self.decoder(codes.permute(0, 3, 1, 2)).float(), empty)
 
     def finish(self, pictures: Tensor, empty: Tensor) -> Tensor:
         """Clear empty patches and clamp; premultiplied colour never exceeds alpha."""

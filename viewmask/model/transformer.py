@@ -8,14 +8,15 @@ cost a small model no 2^18 rows; `codes="table"` keeps the plain rows, the paper
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from viewmask.errors import ViewmaskError
+from viewmask.model.code import EMPTY, bits
 from viewmask.model.sequence import Layout, Places, places
 
 
@@ -226,8 +227,8 @@ class Transformer(nn.Module):
         """Embed visual tokens [...] as [..., width]."""
         if self.config.codes == "table":
             return self.code(tokens)
-        bits = (tokens[..., None] >> torch.arange(self.config.bits, device=tokens.device)) & 1
-        return torch.where((tokens == 0)[..., None], self.void, self.code(bits.to(self.mask.dtype) * 2 - 1))
+        signs = bits(tokens, self.config.bits).to(self.mask.dtype)
+        return torch.where((tokens == EMPTY)[..., None], self.void, self.code(signs))
 
     def predict(self, features: Tensor) -> Prediction:
         """Predict visual tokens from their features [n, width]; ask only for those that matter."""
@@ -246,39 +247,3 @@ class Transformer(nn.Module):
     def parameters_count(self) -> int:
         """Number of parameters."""
         return sum(parameter.numel() for parameter in self.parameters())
-
-
-def reworded(model: Transformer, parts: Sequence[tuple[int, int]]) -> Transformer:
-    """The same network with more words, each beginning as the mean of the two that it is put together from."""
-    grown = Transformer(replace(model.config, words=model.config.words + len(parts)))
-    state = dict(model.state_dict())
-    for name in ("word.weight", "word_head.weight"):
-        rows = list(state[name])
-        for first, second in parts:
-            rows.append((rows[first] + rows[second]) / 2)
-        state[name] = torch.stack(rows)
-    grown.load_state_dict(state)
-    return grown
-
-
-def deepened(model: Transformer, layers: int) -> Transformer:
-    """The same function with more layers, for more to be learnt: copies stand among the blocks, their outputs zero.
-
-    What the copies add has to be learnt, their inputs need not be (compare Chen et al., "Net2Net", ICLR 2016).
-
-    Raises:
-        ViewmaskError: fewer layers than the model has.
-    """
-    have = model.config.layers
-    if layers < have:
-        raise ViewmaskError(f"a transformer of {have} layers can't be made one of {layers}")
-    deeper = Transformer(replace(model.config, layers=layers))
-    sources = [layer * have // layers for layer in range(layers)]
-    state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith("blocks.")}
-    for layer, source in enumerate(sources):
-        copied = source in sources[:layer]
-        for name, tensor in model.blocks[source].state_dict().items():
-            adds = name in ("attn_out.weight", "ff_out.weight")
-            state[f"blocks.{layer}.{name}"] = torch.zeros_like(tensor) if copied and adds else tensor
-    deeper.load_state_dict(state)
-    return deeper

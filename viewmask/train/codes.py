@@ -1,17 +1,26 @@
-"""Training the tokenizer, or its decoder alone: how far decoded pictures are from the true ones, how codes are used."""
+"""Codes, the training of tokenizer and decoder: how far decoded pictures are from true ones, how codes are used."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from viewmask.errors import ViewmaskError
+from viewmask.learning.checkpoint import fingerprint
 from viewmask.learning.lpips import Lpips
+from viewmask.learning.schedule import Schedule
+from viewmask.learning.task import Figures
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig, pack
+from viewmask.train.run import Run
+from viewmask.views import collection
 from viewmask.views.viewset import Picture
 
 
@@ -36,6 +45,34 @@ class Terms:
     perceptual: float = 0.0
     adversarial: float = 0.0
     adversarial_start: int = 2000
+
+
+TOKENIZERS = {
+    "nano": (
+        TokenizerConfig(stem=8, widths=(96, 192), blocks=(1, 1), mid_blocks=1),
+        Terms(),
+        Schedule(steps=20_000, batch=16, rate=1.5e-3, warmup=100, average=0.998),
+    ),
+    "small": (
+        TokenizerConfig(size=256, stem=4, widths=(96, 192, 384), blocks=(2, 2, 2), mid_blocks=2),
+        Terms(perceptual=0.2, adversarial=0.02),
+        Schedule(steps=20_000, batch=128, rate=6e-4, warmup=500, precision="bfloat16"),
+    ),
+}
+
+# A decoder works on finer grids than the encoder, and can be learnt anew without touching codes.
+DECODERS: dict[str, tuple[dict[str, Any], Terms, Schedule]] = {
+    "nano": (
+        {"decoder_stem": 4, "decoder_widths": (96, 160, 192), "decoder_blocks": (1, 1, 1)},
+        Terms(perceptual=0.3),
+        Schedule(steps=5_000, batch=16, rate=1e-3, muon=3e-3, warmup=50, average=0.998),
+    ),
+    "small": (
+        {"decoder_stem": 4, "decoder_widths": (128, 256, 384), "decoder_blocks": (2, 2, 2)},
+        Terms(perceptual=0.3, adversarial=0.02),
+        Schedule(steps=20_000, batch=64, rate=5e-4, muon=1.5e-3, warmup=200, precision="bfloat16"),
+    ),
+}
 
 
 class Discriminator(nn.Module):
@@ -80,26 +117,36 @@ def entropy_loss(z: Tensor, groups: int = 2, temperature: float = 1.0) -> tuple[
     return sure.mean(), batch / bits
 
 
+class Adversarial(nn.Module):
+    """A tokenizer and the discriminator that judges it, which learn together."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.discriminator = Discriminator(tokenizer.config.channels)
+
+
 class Reconstruction:
     """The tokenizer's training task: pictures through the codes and back."""
 
-    def __init__(self, config: TokenizerConfig, images: Picture, terms: Terms, device: torch.device) -> None:
-        self.config = config
+    def __init__(self, images: Picture, terms: Terms, device: torch.device) -> None:
         self.images = images
         self.terms = terms
         self.device = device
-        # Convolutions of pictures with few channels are a quarter faster in this layout.
-        self.model = Tokenizer(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.lpips = Lpips.load("alex").to(device) if terms.perceptual else None
-        self.companion = Discriminator(config.channels).to(device) if terms.adversarial else None
 
-    def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
-        truth = pack(self.batch(random, batch), self.config.channels).to(self.device)
-        empty = self.model.empty(truth)
-        codes, loss, figures = self.coded(truth, empty)
-        decoded = self.model.decoder(codes).float()
-        if self.config.empty_code:
-            covered = F.interpolate((~empty[:, None]).float(), scale_factor=self.config.patch, mode="nearest")
+    def loss(
+        self, model: Tokenizer | Adversarial, step: int, random: np.random.Generator, batch: int
+    ) -> tuple[Tensor, Figures]:
+        """Pixels, use of codes, features and, with a discriminator, how real pictures look."""
+        tokenizer = model.tokenizer if isinstance(model, Adversarial) else model
+        config = tokenizer.config
+        truth = pack(self.batch(random, batch), config.channels).to(self.device)
+        empty = tokenizer.empty(truth)
+        codes, loss, figures = self.coded(tokenizer, truth, empty)
+        decoded = tokenizer.decoder(codes).float()
+        if config.empty_code:
+            covered = F.interpolate((~empty[:, None]).float(), scale_factor=config.patch, mode="nearest")
         else:
             covered = torch.ones_like(truth[:, :1])
         loss = loss + pixel_loss(decoded, truth, covered, self.terms)
@@ -111,21 +158,18 @@ class Reconstruction:
             distance = self.lpips.distance(over_white(shown), over_white(truth)).mean()
             loss = loss + self.terms.perceptual * distance
             figures["lpips"] = distance.item()
-        if self.companion is not None and step >= self.terms.adversarial_start:
-            # The tokenizer is judged by the discriminator as it is, the discriminator learns from both.
-            frozen = {name: parameter.detach() for name, parameter in self.companion.named_parameters()}
-            fooled = -torch.func.functional_call(self.companion, frozen, (shown,)).mean()
-            judged = F.relu(1 - self.companion(truth)).mean() + F.relu(1 + self.companion(shown.detach())).mean()
-            loss = loss + self.terms.adversarial * fooled + judged
-            figures["judge"] = judged.item()
+        if isinstance(model, Adversarial) and step >= self.terms.adversarial_start:
+            fooling, judging = adversarial_losses(model.discriminator, truth, shown)
+            loss = loss + self.terms.adversarial * fooling + judging
+            figures["discriminator"] = judging.item()
         return loss, figures
 
-    def coded(self, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
+    def coded(self, tokenizer: Tokenizer, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor, Figures]:
         """Codes [n, bits, grid, grid] that the decoder is given, what their use costs, and figures."""
-        z = self.model.encoder(truth).float()
+        z = tokenizer.encoder(truth).float()
         codes = torch.where(z > 0, 1.0, -1.0)
         codes = z + (codes - z).detach()
-        if self.config.empty_code:
+        if tokenizer.config.empty_code:
             codes = torch.where(empty[:, None], -1.0, codes)
         patches = z.movedim(1, -1)[~empty]
         sure, used = entropy_loss(patches)
@@ -150,19 +194,24 @@ class Decoding(Reconstruction):
     Half of the pictures come with codes as a model gives them that is not sure (`uncertain`).
     """
 
-    def __init__(
-        self, config: TokenizerConfig, images: Picture, terms: Terms, device: torch.device, encoder: nn.Module
-    ) -> None:
-        super().__init__(config, images, terms, device)
-        self.model.encoder.load_state_dict(encoder.state_dict())
-        self.model.encoder.requires_grad_(False)
-
-    def coded(self, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
-        tokens = self.model.tokens_of(self.model.encoder(truth).float(), empty)
-        codes = uncertain(self.model.bits_of(tokens).movedim(-1, 1))
-        if self.config.empty_code:
+    def coded(self, tokenizer: Tokenizer, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor, Figures]:
+        """True codes, some of them unsure; their use costs nothing, for the encoder does not learn."""
+        tokens = tokenizer.tokens_of(tokenizer.encoder(truth).float(), empty)
+        codes = uncertain(tokenizer.bits_of(tokens).movedim(-1, 1))
+        if tokenizer.config.empty_code:
             codes = torch.where(empty[:, None], -1.0, codes)
         return codes, truth.new_zeros(()), {}
+
+
+def adversarial_losses(discriminator: Discriminator, truth: Tensor, decoded: Tensor) -> tuple[Tensor, Tensor]:
+    """What the tokenizer is judged by, and what the discriminator learns from (hinge loss).
+
+    The first does not move the discriminator, the second does not move the tokenizer.
+    """
+    frozen = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
+    fooling = -torch.func.functional_call(discriminator, frozen, (decoded,)).mean()
+    judging = F.relu(1 - discriminator(truth)).mean() + F.relu(1 + discriminator(decoded.detach())).mean()
+    return fooling, judging
 
 
 def uncertain(codes: Tensor, share: float = 0.5) -> Tensor:
@@ -197,3 +246,47 @@ def pixel_loss(decoded: Tensor, truth: Tensor, covered: Tensor, terms: Terms) ->
 def over_white(pictures: Tensor) -> Tensor:
     """Premultiplied RGBA over white as RGB [n, 3, h, w]; RGB as it is."""
     return pictures[:, :3] + (1 - pictures[:, 3:]) if pictures.shape[1] == 4 else pictures
+
+
+def train_tokenizer(data: Sequence[str | Path], run: Run) -> Path:
+    """Train a tokenizer on the pictures of view sets."""
+    config, terms, schedule = TOKENIZERS[run.preset]
+    images = collection.stack(data, config.size, "train")
+    tokenizer = _placed(Tokenizer(config), run.device)
+    schedule = run.begin(tokenizer, run.schedule(schedule), "tokenizer")
+    return _train("tokenizer", tokenizer, Reconstruction(images, terms, run.device), schedule, run)
+
+
+def train_decoder(data: Sequence[str | Path], run: Run) -> Path:
+    """Train a new decoder for the codes of a tokenizer, which stay as they are.
+
+    Raises:
+        ViewmaskError: weights to start from that decode other codes.
+    """
+    known = run.load_tokenizer()
+    finer, terms, schedule = DECODERS[run.preset]
+    config = replace(known.config, **finer)
+    images = collection.stack(data, config.size, "train")
+    tokenizer = _placed(Tokenizer(config), run.device)
+    schedule = run.begin(tokenizer, run.schedule(schedule), "decoder")
+    if run.start is not None and fingerprint(tokenizer.encoder) != fingerprint(known.encoder):
+        raise ViewmaskError(f"{run.start} decodes other codes than those of {run.codes}")
+    freeze_encoder(tokenizer, known)
+    return _train("decoder", tokenizer, Decoding(images, terms, run.device), schedule, run)
+
+
+def freeze_encoder(tokenizer: Tokenizer, other: Tokenizer) -> None:
+    """Give a tokenizer the encoder of another, for good: its codes are the other's, only its decoder learns."""
+    tokenizer.encoder.load_state_dict(other.encoder.state_dict())
+    tokenizer.encoder.requires_grad_(False)
+
+
+def _placed(tokenizer: Tokenizer, device: torch.device) -> Tokenizer:
+    # Convolutions of pictures with few channels are a quarter faster in this layout.
+    return tokenizer.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _train(stage: str, tokenizer: Tokenizer, task: Reconstruction, schedule: Schedule, run: Run) -> Path:
+    model = Adversarial(tokenizer).to(run.device) if task.terms.adversarial else tokenizer
+    about = {"stage": stage, "preset": run.preset, "terms": asdict(task.terms), "pictures": len(task.images)}
+    return run.train(model, task, schedule, about, network=tokenizer)

@@ -1,23 +1,32 @@
-"""The training task of all three stages: hide tokens at a random ratio, predict what was hidden."""
+"""Masked prediction, the training of all three stages: hide tokens at a random ratio, predict what was hidden."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from viewmask.errors import ViewmaskError
-from viewmask.model import captions as wording
-from viewmask.model import sequence, vocabulary
+from viewmask.learning import checkpoint
+from viewmask.learning.schedule import Schedule
+from viewmask.learning.task import Figures
+from viewmask.learning.trainer import Validation
+from viewmask.model import sequence
+from viewmask.model.code import EMPTY, groups
+from viewmask.model.growth import grown
+from viewmask.model.lexicon import Lexicon
 from viewmask.model.sequence import Layout
 from viewmask.model.transformer import Transformer, TransformerConfig
-from viewmask.train.tokens import Tokens
+from viewmask.model.vocabulary import FILE as VOCABULARY
+from viewmask.model.vocabulary import MASK, PAD, Vocabulary
+from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
+from viewmask.train.run import Run
+from viewmask.train.tokens import Tokens, by_thing, fronts, tokens_of
 
 _NAMED = ("t2i", "mmu", "t2mv")  # layouts that need captioned objects seen from the front
 
@@ -48,39 +57,50 @@ class Mixture:
     cosine: bool = False
 
 
-class Denoising:
-    """Masked prediction over the four layouts.
+TRANSFORMERS = {
+    "nano": TransformerConfig(layers=9),
+    "small": TransformerConfig(width=512, layers=10, heads=8, hidden=1408, grid=16),
+}
 
-    A task that is given a `model` judges it, and makes none of its own.
+# The last stage keeps what those before it learnt, so a sixth of its batches are I2MV; words are learnt fastest from
+# single pictures, of which a batch holds four times as many.
+MIXTURES = {
+    "align": Mixture(t2i=0.6, mmu=0.4),
+    "i2mv": Mixture(i2mv=1.0),
+    "t2mv": Mixture(t2i=0.35, mmu=0.03, i2mv=0.17, t2mv=0.45, cosine=True),
+}
+
+_NANO = Schedule(steps=3_000, batch=24, rate=2e-3, muon=4e-3, warmup=50, decay=0.05, average=0.998)
+_SMALL = Schedule(
+    steps=8_000, batch=256, rate=1e-3, muon=2e-3, warmup=200, decay=0.05, average=0.9995, precision="bfloat16"
+)
+SCHEDULES = {
+    ("nano", "align"): replace(_NANO, steps=500),
+    ("nano", "i2mv"): _NANO,
+    ("nano", "t2mv"): replace(_NANO, batch=16, rate=1.5e-3, muon=3e-3),
+    ("small", "align"): replace(_SMALL, steps=2_000),
+    ("small", "i2mv"): _SMALL,
+    ("small", "t2mv"): replace(_SMALL, rate=7e-4, muon=1.4e-3),
+}
+
+
+class Masked:
+    """Masked prediction over the four layouts (a `learning.task.Task` of a transformer).
 
     The loss is the cross-entropy of hidden target tokens (uniform mask ratio; paper, section 3),
     averaged over them; a visual token costs its emptiness and, where it is not empty, its code.
     """
 
-    companion = None
-
     def __init__(
-        self,
-        config: TransformerConfig,
-        tokens: Tokens,
-        mixture: Mixture,
-        device: torch.device,
-        targets: int = 4,
-        model: Transformer | None = None,
+        self, tokens: Tokens, mixture: Mixture, vocabulary: Vocabulary, device: torch.device, views: int = 4
     ) -> None:
-        self.config = config
         self.tokens = tokens
         self.mixture = mixture
+        self.vocabulary = vocabulary
         self.device = device
-        self.views = targets
-        self.model = model or Transformer(config).to(device)
-        front = np.abs(tokens.azimuths[:, 0]) < 1e-3
-        captioned = np.array([bool(captions) for captions in tokens.captions])
-        self.rows = {"any": np.arange(len(tokens.ids)), "captioned": np.flatnonzero(captioned)}
-        self.rows["front"] = np.flatnonzero(captioned & front)
-        for name in _NAMED:
-            if model is None and getattr(mixture, name) and not len(self.rows["front"]):
-                raise ViewmaskError(f"the tokens hold no captioned objects seen from the front, which {name} trains on")
+        self.views = views
+        captioned = np.flatnonzero([bool(captions) for captions in tokens.captions])
+        self.rows = {"any": np.arange(len(tokens.ids)), "captioned": captioned, "front": fronts(tokens)}
         weigh = {"any": self._by_source, "captioned": self._by_source, "front": lambda rows: by_thing(tokens, rows)}
         self.weights = {name: weigh[name](rows) for name, rows in self.rows.items() if len(rows)}
 
@@ -94,30 +114,37 @@ class Denoising:
             weights[here] = np.sqrt(len(np.unique(objects[here]))) / here.sum()
         return np.asarray(weights.cumsum() / weights.sum())
 
-    def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: Transformer, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, Figures]:
+        """The loss of a batch of one layout, drawn by its share."""
         shares = self.shares()
-        return self.layout_loss(str(random.choice(list(shares), p=list(shares.values()))), random, batch)
+        return self.layout_loss(model, str(random.choice(list(shares), p=list(shares.values()))), random, batch)
+
+    def absent(self) -> list[str]:
+        """Layouts of the mixture that there are no tokens for: they need captioned objects seen from the front."""
+        return [name for name in _NAMED if getattr(self.mixture, name) and not len(self.rows["front"])]
 
     def shares(self) -> dict[str, float]:
         """The share of each layout that there are tokens for, 1 in all."""
         shares = {name: getattr(self.mixture, name) for name in ("t2i", "mmu", "i2mv", "t2mv")}
-        there = {name: share for name, share in shares.items() if name not in _NAMED or len(self.rows["front"])}
-        return {name: share / sum(there.values()) for name, share in there.items() if share}
+        present = {name: share for name, share in shares.items() if name not in self.absent()}
+        return {name: share / sum(present.values()) for name, share in present.items() if share}
 
-    def layout_loss(self, name: str, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
+    def layout_loss(
+        self, model: Transformer, name: str, random: np.random.Generator, batch: int
+    ) -> tuple[Tensor, Figures]:
         """The loss of a batch of one layout, and its figures."""
         if name in ("t2i", "mmu"):
             batch *= self.views  # a sequence of one view is about so much shorter, and as cheap
         layout, captions, tokens = self.draw(name, random, batch)
         dropped = torch.from_numpy(random.random(batch) < self.mixture.dropped).to(self.device)
         if layout.text_last:
-            loss, figures = self._text_loss(layout, captions, tokens, random)
+            loss, figures = self._text_loss(model, layout, captions, tokens, random)
         else:
-            captions = torch.where(dropped[:, None], vocabulary.PAD, captions)
-            masked = torch.from_numpy(self.mask(layout, random, batch)).to(self.device)
+            captions = torch.where(dropped[:, None], PAD, captions)
+            masked = torch.from_numpy(self.mask(layout, tokens.shape[-1], random, batch)).to(self.device)
             targets = masked.clone()
             masked[:, : layout.given] |= dropped[:, None, None, None]
-            loss, figures = self._visual_loss(layout, captions, tokens, masked, targets)
+            loss, figures = self._visual_loss(model, layout, captions, tokens, masked, targets)
         return loss, figures | {f"{name}": float(loss.detach())}
 
     def draw(self, name: str, random: np.random.Generator, batch: int) -> tuple[Layout, Tensor, Tensor]:
@@ -135,24 +162,24 @@ class Denoising:
             layout, rows = sequence.t2mv(tuple(360.0 * offset / length for offset in offsets.tolist())), "front"
         else:
             layout, rows, offsets = (sequence.t2i() if name == "t2i" else sequence.mmu()), "front", offsets[:1]
-        chosen = self.rows[rows][np.searchsorted(self.weights[rows], random.random(batch), side="right")]
+        objects = self.rows[rows][np.searchsorted(self.weights[rows], random.random(batch), side="right")]
         start = random.integers(length, size=(batch, 1)) if name == "i2mv" else np.zeros((batch, 1), dtype=np.int64)
         views = (start + offsets[None]) % length
-        tokens = torch.from_numpy(self.tokens.tokens[chosen[:, None], views].astype(np.int64))
-        return layout, self._captions(layout, chosen, random), tokens.to(self.device)
+        tokens = torch.from_numpy(self.tokens.tokens[objects[:, None], views].astype(np.int64))
+        return layout, self._captions(layout, objects, random), tokens.to(self.device)
 
     def _captions(self, layout: Layout, rows: np.ndarray, random: np.random.Generator) -> Tensor:
         if layout.text == 0:
             return torch.zeros(len(rows), 0, dtype=torch.long, device=self.device)
-        chosen = []
+        words = []
         for row in rows:
             captions = self.tokens.captions[row]
-            chosen.append(vocabulary.encode(captions[random.integers(len(captions))], layout.text, cut=True))
-        return torch.tensor(chosen, device=self.device)
+            words.append(self.vocabulary.encode(captions[random.integers(len(captions))], layout.text, cut=True))
+        return torch.tensor(words, device=self.device)
 
-    def mask(self, layout: Layout, random: np.random.Generator, batch: int) -> np.ndarray:
+    def mask(self, layout: Layout, grid: int, random: np.random.Generator, batch: int) -> np.ndarray:
         """Which target tokens are hidden, bool [batch, views, grid, grid]; at least one a sequence."""
-        grid, targets = self.config.grid, layout.views - layout.given
+        targets = layout.views - layout.given
         ratio = random.random(batch)
         if self.mixture.cosine and not layout.given:
             ratio = np.cos(np.pi / 2 * ratio)
@@ -164,73 +191,90 @@ class Denoising:
             hidden[whole] = views[whole][:, :, None, None]
         flat = hidden.reshape(batch, -1)
         flat[np.arange(batch), random.integers(flat.shape[1], size=batch)] = True
-        known = np.zeros((batch, layout.given, grid, grid), dtype=bool)
-        return np.concatenate([known, flat.reshape(hidden.shape)], axis=1)
+        reference = np.zeros((batch, layout.given, grid, grid), dtype=bool)
+        return np.concatenate([reference, flat.reshape(hidden.shape)], axis=1)
 
     def _visual_loss(
-        self, layout: Layout, captions: Tensor, tokens: Tensor, masked: Tensor, targets: Tensor
-    ) -> tuple[Tensor, dict[str, float]]:
-        features = self.model(layout, sequence.words(layout, captions), tokens, masked)[1]
-        prediction = self.model.predict(features[targets])
-        return code_loss(self.config, prediction.empty, prediction.codes, tokens[targets])
+        self, model: Transformer, layout: Layout, captions: Tensor, tokens: Tensor, masked: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Figures]:
+        features = model(layout, sequence.words(layout, captions), tokens, masked)[1]
+        prediction = model.predict(features[targets])
+        return code_loss(model.config, prediction.empty, prediction.codes, tokens[targets])
 
     def _text_loss(
-        self, layout: Layout, captions: Tensor, tokens: Tensor, random: np.random.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
+        self, model: Transformer, layout: Layout, captions: Tensor, tokens: Tensor, random: np.random.Generator
+    ) -> tuple[Tensor, Figures]:
         hidden = torch.from_numpy(random.random(captions.shape) < random.random((len(captions), 1))).to(self.device)
         hidden[:, 0] |= ~hidden.any(dim=1)
-        words = sequence.words(layout, torch.where(hidden, vocabulary.MASK, captions))
-        known = torch.zeros_like(tokens, dtype=torch.bool)
-        features = self.model(layout, words, tokens, known)[0][:, sequence.text_slice(layout)]
-        loss = F.cross_entropy(self.model.word_head(features[hidden]).float(), captions[hidden])
+        words = sequence.words(layout, torch.where(hidden, MASK, captions))
+        nowhere = torch.zeros_like(tokens, dtype=torch.bool)
+        features = model(layout, words, tokens, nowhere)[0][:, sequence.text_slice(layout)]
+        loss = F.cross_entropy(model.word_head(features[hidden]).float(), captions[hidden])
         return loss, {}
 
 
-def by_thing(tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Chance of each captioned row where sentences are learnt, summed up: a thing counts as the root of its objects, so
-    that what is there once or twice is not drowned by eighty tables."""
-    ids = [tokens.ids[row] for row in rows]
-    named = {one: wording.thing(tokens.captions[row][0]) for one, row in zip(ids, rows, strict=True)}
-    variants, objects = Counter(ids), Counter(named.values())
-    weights = np.array([objects[named[one]] ** -0.5 / variants[one] for one in ids])
-    return np.asarray(weights.cumsum() / weights.sum())
-
-
-def held_out(task: Denoising, rows: Tokens, batches: int = 4, batch: int = 16) -> Callable[[], dict[str, float]] | None:
-    """A judge of a task's model by objects that it does not learn from, always by the same batches.
+def validation(task: Masked, batches: int = 4, batch: int = 16) -> Validation | None:
+    """The loss of models on a task's rows, always on the same batches, with every condition.
 
     Returns:
-        What gives "val", the loss in nats, layouts weighed as in training, and the loss of each layout; None
-        where `rows` hold nothing that the task trains on.
+        What gives "val" of a model, the loss in nats, layouts weighed as in the mixture, and the loss of each layout;
+        None where the rows hold nothing that the mixture trains on.
     """
-    whole = replace(task.mixture, dropped=0.0)
-    judge = Denoising(task.config, rows, whole, task.device, task.views, task.model)
-    shares = judge.shares()
+    task = Masked(task.tokens, replace(task.mixture, dropped=0.0), task.vocabulary, task.device, task.views)
+    shares = task.shares()
 
-    def score() -> dict[str, float]:
-        task.model.eval()
+    @torch.no_grad()
+    def figures(model: Transformer) -> Figures:
         losses = {}
         for name in shares:
             draws = [np.random.default_rng(number) for number in range(batches)]
-            with torch.no_grad():
-                losses[name] = float(np.mean([float(judge.layout_loss(name, random, batch)[0]) for random in draws]))
+            losses[name] = float(np.mean([float(task.layout_loss(model, name, random, batch)[0]) for random in draws]))
         total = sum(share * losses[name] for name, share in shares.items())
         return {"val": total} | {f"val {name}": loss for name, loss in losses.items()}
 
-    return score if shares else None
+    return figures if shares else None
 
 
-def code_loss(
-    config: TransformerConfig, empty: Tensor | None, codes: Tensor, truth: Tensor
-) -> tuple[Tensor, dict[str, float]]:
+def code_loss(config: TransformerConfig, empty: Tensor | None, codes: Tensor, truth: Tensor) -> tuple[Tensor, Figures]:
     """Cross-entropy in nats a token of predictions [n] against tokens int64 [n]."""
     if empty is None:
         loss = F.cross_entropy(codes[:, 0], truth)
         return loss, {}
-    void = truth == 0
+    void = truth == EMPTY
     occupancy = F.binary_cross_entropy_with_logits(empty, void.float())
-    each = config.bits // config.groups
-    shifts = each * torch.arange(config.groups, device=truth.device)
-    parts = (truth[~void, None] >> shifts) & (2**each - 1)
+    parts = groups(truth[~void], config.bits, config.groups)
     code = F.cross_entropy(codes[~void].flatten(0, 1), parts.flatten(), reduction="sum") / len(truth)
     return occupancy + code, {"occupancy": float(occupancy.detach()), "code": float(code.detach())}
+
+
+def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
+    """Train a transformer in one of the paper's three stages, on token files.
+
+    Raises:
+        ViewmaskError: tokens of another tokenizer, or none that the stage can learn from.
+    """
+    tokenizer = run.load_tokenizer()
+    rows, unseen, about = tokens_of(data, tokenizer)
+    captions: dict[str, set[str]] = {}  # by object, of which there may be variants
+    for name, each in zip(rows.ids, rows.captions, strict=True):
+        captions.setdefault(name, set()).update(each)
+    lexicon = _lexicon(run.start).taught(captions.values())
+    vocabulary, mixture = lexicon.vocabulary, MIXTURES[stage]
+    task = Masked(rows, mixture, vocabulary, run.device)
+    if absent := task.absent():
+        raise ViewmaskError(f"the tokens hold no captioned objects seen from the front, which {absent[0]} trains on")
+    grid, bits = tokenizer.config.grid, tokenizer.config.bits
+    config = replace(TRANSFORMERS[run.preset], words=len(vocabulary), grid=grid, bits=bits)
+    model = Transformer(config).to(run.device)
+    schedule = run.schedule(SCHEDULES[run.preset, stage])
+    schedule = run.begin(model, schedule, stage, lambda smaller: grown(smaller, config, vocabulary))
+    about = {"stage": stage, "preset": run.preset, "mixture": asdict(mixture), "words": sorted(lexicon.words)} | about
+    judge = validation(Masked(unseen, mixture, vocabulary, run.device)) if unseen else None
+    return run.train(model, task, schedule, about, validation=judge, files=lexicon.files())
+
+
+def _lexicon(start: Path | None) -> Lexicon:
+    """What the weights that a run starts from were taught; the shipped vocabulary where there are none, or old ones."""
+    if start is not None and (start / VOCABULARY).exists():
+        return lexicon_of(start, checkpoint.about(start))
+    return Lexicon(lexicon_of(SHIPPED / TRANSFORMER, {}).vocabulary)

@@ -7,6 +7,7 @@ file's metadata holds the grid and the hash of the encoder, so that tokens of an
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.learning.checkpoint import fingerprint
 from viewmask.model import colour
+from viewmask.model.captions import thing
 from viewmask.model.tokenizer import Tokenizer, pack
 from viewmask.views import collection
 from viewmask.views.viewset import Picture, ViewSet, resize
@@ -60,6 +62,22 @@ class Tokens:
     tokens: NDArray[np.int32]
 
 
+def fronts(tokens: Tokens) -> NDArray[np.int64]:
+    """The rows of captioned objects whose first view is their front, from which sentences are learnt."""
+    captioned = np.array([bool(captions) for captions in tokens.captions])
+    return np.flatnonzero(captioned & (np.abs(tokens.azimuths[:, 0]) < 1e-3))
+
+
+def by_thing(tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Chance of each captioned row where sentences are learnt, summed up: a thing counts as the root of its objects, so
+    that what is there once or twice is not drowned by eighty tables."""
+    ids = [tokens.ids[row] for row in rows]
+    named = {one: thing(tokens.captions[row][0]) for one, row in zip(ids, rows, strict=True)}
+    variants, objects = Counter(ids), Counter(named.values())
+    weights = np.array([objects[named[one]] ** -0.5 / variants[one] for one in ids])
+    return np.asarray(weights.cumsum() / weights.sum())
+
+
 def tokenize(
     folders: Sequence[str | Path],
     out: Path,
@@ -87,7 +105,8 @@ def tokenize(
     objects = ((begun, views) for begun, place in enumerate(found, start=1) for views in collection.read([place]))
     for index, (begun, views) in enumerate(objects):
         random = np.random.default_rng([seed, index])
-        variants = [views] if views.extra.get("split") != "train" else [views, *_variants(views, augment, random)]
+        split = str(views.extra.get("split", "train"))
+        variants = [views, *(_variants(views, augment, random) if split == "train" else ())]
         images = np.stack([resize(image, tokenizer.config.size) for variant in variants for image in variant.images])
         with torch.inference_mode():
             codes = tokenizer.encode(pack(images, tokenizer.config.channels)).to(torch.int32).numpy()
@@ -95,7 +114,7 @@ def tokenize(
             rows.append(
                 {
                     "id": str(views.extra["id"]),
-                    "split": str(views.extra.get("split", "train")),
+                    "split": split,
                     "variant": str(variant.extra.get("variant", "")),
                     "captions": list(variant.extra.get("captions") or [c for c in [variant.caption] if c]),
                     "azimuths": [camera.azimuth for camera in variant.cameras],
@@ -150,6 +169,18 @@ def read(paths: list[Path], tokenizer: str, split: str | None = None) -> Tokens:
     if len({part.shape[1] for part in tokens}) > 1:
         raise ViewmaskError("all token files must hold the same number of views an object")
     return Tokens(ids, np.concatenate(sources), captions, np.concatenate(azimuths), np.concatenate(tokens))
+
+
+def tokens_of(data: Sequence[str | Path], tokenizer: Tokenizer) -> tuple[Tokens, Tokens | None, dict[str, Any]]:
+    """The rows of the split "train" in token files, those of "val" if there are some, and a record of the first.
+
+    Raises:
+        ViewmaskError: see `read`.
+    """
+    files, name = [Path(file) for file in data], fingerprint(tokenizer.encoder)
+    rows = read(files, name, "train")
+    unseen = read(files, name, "val") if holds(files, "val") else None
+    return rows, unseen, {"tokenizer": name, "rows": len(rows.ids), "objects": len(set(rows.ids))}
 
 
 def holds(paths: list[Path], split: str) -> bool:

@@ -22,6 +22,8 @@ from viewmask.views.camera import FIELD_OF_VIEW, Camera
 Picture = NDArray[np.uint8]
 
 TRANSFORMS = "transforms.json"
+MADE_BY = "viewmask generate"
+"""Marks our own transforms.json: somebody's own capture may have the same file names."""
 NAMES = r"transforms\.json|\d+\.png"
 
 

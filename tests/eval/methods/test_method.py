@@ -49,10 +49,10 @@ class FakeGenerator:
 
 @pytest.fixture
 def generator(monkeypatch: pytest.MonkeyPatch) -> type[FakeGenerator]:
-    module = types.ModuleType("viewmask.model.generator")
+    module = types.ModuleType("viewmask.generator")
     module.Generator = FakeGenerator  # type: ignore[attr-defined]
     module.FROM_IMAGE = ModelsOwn()  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "viewmask.model.generator", module)
+    monkeypatch.setitem(sys.modules, "viewmask.generator", module)
     FakeGenerator.calls.clear()
     return FakeGenerator
 

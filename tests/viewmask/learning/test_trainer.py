@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from viewmask.errors import ViewmaskError
-from viewmask.learning import checkpoint, trainer
+from viewmask.learning import checkpoint, log, trainer
+from viewmask.learning.average import Average
+from viewmask.learning.interruption import patience
 from viewmask.learning.muon import Muon, orthogonal, orthogonal_long
-from viewmask.learning.trainer import Schedule
+from viewmask.learning.schedule import Schedule, rate
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,7 @@ class ToyConfig:
 class Toy(torch.nn.Module):
     def __init__(self, config=ToyConfig()):
         super().__init__()
+        self.config = config
         self.blocks = torch.nn.ModuleList([torch.nn.Linear(config.width, config.width)])
         self.head = torch.nn.Linear(config.width, 1)
 
@@ -31,19 +34,21 @@ class Toy(torch.nn.Module):
 
 
 class Task:
-    config = ToyConfig()
-    companion = None
-
-    def __init__(self, start=None):
-        torch.manual_seed(0)
-        self.model = Toy()
-        if start:
-            self.model.load_state_dict(checkpoint.load(start, Toy, ToyConfig)[0].state_dict())
-
-    def loss(self, step, random, batch):
+    def loss(self, model, step, random, batch):
         x = torch.from_numpy(random.normal(size=(batch, 6)).astype(np.float32))
         noise = 0.01 * torch.randn(batch, 1)
-        return (self.model(x) - x.sum(dim=1, keepdim=True) + noise).square().mean(), {}
+        return (model(x) - x.sum(dim=1, keepdim=True) + noise).square().mean(), {}
+
+
+def toy(start=None):
+    torch.manual_seed(0)
+    return checkpoint.load(start, Toy, ToyConfig)[0] if start else Toy()
+
+
+def run(out, schedule, model=None, task=None, *, about=None, resume=False, progress=None, **options):
+    """Train the toy in a folder."""
+    model = model or toy(out / trainer.CHECKPOINT if resume else None)
+    return trainer.Trainer(model, task or Task(), out, schedule, about or {}, **options).run(resume, progress)
 
 
 SCHEDULE = Schedule(steps=12, batch=8, rate=1e-2, muon=1e-2, warmup=3)
@@ -54,7 +59,7 @@ def weights(path):
 
 
 def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
-    trainer.run(Task(), tmp_path / "whole", SCHEDULE, {})
+    run(tmp_path / "whole", SCHEDULE)
 
     class CutError(Exception):
         pass
@@ -64,9 +69,8 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
             raise CutError
 
     with pytest.raises(CutError):
-        trainer.run(Task(), tmp_path / "cut", SCHEDULE, {}, save_every=0, progress=cut)
-    last = tmp_path / "cut" / trainer.LAST
-    trainer.run(Task(last), tmp_path / "cut", SCHEDULE, {}, resume=True)
+        run(tmp_path / "cut", SCHEDULE, save_every=0, progress=cut)
+    run(tmp_path / "cut", SCHEDULE, resume=True)
     assert weights(tmp_path / "whole") == weights(tmp_path / "cut")
 
 
@@ -80,20 +84,19 @@ def test_a_run_that_is_asked_to_stop_loses_nothing(tmp_path, number):
 
     try:
         with pytest.raises(KeyboardInterrupt):
-            trainer.run(Task(), tmp_path / "cut", SCHEDULE, {}, progress=ask)
+            run(tmp_path / "cut", SCHEDULE, progress=ask)
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
         assert signal.getsignal(signal.SIGTERM) is before[1]
     finally:
         signal.signal(signal.SIGINT, before[0])
-    last = tmp_path / "cut" / trainer.LAST
-    assert checkpoint.load_training(last)[1]["step"] == 7
-    trainer.run(Task(last), tmp_path / "cut", SCHEDULE, {}, resume=True)
-    trainer.run(Task(), tmp_path / "whole", SCHEDULE, {})
+    assert checkpoint.load_training(tmp_path / "cut" / trainer.CHECKPOINT)[1]["step"] == 7
+    run(tmp_path / "cut", SCHEDULE, resume=True)
+    run(tmp_path / "whole", SCHEDULE)
     assert weights(tmp_path / "whole") == weights(tmp_path / "cut")
 
 
 def test_who_asks_twice_is_not_kept_waiting():
-    with trainer._patience() as asked:
+    with patience() as asked:
         assert not asked()
         signal.raise_signal(signal.SIGTERM)
         assert asked()
@@ -103,85 +106,122 @@ def test_who_asks_twice_is_not_kept_waiting():
 
 def test_training_runs_in_any_thread(tmp_path):
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(trainer.run, Task(), tmp_path, SCHEDULE, {}).result() == tmp_path / trainer.WEIGHTS
+        assert pool.submit(run, tmp_path, SCHEDULE).result() == tmp_path / trainer.EXPORT
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"rate": 1e-4}, {"muon": 1e-4}])
 def test_another_seed_or_rate_is_another_run_and_a_resumed_one_keeps_its_own(tmp_path, change):
     changed = replace(SCHEDULE, **change)
     for name, schedule in (("first", SCHEDULE), ("other", changed)):
-        trainer.run(Task(), tmp_path / name, schedule, {})
+        run(tmp_path / name, schedule)
     assert weights(tmp_path / "first") != weights(tmp_path / "other")
     for name, schedule in (("kept", changed), ("forgotten", SCHEDULE)):
-        trainer.run(Task(), tmp_path / name, replace(changed, steps=6), {})
-        start = tmp_path / name / trainer.LAST
-        trainer.run(Task(start), tmp_path / name, schedule, {}, resume=True)
+        run(tmp_path / name, replace(changed, steps=6))
+        run(tmp_path / name, schedule, resume=True)
     assert weights(tmp_path / "kept") == weights(tmp_path / "forgotten")
     about = json.loads((tmp_path / "forgotten" / "weights" / checkpoint.CONFIG).read_text())["about"]
     assert about["schedule"] == asdict(changed)
 
 
 def test_training_lowers_the_loss_and_logs_it(tmp_path):
-    trainer.run(Task(), tmp_path, replace(SCHEDULE, steps=150), {"made": "here"})
-    records = [json.loads(line) for line in (tmp_path / trainer.LOG).read_text().splitlines()]
+    run(tmp_path, replace(SCHEDULE, steps=150), about={"made": "here"})
+    records = [json.loads(line) for line in (tmp_path / log.LOG).read_text().splitlines()]
     assert [record["step"] for record in records] == [50, 100, 150]
     assert records[-1]["loss"] < 0.7 * records[0]["loss"]
-    assert (tmp_path / trainer.CURVE).stat().st_size > 500
+    assert (tmp_path / log.CURVE).stat().st_size > 500
     about = json.loads((tmp_path / "weights" / checkpoint.CONFIG).read_text())["about"]
     assert about["made"] == "here"
     assert about["steps"] == 150
 
 
-def test_the_average_that_scored_best_is_exported(tmp_path):
-    task, seen = Task(), []
+def test_the_average_that_validated_best_is_exported(tmp_path):
+    seen = []
 
-    def score():
-        seen.append({name: tensor.detach().clone() for name, tensor in task.model.named_parameters()})
+    def validation(model):
+        assert not model.training
+        seen.append({name: tensor.detach().clone() for name, tensor in model.named_parameters()})
         return {"val": [0.1, 0.3, 0.2, 0.3][len(seen) - 1], "other": 0.0}
 
-    place = trainer.run(task, tmp_path, SCHEDULE, {}, score=score, score_every=4)
+    place = run(tmp_path, SCHEDULE, validation=validation, validate_every=4, keep_best=True)
     assert len(seen) == 3  # 12 steps
     about = json.loads((place / checkpoint.CONFIG).read_text())["about"]
     assert about["steps"] == 8
     exported = checkpoint.read_tensors(place / checkpoint.MODEL)
     for name, tensor in seen[1].items():
-        assert torch.allclose(exported[name].float(), tensor, atol=1e-2, rtol=1e-2), name
-    # The model learns on from its own parameters, not from the average that was judged.
-    trainer.run(Task(), tmp_path / "plain", SCHEDULE, {})
-    trainer.run(Task(), tmp_path / "judged", SCHEDULE, {}, score=lambda: {"val": 1.0}, score_every=5)
-    last = [checkpoint.read_tensors(tmp_path / name / trainer.LAST / checkpoint.MODEL) for name in ("plain", "judged")]
+        assert torch.equal(exported[name], tensor.half()), name
+    # What is validated is the average, and validating changes nothing.
+    run(tmp_path / "plain", SCHEDULE)
+    run(tmp_path / "judged", SCHEDULE, validation=lambda model: {"val": 1.0}, validate_every=5)
+    last = [
+        checkpoint.read_tensors(tmp_path / name / trainer.CHECKPOINT / checkpoint.MODEL) for name in ("plain", "judged")
+    ]
     assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])
+    assert weights(tmp_path / "plain") == weights(tmp_path / "judged")
 
 
-def test_the_best_score_survives_a_resume(tmp_path):
-    trainer.run(Task(), tmp_path, SCHEDULE, {}, score=lambda: {"val": 0.9}, score_every=6)
+def test_the_end_is_exported_unless_the_best_is_wanted(tmp_path):
+    place = run(tmp_path, SCHEDULE, validation=lambda model: {"val": 1.0}, validate_every=4)
+    assert checkpoint.about(place)["steps"] == SCHEDULE.steps
+
+
+def test_the_best_figure_survives_a_resume(tmp_path):
+    options = {"validate_every": 6, "keep_best": True}
+    run(tmp_path, SCHEDULE, validation=lambda model: {"val": 0.9}, **options)
     before = weights(tmp_path)
-    task = Task(tmp_path / trainer.LAST)
-    longer = replace(SCHEDULE, steps=20)
-    trainer.run(task, tmp_path, longer, {}, resume=True, score=lambda: {"val": 0.8}, score_every=6)
+    run(tmp_path, replace(SCHEDULE, steps=20), resume=True, validation=lambda model: {"val": 0.8}, **options)
     assert weights(tmp_path) == before
 
 
+def test_the_average_follows_the_formula():
+    model = toy()
+    average = Average(model, decay=0.6)
+    value = model.head.bias.item()
+    expected = value
+    for step in range(20):
+        with torch.no_grad():
+            model.head.bias.fill_(value + 1 + step)
+        average.update(model, step)
+        decay = min(0.6, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * (value + 1 + step)
+        assert average.model.head.bias.item() == pytest.approx(expected, rel=1e-5)
+    assert model.head.bias.item() == pytest.approx(value + 20)
+
+
+def test_the_average_has_the_buffers_of_its_model():
+    model = torch.nn.BatchNorm1d(3)
+    average = Average(model, decay=0.9)
+    model(torch.randn(8, 3) + 5)
+    average.update(model, 0)
+    assert torch.equal(average.model.running_mean, model.running_mean)
+    assert average.model.running_mean.abs().max() > 0.1
+
+
+def test_files_that_belong_to_weights_lie_with_them(tmp_path):
+    place = run(tmp_path, SCHEDULE, files={"things.json": "{}"})
+    assert (place / "things.json").read_text() == "{}"
+    assert (tmp_path / trainer.CHECKPOINT / "things.json").read_text() == "{}"
+
+
 def test_a_run_is_not_overwritten(tmp_path):
-    trainer.run(Task(), tmp_path, SCHEDULE, {})
+    run(tmp_path, SCHEDULE)
     with pytest.raises(ViewmaskError, match="--resume"):
-        trainer.run(Task(), tmp_path, SCHEDULE, {})
+        run(tmp_path, SCHEDULE)
 
 
 def test_the_time_limit_ends_a_run(tmp_path):
-    trainer.run(Task(), tmp_path, replace(SCHEDULE, steps=10**9), {}, time_limit=0.2)
-    assert json.loads((tmp_path / trainer.LAST / checkpoint.TRAINER).read_text())["step"] < 10**6
+    run(tmp_path, replace(SCHEDULE, steps=10**9), time_limit=0.2)
+    assert json.loads((tmp_path / trainer.CHECKPOINT / checkpoint.TRAINER).read_text())["step"] < 10**6
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
     task = Task()
-    task.loss = lambda step, random, batch: (task.model(torch.full((1, 6), torch.nan)).sum(), {})
+    task.loss = lambda model, step, random, batch: (model(torch.full((1, 6), torch.nan)).sum(), {})
     with pytest.raises(ViewmaskError, match="nan"):
-        trainer.run(task, tmp_path, SCHEDULE, {})
+        run(tmp_path, SCHEDULE, task=task)
 
 
 def test_the_learning_rate_warms_up_and_falls():
-    rates = [trainer.rate(step / 100, step, 10) for step in range(101)]
+    rates = [rate(step / 100, step, 10) for step in range(101)]
     assert rates[0] == pytest.approx(0.1, abs=0.01)
     assert max(rates) == rates[9]
     assert rates[-1] == pytest.approx(0.01)
@@ -230,10 +270,10 @@ def test_muon_agrees_with_pytorch_s():
 
 def test_the_log_tells_of_every_layout_that_came_up(tmp_path):
     class Mixed(Task):
-        def loss(self, step, random, batch):
-            loss, _ = super().loss(step, random, batch)
+        def loss(self, model, step, random, batch):
+            loss, _ = super().loss(model, step, random, batch)
             return loss, {"odd": float(step)} if step % 2 else {"even": float(step)}
 
-    trainer.run(Mixed(), tmp_path, replace(SCHEDULE, steps=4), {})
-    record = json.loads((tmp_path / trainer.LOG).read_text())
+    run(tmp_path, replace(SCHEDULE, steps=4), task=Mixed())
+    record = json.loads((tmp_path / log.LOG).read_text())
     assert (record["odd"], record["even"]) == (2, 1)

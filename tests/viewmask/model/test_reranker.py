@@ -6,12 +6,15 @@ import torch
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
 from viewmask.learning import checkpoint
-from viewmask.model import sequence, vocabulary
-from viewmask.model.generator import RERANKER, TRANSFORMER, WEIGHTS
+from viewmask.model import sequence
 from viewmask.model.reranker import DEPTHS, Reranker, Towers, TowersConfig, describe, features
 from viewmask.model.transformer import Transformer, TransformerConfig
+from viewmask.model.vocabulary import PAD
+from viewmask.model.weights import RERANKER, SHIPPED, TRANSFORMER, lexicon_of
 
-CONFIG = TransformerConfig(width=64, layers=9, heads=2, hidden=96, words=vocabulary.size(), grid=4)
+VOCABULARY = lexicon_of(SHIPPED / TRANSFORMER, {}).vocabulary
+
+CONFIG = TransformerConfig(width=64, layers=9, heads=2, hidden=96, words=len(VOCABULARY), grid=4)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,7 @@ def tokens():
 @pytest.fixture
 def towers():
     torch.manual_seed(4)
-    return Towers(TowersConfig(features(CONFIG), vocabulary.size(), hidden=32, dimension=16)).eval()
+    return Towers(TowersConfig(features(CONFIG), len(VOCABULARY), hidden=32, dimension=16)).eval()
 
 
 @torch.no_grad()
@@ -41,7 +44,7 @@ def test_what_it_reads_is_the_mean_inside_the_transformer_over_what_is_not_empty
     found = describe(transformer, tokens)
     assert found.shape == (2, features(CONFIG))
     layout = sequence.t2mv(sequence.orbit(3))
-    words = sequence.words(layout, torch.full((2, layout.text), vocabulary.PAD))
+    words = sequence.words(layout, torch.full((2, layout.text), PAD))
     stream = list(transformer.stream(layout, words, tokens, torch.zeros_like(tokens, dtype=torch.bool)))
     first_view = 1 + layout.text
     for number, depth in enumerate((3, 5, 7)):
@@ -71,7 +74,7 @@ def test_views_that_show_nothing_are_described_too(transformer):
 
 def test_the_stream_ends_where_the_transformer_does(transformer, tokens):
     layout = sequence.t2mv(sequence.orbit(3))
-    words = sequence.words(layout, torch.full((2, layout.text), vocabulary.PAD))
+    words = sequence.words(layout, torch.full((2, layout.text), PAD))
     masked = tokens % 3 == 0
     *_, last = transformer.stream(layout, words, tokens, masked)
     seen = transformer(layout, words, tokens, masked)[1]
@@ -80,7 +83,7 @@ def test_the_stream_ends_where_the_transformer_does(transformer, tokens):
 
 
 def test_vectors_have_length_one_and_sentences_no_order(towers, transformer, tokens):
-    said = torch.tensor([vocabulary.encode(words) for words in ("a red chair", "chair a red", "a red table")])
+    said = torch.tensor([VOCABULARY.encode(words) for words in ("a red chair", "chair a red", "a red table")])
     first, turned, other = vectors = towers.sentences(said)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(3))
     torch.testing.assert_close(first, turned)
@@ -89,7 +92,7 @@ def test_vectors_have_length_one_and_sentences_no_order(towers, transformer, tok
 
 
 def test_samples_are_scored_each_for_itself(towers, transformer, tokens):
-    rank = Reranker(transformer, towers)
+    rank = Reranker(transformer, towers, VOCABULARY)
     together = rank("a red chair", tokens)
     assert together == pytest.approx([rank("a red chair", each[None])[0] for each in tokens], abs=1e-5)
     assert all(-1 <= value <= 1 for value in together)
@@ -100,13 +103,13 @@ def test_samples_are_scored_each_for_itself(towers, transformer, tokens):
 def test_it_belongs_to_the_transformer_that_it_learnt_with(towers, transformer, tmp_path):
     about = {"transformer": checkpoint.fingerprint(transformer)}
     checkpoint.save(tmp_path / "towers", towers, towers.config, about, half=True)
-    loaded = Reranker.load(tmp_path / "towers", transformer)
+    loaded = Reranker.load(tmp_path / "towers", transformer, VOCABULARY)
     assert loaded.towers.config == towers.config
     with pytest.raises(ViewmaskError, match=r"not with \w+: viewmask train reranker --init makes one for it"):
-        Reranker.load(tmp_path / "towers", Transformer(CONFIG))
+        Reranker.load(tmp_path / "towers", Transformer(CONFIG), VOCABULARY)
 
 
-@pytest.mark.skipif(not (WEIGHTS / RERANKER).exists(), reason="this tree ships no reranker")
+@pytest.mark.skipif(not (SHIPPED / RERANKER).exists(), reason="this tree ships no reranker")
 def test_the_shipped_one_tells_which_sentence_views_were_made_of():
     generator, sentences = Generator.load(), ("a red chair", "a blue sofa", "a green tree")
     made = [generator.from_text(caption, steps=6, draws=1) for caption in sentences]
@@ -115,7 +118,7 @@ def test_the_shipped_one_tells_which_sentence_views_were_made_of():
         assert fits.index(max(fits)) == number
 
 
-@pytest.mark.skipif(not (WEIGHTS / RERANKER).exists(), reason="this tree ships no reranker")
+@pytest.mark.skipif(not (SHIPPED / RERANKER).exists(), reason="this tree ships no reranker")
 def test_the_shipped_one_reads_with_the_shipped_transformer():
-    known = checkpoint.load(WEIGHTS / TRANSFORMER, Transformer, TransformerConfig)[0]
-    Reranker.load(WEIGHTS / RERANKER, known)
+    known = checkpoint.load(SHIPPED / TRANSFORMER, Transformer, TransformerConfig)[0]
+    Reranker.load(SHIPPED / RERANKER, known, VOCABULARY)

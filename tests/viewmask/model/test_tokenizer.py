@@ -7,10 +7,7 @@ import pytest
 import torch
 
 from viewmask.errors import ViewmaskError
-from viewmask.learning import trainer
-from viewmask.learning.trainer import Schedule
 from viewmask.model.tokenizer import OPEN_MAGVIT2, Tokenizer, TokenizerConfig, pack, unpack
-from viewmask.train.codes import Decoding, Reconstruction, Terms, entropy_loss, uncertain
 
 TINY = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
 FINER = replace(TINY, decoder_stem=4, decoder_widths=(8, 12, 16), decoder_blocks=(1, 1, 1))
@@ -118,70 +115,3 @@ def test_open_magvit2_has_its_parameters():
             "decoder.up.1.upsample.conv1.weight", "decoder.conv_in.bias"} <= names  # fmt: skip
     assert "decoder.up.0.upsample.conv1.weight" not in names
     assert model.state_dict()["encoder.conv_out.weight"].shape == (18, 512, 1, 1)
-
-
-def test_entropy_tells_sure_from_unsure_and_used_from_unused():
-    random = torch.Generator().manual_seed(0)
-    signs = torch.rand(512, 18, generator=random).round() * 2 - 1
-    sure, used = entropy_loss(5 * signs)
-    unsure, _ = entropy_loss(0.01 * signs)
-    _, unused = entropy_loss(5 * signs[:1].expand(512, -1))
-    assert sure < 0.01 < unsure
-    assert unused < 0.01 < used
-
-
-@pytest.mark.parametrize(
-    "terms",
-    [
-        Terms(),
-        Terms(entropy=0, commitment=0, chroma=0, absolute=0),
-        Terms(adversarial=0.01, adversarial_start=10),
-    ],
-)
-def test_training_lowers_the_error_with_any_terms(pictures, terms):
-    torch.manual_seed(0)
-    smooth = np.kron(pictures[:, ::8, ::8], np.ones((1, 8, 8, 1), dtype=np.uint8))
-    task = Reconstruction(TINY, smooth, terms, torch.device("cpu"))
-    optimizer = trainer.optimizers(task.model, Schedule(60, rate=3e-3), task.companion)[0]
-    psnr = []
-    for step in range(60):
-        loss, figures = task.loss(step, np.random.default_rng(step), 4)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        psnr.append(figures["psnr"])
-    assert np.mean(psnr[-5:]) > np.mean(psnr[:5]) + 1
-
-
-def test_uncertain_bits_are_right_as_often_as_they_say():
-    torch.manual_seed(0)
-    true = torch.randint(0, 2, (400, 18, 8, 8)) * 2.0 - 1
-    shown = uncertain(true, share=1.0)
-    right, size = (shown.sign() == true).flatten(), shown.abs().flatten()
-    assert size.min() < 0.05
-    for low in (0.1, 0.3, 0.5, 0.7, 0.9):
-        here = (size > low) & (size < low + 0.05)
-        assert right[here].float().mean() == pytest.approx((1 + low + 0.025) / 2, abs=0.02)
-    assert torch.equal(uncertain(true, share=0.0), true)
-    sure = (uncertain(true) == true).flatten(1).all(1)
-    assert sure.float().mean() == pytest.approx(0.5, abs=0.1)
-
-
-def test_a_decoder_by_itself_learns_and_leaves_the_encoder(tokenizer, pictures):
-    torch.manual_seed(0)
-    smooth = np.kron(pictures[:, ::8, ::8], np.ones((1, 8, 8, 1), dtype=np.uint8))
-    task = Decoding(FINER, smooth, Terms(), torch.device("cpu"), tokenizer.encoder)
-    made = trainer.optimizers(task.model, Schedule(60, rate=3e-3, muon=3e-3))
-    psnr = []
-    for step in range(60):
-        loss, figures = task.loss(step, np.random.default_rng(step), 4)
-        task.model.zero_grad()
-        loss.backward()
-        for optimizer in made:
-            optimizer.step()
-        psnr.append(figures["psnr"])
-    assert np.mean(psnr[-5:]) > np.mean(psnr[:5]) + 1
-    assert all(
-        torch.equal(a, b) for a, b in zip(task.model.encoder.parameters(), tokenizer.encoder.parameters(), strict=True)
-    )
-    assert torch.equal(task.model.encode(pack(pictures)), tokenizer.encode(pack(pictures)))

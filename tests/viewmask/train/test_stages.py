@@ -3,6 +3,7 @@
 import json
 import signal
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,38 +11,43 @@ import torch
 
 from viewmask.errors import ViewmaskError
 from viewmask.learning import checkpoint
-from viewmask.learning.trainer import GENTLY
+from viewmask.learning.schedule import GENTLY, Schedule
+from viewmask.learning.trainer import Trainer
 from viewmask.model.reranker import Reranker, features
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
-from viewmask.train import stages
+from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
+from viewmask.train import codes, masked, ranking, stages, tokens
+from viewmask.train.run import Run
 from viewmask.train.tokens import Tokens
 
+VOCABULARY = lexicon_of(SHIPPED / TRANSFORMER, {}).vocabulary
 TINY = TransformerConfig(width=64, layers=2, heads=2, hidden=96)
 
 
 @pytest.fixture(autouse=True)
 def no_data(monkeypatch):
     """Some random tokens in place of files."""
-    tokens = np.random.default_rng(0).integers(0, 2**18, (2, 8, 8, 8)).astype(np.int32)
+    random = np.random.default_rng(0).integers(0, 2**18, (2, 8, 8, 8)).astype(np.int32)
     turned = np.float32(np.arange(8) * 45 + np.zeros((2, 1)))
-    some = Tokens(["a", "b"], np.zeros(2, int), [["a red cup"], ["a chair"]], turned, tokens)
-    monkeypatch.setattr(stages.tokens, "read", lambda *_: some)
+    some = Tokens(["a", "b"], np.zeros(2, int), [["a red cup"], ["a chair"]], turned, random)
+    monkeypatch.setattr(tokens, "read", lambda *_: some)
+    monkeypatch.setattr(tokens, "holds", lambda *_: False)
 
 
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     def run(stage, name, layers, init=None, **options):
         """Three steps of a stage: the weights and the schedule that it went by."""
-        monkeypatch.setitem(stages.TRANSFORMERS, "nano", replace(TINY, layers=layers))
-        weights = stages.train(stage, [], tmp_path / name, steps=3, init=init, **options)
+        monkeypatch.setitem(masked.TRANSFORMERS, "nano", replace(TINY, layers=layers))
+        weights = stages.train(stage, [], Run(tmp_path / name, steps=3, init=init, **options))
         return weights, json.loads((weights / "config.json").read_text())["about"]["schedule"]
 
     return run
 
 
 def share(schedule, stage):
-    preset = stages.SCHEDULES["nano", stage]
+    preset = masked.SCHEDULES["nano", stage]
     rates = schedule["rate"] / preset.rate, schedule["muon"] / preset.muon
     assert rates[0] == pytest.approx(rates[1])
     return rates[0]
@@ -68,10 +74,9 @@ def test_a_deeper_transformer_starts_from_a_shallower_one_at_the_full_rate(train
 
 def test_the_log_tells_of_val_and_the_end_is_kept(train, monkeypatch, tmp_path):
     losses = iter([1.0, 3.0, 2.0])
-    monkeypatch.setattr(stages, "held_out", lambda *_: lambda: {"val": next(losses)})
-    monkeypatch.setattr(stages.tokens, "holds", lambda *_: True)
-    real = stages.trainer.run
-    monkeypatch.setattr(stages.trainer, "run", lambda *args, **kwargs: real(*args, score_every=1, **kwargs))
+    monkeypatch.setattr(masked, "validation", lambda task: lambda model: {"val": next(losses)})
+    monkeypatch.setattr(tokens, "holds", lambda *_: True)
+    monkeypatch.setattr("viewmask.train.run.Trainer", partial(Trainer, validate_every=1))
     weights, _ = train("t2mv", "judged", 2)
     about = json.loads((weights / "config.json").read_text())["about"]
     assert about["steps"] == 3
@@ -79,34 +84,36 @@ def test_the_log_tells_of_val_and_the_end_is_kept(train, monkeypatch, tmp_path):
 
 
 def test_weights_tell_which_words_in_pieces_they_learnt(train, monkeypatch):
-    some = stages.tokens.read()
+    some = tokens.read()
     # A variant of an object says nothing that the object does not.
     said = [["a fedora"], ["a fedora", "a kangaroo"], ["a big kangaroo"], ["a chair"], ["a chair"]]
-    turned, codes = (np.repeat(each[:1], 5, axis=0) for each in (some.azimuths, some.tokens))
-    more = Tokens([*"aabcd"], np.zeros(5, int), said, turned, codes)
-    monkeypatch.setattr(stages.tokens, "read", lambda *_: more)
+    turned, random = (np.repeat(each[:1], 5, axis=0) for each in (some.azimuths, some.tokens))
+    more = Tokens([*"aabcd"], np.zeros(5, int), said, turned, random)
+    monkeypatch.setattr(tokens, "read", lambda *_: more)
     weights, _ = train("t2mv", "words", 2)
     assert json.loads((weights / "config.json").read_text())["about"]["words"] == ["kangaroo"]
+    lexicon = lexicon_of(weights, checkpoint.about(weights))
+    assert dict(lexicon.things) == {"chair": 2, "fedora": 1, "kangaroo": 2}
+    assert lexicon.unfamiliar("a kangaroo with a fedora") == ["fedora"]
+    # Whoever goes on keeps what was known.
+    monkeypatch.setattr(tokens, "read", lambda *_: some)
+    onward, _ = train("t2mv", "onward", 2, weights)
+    further = lexicon_of(onward, checkpoint.about(onward))
+    assert dict(further.things) == {"chair": 2, "kangaroo": 2, "cup": 1, "fedora": 1}
+    assert set(further.words) == {"kangaroo"}
 
 
-def test_new_words_are_learnt_at_the_full_rate(train, monkeypatch):
-    everything = stages.vocabulary.size()
-    with monkeypatch.context() as fewer:
-        fewer.setattr(stages.vocabulary, "size", lambda: everything - 5)
-        weights, _ = train("t2mv", "fewer", 2)
-    grown, schedule = train("t2mv", "all", 2, weights)
+def test_new_words_are_learnt_at_the_full_rate(train, tmp_path):
+    vocabulary = lexicon_of(SHIPPED / TRANSFORMER, {}).vocabulary
+    smaller = replace(TINY, words=len(vocabulary) - 5)  # of old times: no vocabulary lies with it
+    weights = checkpoint.save(tmp_path / "fewer", Transformer(smaller), smaller, {"stage": "t2mv"}, half=True)
+    larger, schedule = train("t2mv", "all", 2, weights)
     assert share(schedule, "t2mv") == 1
-    known, larger = (checkpoint.load(each, Transformer, TransformerConfig)[0] for each in (weights, grown))
-    assert (known.config.words, larger.config.words) == (everything - 5, everything)
-    first, second = stages.vocabulary.parts()[-5]
+    known, learnt = (checkpoint.load(each, Transformer, TransformerConfig)[0] for each in (weights, larger))
+    assert (known.config.words, learnt.config.words) == (len(vocabulary) - 5, len(vocabulary))
+    first, second = vocabulary.parts()[-5]
     begun = (known.word.weight[first] + known.word.weight[second]) / 2
-    assert torch.nn.functional.cosine_similarity(begun, larger.word.weight[everything - 5], dim=0) > 0.9
-
-
-@pytest.mark.parametrize(("have", "wanted"), [(40, 4096), (4000, 5000), (4096, 4000), (5000, 6000)])
-def test_words_that_the_vocabulary_does_not_tell_of_are_not_made_up(have, wanted):
-    known = Transformer(replace(TINY, words=have))
-    assert stages.worded(known, wanted) is known
+    assert torch.nn.functional.cosine_similarity(begun, learnt.word.weight[len(vocabulary) - 5], dim=0) > 0.9
 
 
 def test_weights_of_another_size_are_refused(train):
@@ -128,37 +135,37 @@ def test_the_same_seed_gives_the_same_weights(train):
 def test_the_reranker_learns_to_read_with_a_transformer_and_resumes_exactly(train, tmp_path):
     transformer, _ = train("t2mv", "two", 2)
     known = checkpoint.load(transformer, Transformer, TransformerConfig)[0]
-    whole = stages.train("reranker", [], tmp_path / "whole", steps=4, init=transformer)
-    ranking = Reranker.load(whole, known)
+    whole = stages.train("reranker", [], Run(tmp_path / "whole", steps=4, init=transformer))
+    ranking = Reranker.load(whole, known, VOCABULARY)
     assert ranking.towers.config.features == features(known.config)
     about = json.loads((whole / "config.json").read_text())["about"]
-    assert (about["stage"], about["objects"], about["schedule"]["rate"]) == ("reranker", 2, stages.RERANKING.rate)
+    assert (about["stage"], about["objects"], about["schedule"]["rate"]) == ("reranker", 2, ranking.SCHEDULE.rate)
 
     def interrupted(step, steps, figures):
         if step == 2:
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
-        stages.train("reranker", [], tmp_path / "parts", steps=4, init=transformer, progress=interrupted)
+        stages.train("reranker", [], Run(tmp_path / "parts", steps=4, init=transformer, progress=interrupted))
     with pytest.raises(ViewmaskError, match=r"learnt with the transformer \w+: --init must name the same to go on"):
-        stages.train("reranker", [], tmp_path / "parts", steps=4, init=train("t2mv", "other", 3)[0], resume=True)
-    resumed = stages.train("reranker", [], tmp_path / "parts", steps=4, init=transformer, resume=True)
-    towers = Reranker.load(resumed, known).towers.state_dict()
+        stages.train("reranker", [], Run(tmp_path / "parts", steps=4, init=train("t2mv", "other", 3)[0], resume=True))
+    resumed = stages.train("reranker", [], Run(tmp_path / "parts", steps=4, init=transformer, resume=True))
+    towers = Reranker.load(resumed, known, VOCABULARY).towers.state_dict()
     for name, tensor in ranking.towers.state_dict().items():
         torch.testing.assert_close(tensor, towers[name])
 
 
 def test_a_decoder_learns_the_codes_of_a_tokenizer_and_resumes_exactly(tmp_path, monkeypatch):
     sizes = {"decoder_stem": 4, "decoder_widths": (8, 12, 16), "decoder_blocks": (1, 1, 1)}
-    monkeypatch.setitem(stages.DECODERS, "nano", (sizes, stages.Terms(), stages.Schedule(4, batch=2, muon=1e-3)))
+    monkeypatch.setitem(codes.DECODERS, "nano", (sizes, codes.Terms(), Schedule(4, batch=2, muon=1e-3)))
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 4), dtype=np.uint8)
-    monkeypatch.setattr(stages.collection, "stack", lambda *_: images)
+    monkeypatch.setattr(codes.collection, "stack", lambda *_: images)
     config = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
     tokenizers = [tmp_path / "one", tmp_path / "two"]
     for path in tokenizers:
         checkpoint.save(path, Tokenizer(config), config, {}, half=True)
     known = checkpoint.load(tokenizers[0], Tokenizer, TokenizerConfig)[0]
-    whole = stages.train("decoder", [], tmp_path / "whole", tokenizer=tokenizers[0])
+    whole = stages.train("decoder", [], Run(tmp_path / "whole", tokenizer=tokenizers[0]))
     made, shape, _ = checkpoint.load(whole, Tokenizer, TokenizerConfig)
     assert shape.decoder_widths == (8, 12, 16)
     assert checkpoint.fingerprint(made.encoder) == checkpoint.fingerprint(known.encoder)  # tokens stay valid
@@ -168,10 +175,10 @@ def test_a_decoder_learns_the_codes_of_a_tokenizer_and_resumes_exactly(tmp_path,
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
-        stages.train("decoder", [], tmp_path / "parts", tokenizer=tokenizers[0], progress=interrupted)
-    resumed = stages.train("decoder", [], tmp_path / "parts", tokenizer=tokenizers[0], resume=True)
+        stages.train("decoder", [], Run(tmp_path / "parts", tokenizer=tokenizers[0], progress=interrupted))
+    resumed = stages.train("decoder", [], Run(tmp_path / "parts", tokenizer=tokenizers[0], resume=True))
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     with pytest.raises(ViewmaskError, match="decodes other codes"):
-        stages.train("decoder", [], tmp_path / "other", tokenizer=tokenizers[1], init=whole)
-    gently = stages.train("decoder", [], tmp_path / "more", tokenizer=tokenizers[0], init=whole)
+        stages.train("decoder", [], Run(tmp_path / "other", tokenizer=tokenizers[1], init=whole))
+    gently = stages.train("decoder", [], Run(tmp_path / "more", tokenizer=tokenizers[0], init=whole))
     assert json.loads((gently / "config.json").read_text())["about"]["schedule"]["muon"] == pytest.approx(GENTLY * 1e-3)

@@ -7,11 +7,12 @@ import torch
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
 from viewmask.learning import checkpoint
-from viewmask.model import vocabulary
-from viewmask.model.generator import RERANKER, TOKENIZER, TRANSFORMER, WEIGHTS
 from viewmask.model.reranker import Towers, TowersConfig, features
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
+from viewmask.model.weights import RERANKER, SHIPPED, TOKENIZER, TRANSFORMER, lexicon_of
+
+VOCABULARY = lexicon_of(SHIPPED / TRANSFORMER, {}).vocabulary
 
 
 def random_weights(path, about=None, words=None):
@@ -19,7 +20,7 @@ def random_weights(path, about=None, words=None):
     config = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
     tokenizer = Tokenizer(config)
     checkpoint.save(path / TOKENIZER, tokenizer, config, {}, half=True)
-    shape = TransformerConfig(width=64, layers=1, heads=2, hidden=64, words=words or vocabulary.size(), grid=2)
+    shape = TransformerConfig(width=64, layers=1, heads=2, hidden=64, words=words or len(VOCABULARY), grid=2)
     model = Transformer(shape)
     model.empty_head.bias.data.fill_(-1)
     record = {"tokenizer": checkpoint.fingerprint(tokenizer.encoder)} | (about or {})
@@ -66,7 +67,7 @@ def with_reranker(path):
     """Random weights that rank draws, too."""
     random_weights(path)
     transformer = checkpoint.load(path / TRANSFORMER, Transformer, TransformerConfig)[0]
-    towers = Towers(TowersConfig(features(transformer.config), vocabulary.size(), hidden=8, dimension=8))
+    towers = Towers(TowersConfig(features(transformer.config), len(VOCABULARY), hidden=8, dimension=8))
     about = {"transformer": checkpoint.fingerprint(transformer)}
     checkpoint.save(path / RERANKER, towers, towers.config, about, half=True)
     return path
@@ -161,8 +162,8 @@ def test_parts_that_do_not_belong_together(tmp_path):
 
 @pytest.mark.parametrize("more", [-2048, 1])
 def test_weights_of_another_vocabulary(tmp_path, more):
-    words = vocabulary.size() + more
-    with pytest.raises(ViewmaskError, match=f"knows {words} words, and the vocabulary has {vocabulary.size()}"):
+    words = len(VOCABULARY) + more
+    with pytest.raises(ViewmaskError, match=f"knows {words} words, and the vocabulary has {len(VOCABULARY)}"):
         Generator.load(random_weights(tmp_path, words=words))
 
 
@@ -173,7 +174,7 @@ def test_what_a_run_exported_belongs_to_the_shipped_tokenizer(generator, tmp_pat
         match=r"transformer reads the tokenizer \w+, but .*: give a folder with a tokenizer/ and a transformer/",
     ):
         Generator.load(exported)
-    monkeypatch.setattr("viewmask.model.generator.WEIGHTS", tmp_path)
+    monkeypatch.setattr("viewmask.model.weights.SHIPPED", tmp_path)
     views = Generator.load(exported).from_text("a red chair", steps=2)
     for mine, theirs in zip(views.images, generator.from_text("a red chair", steps=2).images, strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -182,14 +183,14 @@ def test_what_a_run_exported_belongs_to_the_shipped_tokenizer(generator, tmp_pat
 
 
 def test_what_a_run_exported_is_ranked_by_the_shipped_reranker(tmp_path, monkeypatch):
-    monkeypatch.setattr("viewmask.model.generator.WEIGHTS", with_reranker(tmp_path / "shipped"))
+    monkeypatch.setattr("viewmask.model.weights.SHIPPED", with_reranker(tmp_path / "shipped"))
     torch.manual_seed(9)
     known, shape, about = checkpoint.load(tmp_path / "shipped" / TRANSFORMER, Transformer, TransformerConfig)
     exported = checkpoint.save(tmp_path / "exported", Transformer(shape), shape, about)
     loaded = Generator.load(exported)
-    assert loaded.reranker is not None
-    assert checkpoint.fingerprint(loaded.reranker.transformer) == checkpoint.fingerprint(known)
-    assert checkpoint.fingerprint(loaded.transformer) != checkpoint.fingerprint(known)
+    assert loaded.weights.reranker is not None
+    assert checkpoint.fingerprint(loaded.weights.reranker.transformer) == checkpoint.fingerprint(known)
+    assert checkpoint.fingerprint(loaded.weights.transformer) != checkpoint.fingerprint(known)
     assert "fit" in loaded.from_text("a cup", steps=2, draws=2).extra
 
 
@@ -203,7 +204,7 @@ def test_words_that_training_hardly_had_change_nothing_unless_these_weights_lear
     assert (made(learnt, "a recycling bin") != made(learnt, "a bin")).any()
 
 
-@pytest.mark.skipif(not (WEIGHTS / TRANSFORMER).exists(), reason="this tree ships no weights")
+@pytest.mark.skipif(not (SHIPPED / TRANSFORMER).exists(), reason="this tree ships no weights")
 def test_the_shipped_weights_make_something_that_is_not_empty():
     views = Generator.load().from_text("a red chair", steps=4)
     covered = [float((image[..., 3] > 127).mean()) for image in views.images]

@@ -1,0 +1,281 @@
+"""The public way in: load the weights once, then make views from sentences and pictures.
+
+from viewmask import Generator
+generator = Generator.load()
+views = generator.from_text("a red chair")
+views.save("chair")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon.agreement import AGREED, agreement
+from viewmask.errors import ViewmaskError
+from viewmask.model import sequence, vocabulary
+from viewmask.model.sampler import Unmasked, unmask
+from viewmask.model.sampling import FROM_IMAGE, FROM_TEXT, Sampling
+from viewmask.model.symmetry import reused
+from viewmask.model.tokenizer import pack, unpack
+from viewmask.model.weights import Weights
+from viewmask.views import camera
+from viewmask.views.viewset import Picture, ViewSet, resize
+
+MOST_VIEWS = 16
+DRAWS = 4  # of a sentence, of which one is kept
+_STRIDE = 1_000_003  # between the seeds of two draws: far from those of other samples
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One draw of a sentence.
+
+    Attributes:
+        views: its views.
+        agreement: the share of their silhouettes that one shape can show, 0 to 1 (`recon.agreement`).
+        rank: its place among the draws that it was chosen from, 0 for the one that fits best.
+    """
+
+    views: ViewSet
+    agreement: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class Generator:
+    """Makes views, all of an object's at once.
+
+    The settings of its methods, `**sampling`, are the fields of `viewmask.model.sampling.Sampling`: `steps`,
+    `schedule`, `temperature`, `guidance` ... What is left out, or None, is as was best for the shipped weights.
+    """
+
+    weights: Weights
+
+    @classmethod
+    def load(cls, weights: str | Path | None = None, device: str | None = None) -> Generator:
+        """Load a folder of weights, or what a run exported; see `Weights.load`.
+
+        Raises:
+            ViewmaskError: missing or damaged weights, or parts that do not belong together.
+        """
+        return cls(Weights.load(weights, device))
+
+    def from_image(
+        self,
+        picture: Picture,
+        views: int = 4,
+        *,
+        seed: int = 0,
+        caption: str = "",
+        symmetry: bool = True,
+        progress: Progress | None = None,
+        **sampling: int | float | str | None,
+    ) -> ViewSet:
+        """Views all around the object of a reference view (I2MV).
+
+        Args:
+            picture: the reference view, uint8 RGBA, square, the object cut out (`viewmask.model.reference.frame`).
+            views: how many, the reference included; evenly spaced, counter-clockwise.
+            seed: the same seed gives the same views.
+            caption: what it shows, if known; helps a little.
+            symmetry: show the reference again, with all its detail, where a view looks like it or its mirror image
+                (`viewmask.model.symmetry`). False leaves views as the tokenizer decodes them, as in the paper.
+            progress: called with steps done and steps.
+
+        Returns:
+            `views` pictures of 256 x 256 at azimuths 360 i / views and elevation 30; view 0 is the reference.
+
+        Raises:
+            ViewmaskError: a picture of another form, or a setting that makes no sense.
+        """
+        if picture.ndim != 3 or picture.shape[2] != 4 or picture.shape[0] != picture.shape[1]:
+            raise ViewmaskError(f"a reference view must be square RGBA, not {'x'.join(map(str, picture.shape))}")
+        settings = FROM_IMAGE.changed(**sampling)
+        reference = self.encode([picture])
+        layout = sequence.i2mv(_orbit(views), with_text=bool(caption))
+        first = resize(picture, camera.SIZE)
+        if views == 1:
+            return self._views([first], caption)
+        others = self._decode(self._unmask(layout, caption, reference, settings, seed, progress))[0][1:]
+        if symmetry:
+            others = reused(others, first, self.round_trip)
+        return self._views([first, *others], caption)
+
+    def from_text(
+        self,
+        caption: str,
+        views: int = 4,
+        *,
+        draws: int = DRAWS,
+        seed: int = 0,
+        progress: Progress | None = None,
+        **sampling: int | float | str | None,
+    ) -> ViewSet:
+        """Views all around the object of a sentence (T2MV); azimuth 0 is its front. Arguments as in `draw`."""
+        return self.draw(caption, views, draws=draws, seed=seed, progress=progress, **sampling).views
+
+    def draw(
+        self,
+        caption: str,
+        views: int = 4,
+        *,
+        draws: int = DRAWS,
+        seed: int = 0,
+        progress: Progress | None = None,
+        **sampling: int | float | str | None,
+    ) -> Draw:
+        """The draw of a sentence that is kept: of those whose views agree, the one that fits the sentence best.
+
+        Words that training hardly had are not read (`read`).
+
+        Args:
+            draws: how many to choose from; 1 takes what comes, as in the paper.
+            views, seed, progress: as in `from_image`.
+
+        Raises:
+            ViewmaskError: a sentence that is empty or too long, or a setting that makes no sense.
+        """
+        return first_agreeing(self.samples(caption, draws, views, seed=seed, progress=progress, **sampling))
+
+    def samples(
+        self,
+        caption: str,
+        count: int = DRAWS,
+        views: int = 4,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        **sampling: int | float | str | None,
+    ) -> list[ViewSet]:
+        """Several draws of a sentence, drawn together, those first that fit it best by the reranker.
+
+        Args:
+            count: how many; the first drawn is the same for any number.
+
+        Returns:
+            View sets, `extra["fit"]` telling how well each fits (`fit`). Weights without a reranker leave them in the
+            order in which they were drawn.
+        """
+        if count < 1:
+            raise ViewmaskError(f"at least one draw is needed, not {count}")
+        layout = sequence.t2mv(_orbit(views))
+        unmasked = self._unmask(layout, caption, None, FROM_TEXT.changed(**sampling), seed, progress, count)
+        sets = [self._views(pictures, caption) for pictures in self._decode(unmasked)]
+        if self.weights.reranker is None:
+            return sets
+        for each, fit in zip(sets, self.weights.reranker(self.read(caption), unmasked.tokens), strict=True):
+            each.extra["fit"] = round(fit, 4)
+        return sorted(sets, key=lambda each: -float(each.extra["fit"]))  # stable: of equals the first drawn
+
+    def fit(self, caption: str, views: ViewSet) -> float:
+        """How well views fit a sentence, -1 to 1, by the reranker.
+
+        Args:
+            views: evenly around the object, the front first, as `from_text` makes them.
+
+        Raises:
+            ViewmaskError: more than 16 views, a sentence that is empty or too long, or weights without a reranker.
+        """
+        _orbit(len(views))
+        if self.weights.reranker is None:
+            raise ViewmaskError("these weights have no reranker: viewmask train reranker makes one")
+        return self.weights.reranker(self.read(caption), self.encode(views.images)[None])[0]
+
+    def read(self, caption: str) -> str:
+        """A sentence as these weights read it: without the words that training hardly had (`Lexicon.familiar`)."""
+        return self.weights.lexicon.familiar(caption)
+
+    def caption(self, picture: Picture, steps: int = 8) -> str:
+        """A short description of a reference view (MMU), unmasked greedily in `steps` steps."""
+        layout, transformer = sequence.mmu(), self.weights.transformer
+        tokens = self.encode([picture])[None]
+        words = torch.full((1, vocabulary.LENGTH), vocabulary.MASK, device=tokens.device)
+        nowhere = torch.zeros_like(tokens, dtype=torch.bool)
+        with torch.inference_mode():
+            for step in range(steps):
+                arranged = sequence.words(layout, words)
+                features = transformer(layout, arranged, tokens, nowhere)[0][:, sequence.text_slice(layout)]
+                logits = transformer.word_head(features).float()
+                logits[..., vocabulary.MASK] = -torch.inf
+                sure, best = logits.softmax(dim=-1).max(dim=-1)
+                hidden = words == vocabulary.MASK
+                keep = -(-int(hidden.sum()) // (steps - step))
+                surest = torch.where(hidden, sure, -1.0).topk(keep, dim=1).indices
+                words = words.scatter(1, surest, best.gather(1, surest))
+        return self.weights.lexicon.vocabulary.decode(words[0].tolist())
+
+    def encode(self, pictures: list[Picture]) -> Tensor:
+        """Pictures to tokens, int64 [n, grid, grid]."""
+        config = self.weights.tokenizer.config
+        images = np.stack([resize(picture, config.size) for picture in pictures])
+        with torch.inference_mode():
+            return self.weights.tokenizer.encode(pack(images, config.channels).to(self.weights.device))
+
+    def round_trip(self, pictures: list[Picture]) -> list[Picture]:
+        """Pictures through the tokenizer and back, 256 x 256: the ceiling of what can be generated."""
+        with torch.inference_mode():
+            return _enlarge(unpack(self.weights.tokenizer.decode(self.encode(pictures))))
+
+    def _unmask(
+        self,
+        layout: sequence.Layout,
+        caption: str,
+        reference: Tensor | None,
+        sampling: Sampling,
+        seed: int,
+        progress: Progress | None,
+        draws: int = 1,
+    ) -> Unmasked:
+        weights = self.weights
+        grid = weights.transformer.config.grid
+        tokens = torch.zeros(draws, layout.views, grid, grid, dtype=torch.long, device=weights.device)
+        masked = torch.ones_like(tokens, dtype=torch.bool)
+        if reference is not None:
+            tokens[:, : len(reference)] = reference
+            masked[:, : len(reference)] = False
+        field = weights.lexicon.vocabulary.encode(self.read(caption), layout.text) if layout.text else []
+        captions = torch.tensor([field] * draws, dtype=torch.long, device=weights.device)
+        return unmask(weights.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE)
+
+    def _decode(self, unmasked: Unmasked) -> list[list[Picture]]:
+        """The pictures of every sequence."""
+        with torch.inference_mode():
+            soft = unmasked.soft.flatten(0, 1)
+            pictures = unpack(self.weights.tokenizer.decode(unmasked.tokens.flatten(0, 1), soft))
+        views = unmasked.tokens.shape[1]
+        return [_enlarge(pictures[start : start + views]) for start in range(0, len(pictures), views)]
+
+    def _views(self, pictures: list[Picture], caption: str) -> ViewSet:
+        extra = {"caption": caption, "source": "viewmask", "weights": self.weights.fingerprint}
+        return ViewSet(pictures, camera.orbit(len(pictures)), extra)
+
+
+def first_agreeing(samples: Iterable[ViewSet]) -> Draw:
+    """The first of at least one sample whose views agree; if none do, the one whose views agree best."""
+    best: Draw | None = None
+    for rank, views in enumerate(samples):
+        draw = Draw(views, agreement(views), rank)
+        if draw.agreement >= AGREED:
+            return draw
+        if best is None or draw.agreement > best.agreement:
+            best = draw
+    assert best is not None, "at least one sample"
+    return best
+
+
+def _orbit(views: int) -> tuple[float, ...]:
+    if views > MOST_VIEWS:
+        raise ViewmaskError(f"at most {MOST_VIEWS} views can be made at once, not {views}")
+    return sequence.orbit(views)
+
+
+def _enlarge(pictures: list[Picture]) -> list[Picture]:
+    return [resize(picture, camera.SIZE) for picture in pictures]

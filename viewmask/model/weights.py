@@ -1,0 +1,100 @@
+"""Weights: where the shipped ones lie, and which parts belong together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from viewmask.errors import ViewmaskError
+from viewmask.learning import checkpoint
+from viewmask.model.lexicon import Lexicon
+from viewmask.model.reranker import Reranker
+from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
+from viewmask.model.transformer import Transformer, TransformerConfig
+from viewmask.model.vocabulary import FILE as VOCABULARY
+
+SHIPPED = Path(__file__).parents[1] / "weights"
+TOKENIZER, TRANSFORMER, RERANKER = "tokenizer", "transformer", "reranker"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Networks that belong together.
+
+    Attributes:
+        tokenizer: pictures to codes and back.
+        transformer: fills in masked codes.
+        lexicon: what words and things the transformer was taught.
+        about: how the transformer was trained.
+        reranker: ranks draws of a sentence, if there is one.
+    """
+
+    tokenizer: Tokenizer
+    transformer: Transformer
+    lexicon: Lexicon
+    about: dict[str, Any]
+    reranker: Reranker | None = None
+
+    @classmethod
+    def load(cls, path: str | Path | None = None, device: str | None = None) -> Weights:
+        """Load a folder with `tokenizer/`, `transformer/` and perhaps `reranker/`; by default the shipped one.
+
+        What a run exported (`runs/t2mv/weights`) is a transformer alone. The shipped tokenizer belongs to it, and the
+        shipped reranker, which reads with the shipped transformer.
+
+        Raises:
+            ViewmaskError: missing or damaged weights, or parts that do not belong together.
+        """
+        folder = Path(path) if path else SHIPPED
+        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        exported = (folder / checkpoint.CONFIG).exists()
+        home = SHIPPED if exported else folder
+        network = folder if exported else folder / TRANSFORMER
+        tokenizer, _, _ = checkpoint.load(home / TOKENIZER, Tokenizer, TokenizerConfig)
+        transformer, _, about = checkpoint.load(network, Transformer, TransformerConfig)
+        name = checkpoint.fingerprint(tokenizer.encoder)
+        if about.get("tokenizer", name) != name:
+            raise ViewmaskError(
+                f"{network} reads the tokenizer {about['tokenizer']}, but {home / TOKENIZER} is {name}: "
+                "give a folder with a tokenizer/ and a transformer/ that belong together"
+            )
+        lexicon = lexicon_of(network, about)
+        if (words := transformer.config.words) != len(lexicon.vocabulary):
+            raise ViewmaskError(
+                f"{network} knows {words} words, and the vocabulary has {len(lexicon.vocabulary)}: "
+                "viewmask train t2mv --init gives it the others, if it has fewer"
+            )
+        transformer = transformer.to(place)
+        reranker = None
+        if (home / RERANKER).exists():
+            reader = checkpoint.load(home / TRANSFORMER, Transformer, TransformerConfig)[0].to(place)
+            lexicons = lexicon_of(home / TRANSFORMER, {}) if exported else lexicon
+            reranker = Reranker.load(home / RERANKER, reader if exported else transformer, lexicons.vocabulary)
+        return cls(tokenizer.to(place), transformer, lexicon, about, reranker)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.transformer.mask.device
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the tokenizer and the transformer; worked out once, for it reads all of them."""
+        return f"{checkpoint.fingerprint(self.tokenizer)}-{checkpoint.fingerprint(self.transformer)}"
+
+
+def lexicon_of(folder: Path, about: dict[str, Any]) -> Lexicon:
+    """The lexicon that lies with a transformer. Old weights have none: they were taught the shipped vocabulary.
+
+    Args:
+        folder: the transformer's.
+        about: the record of its checkpoint.
+    """
+    words = about.get("words", ())
+    if (folder / VOCABULARY).exists():
+        return Lexicon.load(folder, words)
+    return Lexicon(Lexicon.load(SHIPPED / TRANSFORMER).vocabulary, {}, frozenset(words))

@@ -1,0 +1,130 @@
+"""A run: where a training goes, what it starts from, how long it may take. One list of settings for all stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import nn
+
+from viewmask.errors import ViewmaskError
+from viewmask.learning import checkpoint
+from viewmask.learning.schedule import Schedule, gently
+from viewmask.learning.task import Task
+from viewmask.learning.trainer import CHECKPOINT, Progress, Trainer, Validation
+from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
+from viewmask.model.weights import SHIPPED, TOKENIZER
+
+Preset = Literal["nano", "small"]
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Run:
+    """How one training goes.
+
+    Attributes:
+        out: the run folder; see `Trainer`.
+        preset: "nano" (two CPU cores) or "small" (a data-centre GPU).
+        time_limit: seconds, earlier sittings included.
+        steps: optimizer steps, in place of the preset's.
+        resume: continue the run in `out`.
+        init: weights to start from: the stage before; or this one, then the rates are lower (`gently`) unless the
+            network grows. For the reranker the transformer that it reads with, the shipped one by default.
+        tokenizer: weights of the tokenizer that made the tokens, or whose codes a decoder learns; the shipped one by
+            default.
+        seed: of everything.
+        gentle: False goes on with weights of this stage at the full rates, too.
+        progress: called with step, steps and figures.
+    """
+
+    out: Path
+    preset: Preset = "nano"
+    time_limit: float | None = None
+    steps: int | None = None
+    resume: bool = False
+    init: Path | None = None
+    tokenizer: Path | None = None
+    seed: int = 0
+    gentle: bool = True
+    progress: Progress | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the run computes."""
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    @property
+    def start(self) -> Path | None:
+        """The weights that the network begins with, if not with random ones."""
+        return self.out / CHECKPOINT if self.resume else self.init
+
+    @property
+    def codes(self) -> Path:
+        """The folder of the tokenizer whose codes are learnt."""
+        return self.tokenizer or SHIPPED / TOKENIZER
+
+    def load_tokenizer(self) -> Tokenizer:
+        """The tokenizer whose codes are learnt.
+
+        Raises:
+            ViewmaskError: missing or damaged.
+        """
+        return checkpoint.load(self.codes, Tokenizer, TokenizerConfig)[0]
+
+    def schedule(self, preset: Schedule) -> Schedule:
+        """A preset's schedule with the steps and the seed of this run."""
+        return replace(preset, steps=self.steps or preset.steps, seed=self.seed)
+
+    def begin(
+        self, network: Network, schedule: Schedule, stage: str, grow: Callable[[Network], Network] | None = None
+    ) -> Schedule:
+        """Give a network the weights that the run starts from.
+
+        Args:
+            network: of its final size; filled.
+            schedule: for starting from nothing, or from another stage.
+            stage: its name, as the records of its weights have it.
+            grow: makes weights of a smaller network (`init` alone) fit.
+
+        Returns:
+            The schedule, gentler where the weights are of the same stage and size.
+
+        Raises:
+            ViewmaskError: weights that are missing, damaged, or of another size.
+        """
+        if self.start is None:
+            return schedule
+        weights, size, about = checkpoint.load(self.start, type(network), type(network.config))
+        again = about.get("stage") == stage and size == network.config
+        if grow is not None and not self.resume:
+            weights = grow(weights)
+        if weights.config != network.config:
+            raise ViewmaskError(
+                f"{self.start} is of another size than the preset '{self.preset}': only --init adds layers and words"
+            )
+        network.load_state_dict(weights.state_dict())
+        return gently(schedule) if again and self.gentle else schedule
+
+    def train(
+        self,
+        model: nn.Module,
+        task: Task,
+        schedule: Schedule,
+        about: dict[str, Any],
+        *,
+        network: nn.Module | None = None,
+        validation: Validation | None = None,
+        files: Mapping[str, str] | None = None,
+        keep_best: bool = False,
+    ) -> Path:
+        """Train a model on a task as this run says; arguments as of `Trainer`. Returns the exported weights."""
+        trainer = Trainer(
+            model, task, self.out, schedule, about, network=network, validation=validation, files=files,
+            time_limit=self.time_limit, keep_best=keep_best,
+        )  # fmt: skip
+        return trainer.run(self.resume, self.progress)
