@@ -17,7 +17,8 @@ import trimesh
 from numpy.typing import NDArray
 
 from recon import atlas, texture
-from recon.hull import Grid, Volume, cone, frame, surface, unexplained
+from recon.hull import Grid, Volume, cone, frame, unexplained
+from recon.meshing import surface
 from recon.silhouette import FloatImage, signed_distance
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import ViewSet

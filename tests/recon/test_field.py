@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from recon import field_grid, hull, silhouette
+from recon import field_grid, hull, meshing, silhouette
 from recon.field import Field, FieldConfig, best_level, given, stack, upright
 from recon.reconstructor import reconstruct
 from viewmask.errors import ViewmaskError
@@ -155,7 +155,7 @@ def test_coarse_to_fine_is_the_same_surface_with_fewer_questions(bar_views):
     assert across.sum() > 500
     assert fast.asked < 0.7 * slow.asked
     assert (found <= carved).all()
-    assert hull.is_closed(hull.surface(found, grid, 2000))
+    assert meshing.is_closed(meshing.surface(found, grid, 2000))
 
 
 def test_a_network_and_its_dense_twin(tiny, bar_views):
