@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress
-
-if TYPE_CHECKING:
-    from viewmask.learning.trainer import Progress
-    from viewmask.train.field import Objects
 
 Stage = Literal["tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker", "recon"]
 Preset = Literal["nano", "small"]
@@ -75,7 +71,8 @@ def train(
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "checkpoint").is_dir())):
         raise ViewmaskError(f"{out} exists and holds no run: choose another --out")
 
-    objects = _packed(data, out) if stage == "recon" else {}
+    if stage == "recon":
+        _pack(data, out)
     with progress(f"training {stage}") as report:
 
         def show(step: int, steps: int, figures: dict[str, float]) -> None:
@@ -85,7 +82,9 @@ def train(
 
         try:
             if stage == "recon":
-                weights = _recon(objects, out, limit, steps, resume, init, seed, show, gentle)
+                from viewmask.train.field import train as train_field
+
+                weights = train_field(data, out, limit, steps, resume, init, seed, show, gentle)
             else:
                 from viewmask.train.stages import train as train_stage
 
@@ -100,47 +99,13 @@ def train(
     return weights
 
 
-def _packed(data: list[str], out: Path) -> dict[str, Objects]:
-    """The objects to learn the field from, and those to choose it by, packed beside the run folder."""
-    from viewmask.train.field import pack
+def _pack(data: list[str], out: Path) -> None:
+    """Pack what the field learns from, with a bar of its own."""
+    from viewmask.train.field import SPLITS, pack, packs
 
-    objects = {}
-    for split in ("train", "val"):
+    for split in SPLITS:
         with progress(f"packing {split}", "objects") as report:
-            objects[split] = pack(data, out.with_name(f"{out.name}-packed") / split, split, report)
-    return objects
-
-
-def _recon(
-    objects: dict[str, Objects],
-    out: Path,
-    limit: float | None,
-    steps: int | None,
-    resume: bool,
-    init: Path | None,
-    seed: int,
-    show: Progress,
-    gentle: bool,
-) -> Path:
-    """Train the field: the task is of `recon`, the loop of `viewmask`, and only this floor sees both."""
-    import torch
-
-    from recon.field import Field, FieldConfig
-    from viewmask.learning import checkpoint, trainer
-    from viewmask.train.field import Filling
-
-    schedule = trainer.Schedule(
-        steps=steps or 20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998, seed=seed
-    )
-    schedule = trainer.gently(schedule) if init and gentle else schedule
-    torch.manual_seed(seed)  # what weights begin as
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    task = Filling(FieldConfig(), objects["train"], objects["val"], device)
-    start = out / trainer.LAST if resume else init
-    if start is not None:
-        task.model.load_state_dict(checkpoint.load(start, Field, FieldConfig)[0].state_dict())
-    about = {"stage": "recon", "objects": len(objects["train"])}
-    return trainer.run(task, out, schedule, about, limit, resume, progress=show, score=task.score)
+            pack(data, packs(out, split), split, report)
 
 
 def seconds(duration: str) -> float:

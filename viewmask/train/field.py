@@ -1,8 +1,8 @@
-"""Training the field: views with points that know the inside, packed once; batches, their loss and a score on `val`.
+"""Training the field of `recon`: objects packed once, the task (batches and their loss), a score on `val`.
 
-Each batch is a pure function of its random generator. What the network learns to forgive is made here: any number of
-views in any place of the orbit, mirrored objects, silhouettes too thick or too thin by a pixel or two, other colours
-(tinted, their channels exchanged).
+The data is views with points that know the inside (`viewmask render --passes points`). Each batch is a pure function
+of its random generator. It varies what the network must forgive: any number of views in any place of the orbit,
+mirrored objects, silhouettes too thick or too thin by a pixel or two, other colours (tinted, channels exchanged).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,62 @@ from recon.field import Field, FieldConfig, Given, Views, best_level, given, sta
 from recon.silhouette import signed_distance
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.learning import checkpoint, trainer
+from viewmask.learning.trainer import LAST, Progress, Schedule
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import TRANSFORMS, ViewSet
+
+SPLITS = ("train", "val")  # to learn from, and to choose the best weights by
+SCHEDULE = Schedule(steps=20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998)
 
 SIZE = 128
 VIEWS = 8  # kept of an object
 NEAR, EVEN = 6_000, 10_000  # points kept near the surface and evenly in the box
 _STEP = 8  # steps of a pixel in which silhouette distances are kept
 _MARGIN = 0.02  # points so far outside the hull are kept too
+
+
+def train(
+    data: Sequence[str | Path],
+    out: Path,
+    time_limit: float | None = None,
+    steps: int | None = None,
+    resume: bool = False,
+    init: Path | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    gentle: bool = True,
+) -> Path:
+    """Train the field on view sets with points; the weights that score best on the split `val` are kept.
+
+    Args:
+        data: folders of view sets (`viewmask render --passes points`), packed first where they are not (see `pack`).
+        out: run folder; see `trainer.run`.
+        time_limit: seconds.
+        steps: optimizer steps, in place of the schedule's.
+        resume: continue the run in `out`.
+        init: weights of a field to start from, at lower rates (`trainer.GENTLY`).
+        seed: of everything.
+        progress: called with step, steps and figures.
+        gentle: False goes on from `init` at the full rates, too.
+
+    Returns:
+        The folder of exported weights.
+
+    Raises:
+        ViewmaskError: a split without objects, nothing to resume, weights of another size.
+    """
+    objects, val = (Objects.load(pack(data, packs(out, split), split)) for split in SPLITS)
+    schedule = replace(SCHEDULE, steps=steps or SCHEDULE.steps, seed=seed)
+    if init and gentle:
+        schedule = trainer.gently(schedule)
+    torch.manual_seed(seed)  # what weights begin as
+    task = Occupancy(FieldConfig(), objects, val, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    start = out / LAST if resume else init
+    if start is not None:
+        task.model.load_state_dict(checkpoint.load(start, Field, FieldConfig)[0].state_dict())
+    about = {"stage": "recon", "objects": len(objects)}
+    return trainer.run(task, out, schedule, about, time_limit, resume, progress=progress, score=task.score)
 
 
 @dataclass
@@ -65,52 +113,66 @@ class Objects:
     def __len__(self) -> int:
         return len(self.names)
 
+    @classmethod
+    def load(cls, packs: Sequence[Path]) -> Objects:
+        """The objects of packs, as `pack` names them."""
+        return cls(
+            **{
+                name: np.concatenate([np.load(place / f"{name}.npy", mmap_mode="r") for place in packs])
+                for name in cls.__dataclass_fields__
+            }
+        )
+
+
+def packs(out: Path, split: str) -> Path:
+    """Where `train` keeps the packed objects of a split: beside its run folder."""
+    return out.with_name(f"{out.name}-packed") / split
+
 
 def pack(
     folders: Sequence[str | Path],
     out: str | Path,
     split: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Objects:
-    """The objects of a split in folders of view sets (`viewmask render --passes points`), packed into `out`,
-    a pack a folder.
+) -> list[Path]:
+    """Pack the objects of a split into `out`, a pack for each folder of view sets; what is packed already stays.
 
-    What is packed already is taken as it is.
+    Args:
+        folders: of view sets with points (`viewmask render --passes points`), at any depth.
+        progress: called with (objects done, of), for each folder anew.
+
+    Returns:
+        The packs, for `Objects.load`.
 
     Raises:
         ViewmaskError: no such object, or none with points.
     """
-    packs = []
+    places = []
     for folder in folders:
-        found = _find(folder, split)
-        if not found:
+        view_sets = _view_sets(folder, split)
+        if not view_sets:
             continue
-        digest = hashlib.sha256(json.dumps([str(place) for place in found]).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(json.dumps([str(view_set) for view_set in view_sets]).encode()).hexdigest()[:16]
         place = Path(out) / digest
         if not place.exists():
             rows = []
-            for done, view_set in enumerate(found):
+            for done, view_set in enumerate(view_sets):
                 rows.append(_row(view_set))
-                progress(done + 1, len(found))
+                progress(done + 1, len(view_sets))
             with atomic.folder(place, ours=r".*\.npy") as temporary:
                 for name in rows[0]:
                     np.save(temporary / f"{name}.npy", np.stack([row[name] for row in rows]))
-        packs.append(place)
-    if not packs:
+        places.append(place)
+    if not places:
         raise ViewmaskError(
             f"no object of the split '{split}' with points in {', '.join(map(str, folders))}: "
             "render with viewmask render --passes points"
         )
-    return Objects(
-        **{
-            name: np.concatenate([np.load(place / f"{name}.npy", mmap_mode="r") for place in packs])
-            for name in Objects.__dataclass_fields__
-        }
-    )
+    return places
 
 
-def _find(folder: str | Path, split: str) -> list[Path]:
-    """The view sets of a split below a folder that have points; what a killed run left half-written is none."""
+def _view_sets(folder: str | Path, split: str) -> list[Path]:
+    """The view sets of a split below a folder that have points, without what a killed run left half-written."""
     places = sorted(path.parent for path in Path(folder).glob(f"**/{TRANSFORMS}"))
     places = [place for place in places if not place.name.startswith(".")]
     if not places:
@@ -170,7 +232,7 @@ def _take(good: NDArray[np.int64], total: int, wanted: int, random: np.random.Ge
     return np.concatenate([good, random.integers(total, size=wanted - len(good))])
 
 
-class Filling:
+class Occupancy:
     """A task for `viewmask.learning.trainer`: which points does the object fill, told from some of its views.
 
     Attributes:
