@@ -222,7 +222,8 @@ class _Look:
 
 def _looks(pictures: list[Picture], cameras: list[Camera]) -> list[_Look]:
     from recon.atlas import scene
-    from recon.hull import carve, surface
+    from recon.hull import carve
+    from recon.meshing import surface
     from recon.silhouette import signed_distance
     from recon.texture import spread  # colours at the rim are mixed with the background
 

@@ -17,7 +17,8 @@ import trimesh
 from numpy.typing import NDArray
 
 from recon import atlas, texture
-from recon.hull import Grid, Volume, cone, frame, surface, unexplained
+from recon.hull import Grid, Volume, cone, frame, unexplained
+from recon.meshing import surface
 from recon.silhouette import FloatImage, signed_distance
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import ViewSet
@@ -156,18 +157,15 @@ def disagreement(surface: trimesh.Trimesh, views: ViewSet, distances: list[Float
         hit, shown = hits["primID"] >= 0, inside[::2, ::2].ravel() > 0
         both = np.flatnonzero(hit & shown)
         points = origins[both] + hits["tfar"][both, None] * directions[both]
-        colours, total = np.zeros((len(both), 3), np.float32), np.zeros(len(both), np.float32)
-        for other, (witness, far) in enumerate(zip(views.cameras, distances, strict=True)):
-            if other == index:
-                continue
-            weight = texture.weigh(scene, points, normals[hits["primID"][both]], witness, far)
-            pixels, _ = witness.project(points.astype(np.float64))
-            for channel in range(3):
-                colours[:, channel] += weight * texture.sample(painted[other][..., channel], pixels)
-            total += weight
+        looks = (
+            (painted[other], witness, texture.weigh(scene, points, normals[hits["primID"][both]], witness, far))
+            for other, (witness, far) in enumerate(zip(views.cameras, distances, strict=True))
+            if other != index
+        )
+        colours, total = texture.blend(points, looks)
         told = total > 0
         own = painted[index][::2, ::2].reshape(-1, 3)[both[told]]
-        difference = np.abs(colours[told] / total[told, None] - own).mean(1) / 255
+        difference = np.abs(colours[told] - own).mean(1) / 255
         apart = (hit != shown) & (np.abs(inside[::2, ::2].ravel()) > _EDGE * max(camera.width, camera.height))
         wrong += float(difference.sum()) + float(apart.sum())
         counted += int(told.sum()) + int(apart.sum())

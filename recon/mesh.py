@@ -16,7 +16,8 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.ply import export_ply
 from trimesh.exchange.stl import export_stl
 
-from recon.hull import Grid, Volume, is_closed
+from recon.hull import Grid, Volume
+from recon.meshing import is_closed
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 

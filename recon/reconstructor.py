@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from recon import agreement, atlas, hull, silhouette
+from recon import agreement, atlas, hull, meshing, silhouette
 from recon import texture as baking
 from recon.atlas import Floats
 from recon.hull import Grid, Volume
@@ -102,8 +102,8 @@ def reconstruct(
         )
         volume, notes = result.volume, [*notes, result.words()]
     later("finding the surface", SURFACE)
-    volume = hull.without_floaters(volume)  # here, too, so that the raw field is that of the mesh
-    surface = hull.surface(volume, grid, faces=faces)
+    volume = meshing.without_floaters(volume)  # here, too, so that the raw field is that of the mesh
+    surface = meshing.surface(volume, grid, faces=faces)
     if len(surface.faces) > faces:
         notes.append(f"{faces:,} triangles cannot hold so many parts and holes: there are {len(surface.faces):,}")
     later("unwrapping", UNWRAPPING)

@@ -6,7 +6,7 @@ how squarely it looks (a power of the cosine); what no view sees takes after the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import trimesh
@@ -45,22 +45,40 @@ def bake(
             texels. Without it these alone.
     """
     shape = scene(surface.vertices, surface.faces)
-    colours = np.zeros((len(atlas.points), 3), np.float32)
-    total = np.zeros(len(atlas.points), np.float32)
-    for image, camera, inside in zip(views.images, views.cameras, distances, strict=True):
-        weight = weigh(shape, atlas.points, atlas.normals, camera, inside)
-        shown = np.flatnonzero(weight)
-        pixels, _ = camera.project(atlas.points[shown].astype(np.float64))
-        painted = spread(image, inside)
-        for channel in range(3):
-            colours[shown, channel] += weight[shown] * sample(painted[..., channel], pixels)
-        total += weight
+    looks = (
+        (spread(image, inside), camera, weigh(shape, atlas.points, atlas.normals, camera, inside))
+        for image, camera, inside in zip(views.images, views.cameras, distances, strict=True)
+    )
+    colours, total = blend(atlas.points, looks)
     seen = total > 0
-    colours[seen] /= total[seen, None]
     colours[~seen] = _nearest(atlas.points, colours, seen)
     if unseen is not None and not seen.all():
         colours[~seen] = (colours[~seen] + unseen(atlas.points[~seen])) / 2
-    return _padded(colours, atlas, size)
+    texture = np.zeros((size, size, 3), np.uint8)
+    texture[atlas.rows, atlas.columns] = np.clip(np.round(colours), 0, 255).astype(np.uint8)
+    return fill_gaps(texture, atlas)
+
+
+def blend(points: Floats, looks: Iterable[tuple[FloatImage, Camera, Floats]]) -> tuple[Floats, Floats]:
+    """The colours that views show of points [n, 3], averaged by weight.
+
+    Args:
+        looks: per view its picture (float32 [height, width, 3], see `spread`), its camera, and the weight of its
+            colour at every point, float32 [n], 0 where it does not count.
+
+    Returns:
+        Colours [n, 3] in the pictures' units, 0 where no view counts, and the sum of the weights [n].
+    """
+    colours, total = np.zeros((len(points), 3), np.float32), np.zeros(len(points), np.float32)
+    for picture, camera, weight in looks:
+        seen = np.flatnonzero(weight)
+        pixels, _ = camera.project(points[seen].astype(np.float64))
+        for channel in range(3):
+            colours[seen, channel] += weight[seen] * sample(picture[..., channel], pixels)
+        total += weight
+    told = total > 0
+    colours[told] /= total[told, None]
+    return colours, total
 
 
 def spread(image: Picture, inside: FloatImage) -> FloatImage:
@@ -79,21 +97,37 @@ def spread(image: Picture, inside: FloatImage) -> FloatImage:
 
 def weigh(shape: EmbreeScene, points: Floats, normals: Floats, camera: Camera, inside: FloatImage) -> Floats:
     """How much one view knows of points of a surface, given with their normals; 0 where it sees nothing of it."""
+    weight = np.zeros(len(points), np.float32)
+    seen, cosine = visible(shape, points, normals, camera, _GRAZING)
+    pixels, depth = camera.project(points[seen].astype(np.float64))
+    shown = (depth > 0) & (pixels > 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
+    seen, cosine, pixels = seen[shown], cosine[shown], pixels[shown]
+    rim = np.clip((sample(inside, pixels) + 1) / (_RIM + 2), 0.02, 1)
+    weight[seen] = (cosine - _GRAZING) ** _SHARPNESS * rim + 1e-6
+    return weight
+
+
+def visible(
+    shape: EmbreeScene, points: Floats, normals: Floats, camera: Camera, grazing: float
+) -> tuple[NDArray[np.integer], Floats]:
+    """The points of a surface that a camera sees, in its picture or beside it.
+
+    Args:
+        shape: the surface, as `atlas.scene` gives it.
+        points, normals: float32 [n, 3], of the surface.
+        grazing: a point counts where the cosine between its normal and the ray to the camera is above this.
+
+    Returns:
+        Indices of the points seen [m], and their cosines [m].
+    """
     towards = camera.position.astype(np.float32) - points
-    distance = np.linalg.norm(towards, axis=1, keepdims=True)
-    towards /= distance
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
     cosine = (towards * normals).sum(1)
-    weight = np.zeros(len(cosine), np.float32)
-    facing = np.flatnonzero(cosine > _GRAZING)
+    facing = np.flatnonzero(cosine > grazing)
     # Rays start a little off the surface, so that it does not hide itself.
     starts = points[facing] + np.float32(2e-3) * (normals[facing] + towards[facing])
-    facing = facing[shape.run(starts, towards[facing]) < 0]
-    pixels, depth = camera.project(points[facing].astype(np.float64))
-    shown = (depth > 0) & (pixels > 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
-    facing, pixels = facing[shown], pixels[shown]
-    rim = np.clip((sample(inside, pixels) + 1) / (_RIM + 2), 0.02, 1)
-    weight[facing] = (cosine[facing] - _GRAZING) ** _SHARPNESS * rim + 1e-6
-    return weight
+    seen = facing[shape.run(starts, towards[facing]) < 0]
+    return seen, cosine[seen]
 
 
 def sample(picture: FloatImage, pixels: NDArray[np.floating]) -> Floats:
@@ -117,11 +151,9 @@ def _nearest(points: Floats, colours: Floats, seen: NDArray[np.bool_]) -> Floats
     return mean.astype(np.float32)
 
 
-def _padded(colours: Floats, atlas: Atlas, size: int) -> NDArray[np.uint8]:
-    """The texture with every texel between charts set to the nearest chart's colour, so that no seam shows."""
-    texture = np.zeros((size, size, 3), np.uint8)
-    texture[atlas.rows, atlas.columns] = np.clip(np.round(colours), 0, 255).astype(np.uint8)
-    empty = np.ones((size, size), bool)
+def fill_gaps(texture: NDArray[np.uint8], atlas: Atlas) -> NDArray[np.uint8]:
+    """A texture [size, size, 3] whose texels between charts take the nearest chart's colour, so that no seam shows."""
+    empty = np.ones(texture.shape[:2], bool)
     empty[atlas.rows, atlas.columns] = False
     nearest = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
     return texture[tuple(nearest)]

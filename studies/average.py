@@ -18,8 +18,8 @@ import torch
 from recon.field import Field, FieldConfig
 from viewmask.errors import ViewmaskError
 from viewmask.learning import checkpoint
+from viewmask.model.growth import worded
 from viewmask.model.transformer import Transformer, TransformerConfig
-from viewmask.train.stages import worded
 
 KINDS: dict[str, tuple[Any, Any]] = {"Transformer": (Transformer, TransformerConfig), "Field": (Field, FieldConfig)}
 

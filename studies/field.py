@@ -42,7 +42,9 @@ def main() -> None:
     parser.add_argument("--packed", type=Path, help="where packed objects are kept (default: nowhere)")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        sets = {str(folder): pack([folder], asked.packed or scratch, asked.split) for folder in asked.data}
+        sets = {
+            str(folder): Objects.load(pack([folder], asked.packed or scratch, asked.split)) for folder in asked.data
+        }
     shown = Table("IoU", *(f"{name} ({min(len(objects), asked.limit)})" for name, objects in sets.items()))
     for row in table(asked.weights, sets, asked.views, asked.limit):
         shown.add_row(*row)

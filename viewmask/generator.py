@@ -49,7 +49,7 @@ class Draw:
     rank: int
 
 
-@dataclass(frozen=True)
+@dataclass
 class Generator:
     """Makes views, all of an object's at once.
 
@@ -224,6 +224,11 @@ class Generator:
         with torch.inference_mode():
             return _enlarge(unpack(self.weights.tokenizer.decode(self.encode(pictures))))
 
+    @property
+    def fingerprint(self) -> str:
+        """Names the weights (`Weights.fingerprint`)."""
+        return self.weights.fingerprint
+
     def _unmask(
         self,
         layout: sequence.Layout,
@@ -254,7 +259,7 @@ class Generator:
         return [_enlarge(pictures[start : start + views]) for start in range(0, len(pictures), views)]
 
     def _views(self, pictures: list[Picture], caption: str) -> ViewSet:
-        extra = {"caption": caption, "source": "viewmask", "weights": self.weights.fingerprint}
+        extra = {"caption": caption, "source": "viewmask", "weights": self.fingerprint}
         return ViewSet(pictures, camera.orbit(len(pictures)), extra)
 
 

@@ -74,6 +74,8 @@ def train(
     from viewmask.train import stages
     from viewmask.train.run import Run
 
+    if stage == "recon":
+        _pack(data, out)
     with progress(f"training {stage}") as report:
 
         def show(step: int, steps: int, figures: dict[str, float]) -> None:
@@ -93,6 +95,15 @@ def train(
     files = [file for file in (out / "log.jsonl", out / "loss.png") if file.exists()]
     output.say(as_json, {"weights": str(weights), "files": [str(file) for file in files]}, [weights, *files])
     return weights
+
+
+def _pack(data: list[str], out: Path) -> None:
+    """Pack what the field learns from, with a bar of its own."""
+    from viewmask.train.field import SPLITS, pack, packs
+
+    for split in SPLITS:
+        with progress(f"packing {split}", "objects") as report:
+            pack(data, packs(out, split), split, report)
 
 
 def seconds(duration: str) -> float:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from recon import hull, silhouette
+from recon import hull, meshing, silhouette
 from recon.agreement import agreeing, agreement, complaint, disagreement
 from recon.reconstructor import reconstruct
 from tests.recon.conftest import views_of
@@ -100,6 +100,6 @@ def test_the_mesh_carries_the_warning_and_the_numbers_of_the_views_as_given(view
 def test_a_worse_surface_disagrees_more(ball_views):
     distances = [silhouette.signed_distance(image[..., 3]) for image in ball_views.images]
     volume, grid = hull.carve(ball_views.cameras, distances, 40)
-    true = disagreement(hull.surface(volume, grid), ball_views, distances)
-    moved = hull.surface(volume, hull.Grid(grid.origin + np.array([0.1, 0, 0]), grid.pitch, grid.shape))
+    true = disagreement(meshing.surface(volume, grid), ball_views, distances)
+    moved = meshing.surface(volume, hull.Grid(grid.origin + np.array([0.1, 0, 0]), grid.pitch, grid.shape))
     assert true < 0.5 * disagreement(moved, ball_views, distances)

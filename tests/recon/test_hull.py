@@ -2,12 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import trimesh
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
-from scipy import ndimage
 
-from recon import hull
+from recon import hull, meshing
 from recon.silhouette import signed_distance
 from tests.conftest import SHARED
 from tests.recon.conftest import bar, views_of
@@ -102,92 +98,6 @@ def test_what_is_missing_is_told_rightly_near_it(bar_views, monkeypatch):
     np.testing.assert_allclose(np.maximum(near, -2 * grid.pitch), np.maximum(full, -2 * grid.pitch), atol=1e-5)
 
 
-def test_surface_is_closed_faces_outward_and_has_the_hulls_volume(ball_views):
-    field, grid = hull.carve(ball_views.cameras, distances_of(ball_views), 64)
-    mesh = hull.surface(field, grid, faces=4000)
-    assert hull.is_closed(mesh)
-    assert len(mesh.faces) <= 4000
-    assert mesh.body_count == 1
-    # Sub-voxel: the sum of voxels is off by far less than the surface has voxels.
-    assert mesh.volume == pytest.approx((field > 0).sum() * grid.pitch**3, rel=0.02)
-    outward = ((mesh.triangles_center - mesh.center_mass) * mesh.face_normals).sum(1)
-    assert (outward > 0).mean() > 0.99
-
-
-def test_surface_is_finer_than_its_voxels():
-    grid = hull.Grid.around(np.full(3, -0.5), np.full(3, 0.5), 48)
-    points = grid.origin + grid.pitch * np.moveaxis(np.indices(grid.shape), 0, -1)
-    field = (0.4 - np.linalg.norm(points, axis=-1)).astype(np.float32)
-    mesh = hull.surface(field, grid, faces=10**6)
-    off = np.abs(np.linalg.norm(mesh.vertices, axis=1) - 0.4)
-    assert off.max() < 0.2 * grid.pitch
-
-
-def test_smoothing_does_not_shrink():
-    sphere = trimesh.creation.icosphere(4)
-    smooth = trimesh.Trimesh(hull.taubin(sphere.vertices, sphere.faces, 10), sphere.faces, process=False)
-    assert smooth.volume == pytest.approx(sphere.volume, rel=5e-3)
-    noise = np.random.default_rng(0).normal(0, 0.01, sphere.vertices.shape)
-    calmed = hull.taubin(sphere.vertices + noise, sphere.faces, 10)
-    assert np.linalg.norm(calmed, axis=1).std() < 0.5 * np.linalg.norm(sphere.vertices + noise, axis=1).std()
-
-
-def test_floaters_go_and_parts_stay():
-    grid = hull.Grid(np.zeros(3), 1.0, (40, 20, 20))
-    points = np.moveaxis(np.indices(grid.shape), 0, -1)
-    large = 7 - np.linalg.norm(points - [9, 9, 9], axis=-1)
-    part = 3 - np.linalg.norm(points - [22, 9, 9], axis=-1)
-    crumb = 1.2 - np.linalg.norm(points - [32, 9, 9], axis=-1)
-    mesh = hull.surface(np.maximum(np.maximum(large, part), crumb).astype(np.float32), grid)
-    assert mesh.body_count == 2
-    assert mesh.bounds[1, 0] < 27
-
-
-@settings(max_examples=20, deadline=None)
-@given(
-    seed=st.integers(0, 2**32 - 1), side=st.integers(4, 14), blur=st.floats(0, 1.2), faces=st.sampled_from([100, 1000])
-)
-def test_any_field_becomes_a_closed_manifold(seed, side, blur, faces):
-    noise = np.random.default_rng(seed).normal(size=(side,) * 3)
-    field = 0.1 * ndimage.gaussian_filter(noise, blur).astype(np.float32)
-    assume((field > 1e-4).any())
-    assert hull.is_closed(hull.surface(field, hull.Grid(np.zeros(3), 0.1, field.shape), faces))
-
-
-def test_parts_that_few_triangles_cannot_hold_stay():
-    parts = [trimesh.creation.icosphere(2).apply_translation([3 * i, 0, 0]) for i in range(30)]
-    few = hull.simplify(trimesh.util.concatenate(parts), 100)
-    assert hull.is_closed(few)
-    assert few.body_count == 30
-
-
-def test_crumbs_and_holes_keep_to_the_budget():
-    """As views that contradict each other leave them: the quadric error alone tangles here, or stops early."""
-    noise = np.random.default_rng(0).normal(size=(40, 40, 40))
-    field = (ndimage.gaussian_filter(noise, 2.0) - 0.01).astype(np.float32)
-    grid = hull.Grid(np.zeros(3), 1.0, field.shape)
-    assert hull.surface(field, grid, 10**6).euler_number < 0
-    mesh = hull.surface(field, grid, 1500)
-    assert hull.is_closed(mesh)
-    assert len(mesh.faces) <= 1500
-
-
-def test_shape_that_fills_its_grid_is_closed():
-    grid = hull.Grid(np.zeros(3), 0.1, (8, 9, 10))
-    mesh = hull.surface(np.ones(grid.shape, np.float32), grid)
-    assert hull.is_closed(mesh)
-    np.testing.assert_allclose(mesh.extents, [0.8, 0.9, 1.0], atol=0.05)
-
-
-@pytest.mark.parametrize("faces", [200, 1000, 3000])
-def test_simplified_torus_stays_a_closed_torus(faces):
-    torus = trimesh.creation.torus(1.0, 0.3, 96, 48)
-    simple = hull.simplify(torus, faces)
-    assert len(simple.faces) <= faces
-    assert hull.is_closed(simple)
-    assert simple.euler_number == 0
-
-
 def test_views_that_have_nothing_in_common():
     """Left half in one view, right half in the one across: no point is in both."""
     images = []
@@ -208,8 +118,8 @@ def test_world_may_be_large_and_elsewhere(bar_views):
         pose[:3, 3] = 20 * pose[:3, 3] + [100, -50, 7]
         moved.append(Camera(camera.width, camera.height, camera.fl_x, camera.fl_y, camera.cx, camera.cy, pose))
     distances = distances_of(bar_views)
-    near = hull.surface(*hull.carve(bar_views.cameras, distances, 32))
-    far = hull.surface(*hull.carve(moved, distances, 32))
+    near = meshing.surface(*hull.carve(bar_views.cameras, distances, 32))
+    far = meshing.surface(*hull.carve(moved, distances, 32))
     np.testing.assert_allclose(far.bounds, 20 * near.bounds + np.array([100, -50, 7]), atol=0.05)
     assert far.volume == pytest.approx(20**3 * near.volume, rel=0.01)
 
@@ -218,8 +128,8 @@ def test_world_may_be_large_and_elsewhere(bar_views):
 def test_real_object_reproduces_its_silhouettes():
     cameras = orbit(16)[::4]
     images = [read_picture(SHARED / f"gso/lion/views/{i:03d}{'.png' if i == 0 else '.webp'}") for i in (0, 4, 8, 12)]
-    mesh = hull.surface(*hull.carve(cameras, distances_of(ViewSet(images, cameras))))
-    assert hull.is_closed(mesh)
+    mesh = meshing.surface(*hull.carve(cameras, distances_of(ViewSet(images, cameras))))
+    assert meshing.is_closed(mesh)
     for image, camera in zip(images, cameras, strict=True):
         origins, directions = camera.rays()
         hit = mesh.ray.intersects_any(origins.reshape(-1, 3), directions.reshape(-1, 3)).reshape(256, 256)

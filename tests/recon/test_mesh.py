@@ -12,8 +12,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from recon.hull import is_closed
 from recon.mesh import TexturedMesh
+from recon.meshing import is_closed
 from recon.reconstructor import METHODS, reconstruct
 from viewmask.errors import ViewmaskError
 

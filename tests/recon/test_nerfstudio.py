@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from recon import hull, nerfstudio
+from recon import meshing, nerfstudio
 from recon.reconstructor import reconstruct
 from tests.recon.conftest import bar, views_of
 from viewmask.errors import ViewmaskError
@@ -86,7 +86,7 @@ def test_the_world_comes_back(tmp_path, bar_views):
     shape.invert()  # as nerfstudio's TSDF meshes are
     shape.export(tmp_path / "mesh.ply")
     back = np.linalg.inv(nerfstudio.applied(json.loads(json.dumps(parsed))) @ to_box)
-    mesh = hull.surface(*nerfstudio.mesh_field(tmp_path / "mesh.ply", back, 32))
+    mesh = meshing.surface(*nerfstudio.mesh_field(tmp_path / "mesh.ply", back, 32))
     np.testing.assert_allclose(mesh.bounds, [[98, -51, 5], [104, -45, 9]], atol=0.15)
 
 
@@ -104,8 +104,8 @@ def test_splats_become_a_closed_surface(tmp_path):
     header += [f"property float {name}" for name in columns] + ["end_header", ""]
     body = np.stack([*columns.values()], 1).astype("<f4").tobytes()
     (tmp_path / "splat.ply").write_bytes("\n".join(header).encode() + body)
-    mesh = hull.surface(*nerfstudio.splat_field(tmp_path / "splat.ply", np.diag([2.0, 2, 2, 1]), 40))
-    assert hull.is_closed(mesh)
+    mesh = meshing.surface(*nerfstudio.splat_field(tmp_path / "splat.ply", np.diag([2.0, 2, 2, 1]), 40))
+    assert meshing.is_closed(mesh)
     assert np.linalg.norm(mesh.vertices, axis=1).mean() == pytest.approx(0.8, abs=0.06)
 
 

@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 from skimage import measure
 
 from recon import hull
-from recon.hull import is_closed
+from recon.meshing import is_closed
 from recon.reconstructor import METHODS, reconstruct
 from viewmask.errors import ViewmaskError
 from viewmask.views.viewset import ViewSet

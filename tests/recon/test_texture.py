@@ -86,3 +86,29 @@ def test_no_texel_is_left_over(ball_views):
         image[..., :3] = [10, 200, 90]
     _, picture = baked(views, trimesh.creation.icosphere(3, 0.4))
     assert (picture == [10, 200, 90]).all()
+
+
+def test_blended_colours_are_weighted_means_and_none_where_no_view_counts():
+    camera = orbit(1, size=8)[0]
+    points = np.zeros((3, 3), np.float32)
+    red, blue = (np.broadcast_to(np.float32(colour), (8, 8, 3)) for colour in ([200, 0, 0], [0, 0, 100]))
+    weights = np.float32([[1, 3, 0], [1, 1, 0]])
+    colours, total = texture.blend(points, [(red, camera, weights[0]), (blue, camera, weights[1])])
+    np.testing.assert_allclose(colours, [[100, 0, 50], [150, 0, 25], [0, 0, 0]])
+    np.testing.assert_array_equal(total, [2, 4, 0])
+
+
+def test_a_camera_sees_what_faces_it_and_nothing_hides():
+    camera = orbit(1, elevation=0, size=8)[0]  # on +x
+    globe = trimesh.creation.icosphere(4, 0.4)
+    plate = trimesh.creation.box([0.02, 0.1, 0.1], trimesh.transformations.translation_matrix([0.6, 0, 0]))
+    angles = np.radians([0, 30, 50, 70, 180])
+    normals = np.stack([np.cos(angles), np.sin(angles), 0 * angles], 1).astype(np.float32)
+    points = np.float32(0.4) * normals
+    seen, cosine = texture.visible(atlas.scene(globe.vertices, globe.faces), points, normals, camera, 0.5)
+    assert seen.tolist() == [0, 1]  # at 50 degrees the camera, which is near, looks at a slant of 65
+    towards = camera.position - points[seen]
+    np.testing.assert_allclose(cosine, (towards * normals[seen]).sum(1) / np.linalg.norm(towards, axis=1), rtol=1e-5)
+    both = trimesh.util.concatenate([plate, globe])
+    seen, _ = texture.visible(atlas.scene(both.vertices, both.faces), points, normals, camera, 0.3)
+    assert seen.tolist() == [1, 2]  # the plate hides the middle

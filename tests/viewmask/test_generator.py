@@ -4,15 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from recon.agreement import AGREED, agreement
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
+from viewmask.generator import first_agreeing
 from viewmask.learning import checkpoint
 from viewmask.model.reranker import Towers, TowersConfig, features
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.weights import RERANKER, SHIPPED, TOKENIZER, TRANSFORMER, lexicon_of
 
-VOCABULARY = lexicon_of(SHIPPED / TRANSFORMER, {}).vocabulary
+LEXICON = lexicon_of(SHIPPED / TRANSFORMER, {})
+VOCABULARY = LEXICON.vocabulary
 
 
 def random_weights(path, about=None, words=None):
@@ -24,7 +27,7 @@ def random_weights(path, about=None, words=None):
     model = Transformer(shape)
     model.empty_head.bias.data.fill_(-1)
     record = {"tokenizer": checkpoint.fingerprint(tokenizer.encoder)} | (about or {})
-    checkpoint.save(path / TRANSFORMER, model, shape, record, half=True)
+    checkpoint.save(path / TRANSFORMER, model, shape, record, LEXICON.files(), half=True)
     return path
 
 
@@ -89,7 +92,9 @@ def test_of_the_draws_of_a_sentence_those_that_fit_best_come_first(tmp_path):
     assert fits == sorted(fits, reverse=True)
     assert len(set(fits)) > 1
     assert any(same(views, alone) for views in drawn)
-    assert same(ranking.from_text("a red chair", steps=2, draws=5), drawn[0])
+    draw = ranking.draw("a red chair", steps=2, draws=5)
+    assert same(ranking.from_text("a red chair", steps=2, draws=5), draw.views)
+    assert same(draw.views, drawn[draw.rank])
     assert -1 <= ranking.fit("a red chair", drawn[0]) <= 1
     with pytest.raises(ViewmaskError, match="empty"):
         ranking.fit(" ", alone)
@@ -97,15 +102,35 @@ def test_of_the_draws_of_a_sentence_those_that_fit_best_come_first(tmp_path):
         ranking.samples("a red chair", 0)
 
 
-def test_without_a_reranker_the_first_draw_is_taken(generator):
+def test_without_a_reranker_draws_are_chosen_from_by_their_agreement_alone(generator):
     alone = generator.from_text("a red chair", steps=2, draws=1)
-    assert same(generator.from_text("a red chair", steps=2, draws=3), alone)
-    assert len(generator.samples("a red chair", 3, steps=2)) == 3
+    samples = generator.samples("a red chair", 3, steps=2)
+    assert same(samples[0], alone)
+    draw = generator.draw("a red chair", steps=2, draws=3)
+    assert same(draw.views, samples[draw.rank])
+    assert draw.agreement == agreement(draw.views)
     with pytest.raises(ViewmaskError, match="at least one draw"):
         generator.from_text("a red chair", draws=0)
     assert "fit" not in alone.extra
     with pytest.raises(ViewmaskError, match="no reranker: viewmask train reranker makes one"):
         generator.fit("a red chair", alone)
+
+
+def test_of_draws_that_agree_the_first_is_kept_else_the_best(monkeypatch):
+    shares = {}
+    monkeypatch.setattr("viewmask.generator.agreement", shares.__getitem__)
+
+    def kept(*agreements):
+        shares.update(enumerate(agreements))
+        draw = first_agreeing(range(len(agreements)))  # type: ignore[arg-type]
+        assert draw.agreement == agreements[draw.rank]
+        assert draw.views == draw.rank
+        return draw.rank
+
+    assert kept(AGREED, 1.0) == 0
+    assert kept(AGREED - 0.01, AGREED, 1.0) == 1
+    assert kept(0.5, 0.9, 0.8) == 1
+    assert kept(0.5, 0.5) == 0
 
 
 def test_the_draws_of_neighbouring_seeds_are_others(generator):

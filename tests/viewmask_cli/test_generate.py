@@ -5,36 +5,35 @@ import json
 import re
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import viewmask.model.generator
+from viewmask import pipeline
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.model.captions import familiar
+from viewmask.generator import Generator
+from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
 from viewmask_cli import output
 from viewmask_cli.generate import generate
 from viewmask_cli.output import last_views
-from viewmask_cli.reconstruct import write_mesh
 
 SIZE = 48
 
 
-class Painter:
-    """Stands in for the generator; remembers how it was asked."""
+class Painter(Generator):
+    """A generator that is quick: it paints a disc. Remembers how it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, words=()) -> None:
+        lexicon = lexicon_of(SHIPPED / TRANSFORMER, {"words": words})
+        super().__init__(SimpleNamespace(lexicon=lexicon))  # type: ignore[arg-type]
         self.asked: list[dict] = []
-        self.words: list[str] = []
 
-    def read(self, caption) -> str:
-        return familiar(caption, self.words)
-
-    def samples(self, caption, count, views, progress, **options) -> list[ViewSet]:
+    def samples(self, caption, count=4, views=4, *, progress, **options) -> list[ViewSet]:  # type: ignore[override]
         self.asked.append({"caption": caption, "views": views, "draws": count} | options)
         progress(options["steps"], options["steps"])
         # Seed 6 fits best.
@@ -46,19 +45,22 @@ class Painter:
         image[np.hypot(x, y) < 14] = (200, seed % 256, 40, 255)
         return ViewSet([image] * views, orbit(views, size=SIZE), {"caption": caption, "fit": fit})
 
-    def from_image(self, picture, symmetry, **options) -> ViewSet:
-        (views,) = self.samples(count=1, **options)
+    def from_image(self, picture, views=4, *, caption, symmetry, **options) -> ViewSet:  # type: ignore[override]
+        (painting,) = self.samples(caption, 1, views, **options)
         self.asked[-1] |= {"picture": picture, "symmetry": symmetry}
-        del views.extra["fit"]
-        return views
+        del painting.extra["fit"]
+        return painting
+
+
+def shown(monkeypatch, painter: Painter) -> Painter:
+    monkeypatch.setattr(Generator, "load", lambda weights=None: painter)
+    return painter
 
 
 @pytest.fixture
 def painter(monkeypatch) -> Painter:
-    made = Painter()
-    monkeypatch.setattr(viewmask.model.generator.Generator, "load", lambda weights=None: made)
-    monkeypatch.setattr("viewmask_cli.generate.write_mesh", partial(write_mesh, faces=200, texture=64))
-    return made
+    monkeypatch.setattr(pipeline, "write_mesh", partial(pipeline.write_mesh, faces=200, texture=64))
+    return shown(monkeypatch, Painter())
 
 
 def contents(folder: str) -> dict[str, str]:
@@ -102,20 +104,19 @@ class Contradicting(Painter):
         super().__init__()
         self.good = good
 
-    def samples(self, caption, count, views, progress, **options) -> list[ViewSet]:
-        drawn = super().samples(caption, count, views, progress, **options)
-        for number, made in enumerate(drawn):
-            made.extra["number"] = number
+    def samples(self, caption, count=4, views=4, **options) -> list[ViewSet]:
+        draws = super().samples(caption, count, views, **options)
+        for number, views in enumerate(draws):
+            views.extra["number"] = number
             if number != self.good:
-                moved = np.roll(made.images[0], 18 - number, 0)
-                made.images[1::2] = [moved] * len(made.images[1::2])
-        return drawn
+                moved = np.roll(views.images[0], 18 - number, 0)
+                views.images[1::2] = [moved] * len(views.images[1::2])
+        return draws
 
 
 @pytest.mark.parametrize("option", [("--text", "a cup"), ("--text", "a cup", "--samples", 2)])
 def test_of_draws_that_contradict_themselves_none_is_taken(shell, painter, monkeypatch, option):
-    contradicting = Contradicting(good=2)
-    monkeypatch.setattr(viewmask.model.generator.Generator, "load", lambda weights=None: contradicting)
+    contradicting = shown(monkeypatch, Contradicting(good=2))
     done = shell("generate", *option, "--seed", 9, "--out", "cup", "--json")
     samples = json.loads(done.out)["samples"]
     assert [sample["seed"] for sample in samples] == [asked["seed"] for asked in contradicting.asked]
@@ -124,8 +125,7 @@ def test_of_draws_that_contradict_themselves_none_is_taken(shell, painter, monke
 
 
 def test_if_none_agree_the_best_are_kept_and_people_are_told(shell, painter, monkeypatch):
-    contradicting = Contradicting(good=-1)
-    monkeypatch.setattr(viewmask.model.generator.Generator, "load", lambda weights=None: contradicting)
+    shown(monkeypatch, Contradicting(good=-1))
     done = shell("generate", "--text", "a cup", "--out", "cup", "--json")
     assert ViewSet.load("cup").extra["number"] == 3  # the least shifted
     assert re.search(r"the views agree to \d\d%, none of 4 draws to more; another sentence, --seed or more", done.err)
@@ -133,14 +133,14 @@ def test_if_none_agree_the_best_are_kept_and_people_are_told(shell, painter, mon
     assert re.search(r"the views agree to \d\d%; another sentence, --seed or more --draws", done.err)
 
 
-def test_words_that_training_hardly_had_are_named(shell, painter):
+def test_words_that_training_hardly_had_are_named(shell, painter, monkeypatch):
     done = shell("generate", "--text", "a Kangaroo with a fedora", "--out", "k")
     assert done.code == 0
     assert "of 'Kangaroo', 'fedora': 'a Kangaroo' is what it reads and what comes out may be something else" in done.err
     done = shell("generate", "--text", "a gray recycling bin", "--out", "b")
     assert done.err.count("little or nothing of 'gray', 'recycling': 'a grey bin' is what it reads\n") == 1
     assert "training" not in shell("generate", "--text", "a red chair", "--out", "c").err
-    painter.words = ["recycling"]
+    shown(monkeypatch, Painter(["recycling"]))
     assert "training" not in shell("generate", "--text", "a recycling bin", "--out", "r").err
 
 
@@ -257,7 +257,7 @@ def test_a_full_disk_leaves_the_earlier_views_as_they_were(shell, painter, monke
 
 def test_views_of_which_no_mesh_can_be_made_are_kept_and_named(shell, painter, monkeypatch):
     empty = ViewSet([np.zeros((SIZE, SIZE, 4), np.uint8)] * 4, orbit(4, size=SIZE))
-    monkeypatch.setattr(painter, "samples", lambda *_, **__: [empty])
+    monkeypatch.setattr(Painter, "samples", lambda *_, **__: [empty])
     error = shell("generate", "--text", "a cup", "--mesh").error
     assert error.startswith("no mesh: ")
     assert error.endswith("(the views are in a-cup)")
@@ -269,6 +269,6 @@ def test_ctrl_c_leaves_nothing(shell, painter, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(painter, "samples", interrupted)
+    monkeypatch.setattr(Painter, "samples", interrupted)
     assert shell("generate", "--text", "a cup").code == 130
     assert contents(".") == {}

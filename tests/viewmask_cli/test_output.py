@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from viewmask.errors import ViewmaskError
+from viewmask.pipeline import write_views
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
 from viewmask_cli import output
@@ -31,7 +32,7 @@ def test_a_folder_is_named_after_its_sentence(sentence, name):
 
 
 def test_views_are_written_and_named(tmp_path, capsys):
-    files = output.write_views(views(), tmp_path / "chair")
+    files = write_views(views(), tmp_path / "chair")
     assert [file.name for file in files] == ["000.png", "001.png", "transforms.json", "sheet.png"]
     assert all(file.stat().st_size for file in files)
     output.say(False, {}, files)
@@ -40,7 +41,7 @@ def test_views_are_written_and_named(tmp_path, capsys):
 
 def test_our_folder_may_be_replaced_and_a_stranger_s_may_not(tmp_path):
     folder = tmp_path / "chair"
-    output.write_views(views(), folder)
+    write_views(views(), folder)
     output.check_folder(folder, force=False)
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(ViewmaskError, match=r"holds notes\.txt.*--force"):
@@ -55,7 +56,7 @@ def test_somebody_s_own_capture_is_not_ours_though_it_looks_alike(tmp_path):
 
 
 def test_sub_folders_of_samples_are_ours(tmp_path):
-    output.write_views(views(), tmp_path / "chair" / "000")
+    write_views(views(), tmp_path / "chair" / "000")
     output.check_folder(tmp_path / "chair", force=False)
     (tmp_path / "chair" / "000" / "thesis.tex").write_text("mine")
     with pytest.raises(ViewmaskError, match="not made by viewmask"):
@@ -97,7 +98,7 @@ def test_the_views_written_last_are_found_again(tmp_path):
     with pytest.raises(ViewmaskError, match="no views were written yet"):
         output.last_views()
     for name in ("first", "second"):
-        output.remember(output.write_views(views(), tmp_path / name), views=tmp_path / name)
+        output.remember(write_views(views(), tmp_path / name), views=tmp_path / name)
     assert output.last_views().resolve() == tmp_path / "second"
     (tmp_path / "second" / "transforms.json").unlink()
     with pytest.raises(ViewmaskError, match="are gone"):
@@ -111,7 +112,7 @@ def test_a_damaged_state_file_is_as_good_as_none(tmp_path):
         state.write_text(text)
         with pytest.raises(ViewmaskError, match="no views were written yet"):
             output.last_views()
-        output.remember(output.write_views(views(), tmp_path / "chair"), views=tmp_path / "chair")
+        output.remember(write_views(views(), tmp_path / "chair"), views=tmp_path / "chair")
         assert json.loads(state.read_text())["views"] == str(tmp_path / "chair")
 
 

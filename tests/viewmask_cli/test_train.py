@@ -19,7 +19,7 @@ def test_the_choices_are_those_of_the_room():
 
     assert get_args(command.Stage) == tuple(STAGES)
     assert get_args(command.Preset) == tuple(TOKENIZERS) == tuple(DECODERS) == tuple(TRANSFORMERS)
-    assert command.VIEWS == tuple(name for name, stage in STAGES.items() if stage.data == "views")
+    assert tuple(name for name, stage in STAGES.items() if stage.data == "views") == command.VIEWS
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,11 @@ def test_an_interrupted_run_says_how_to_go_on(shell, monkeypatch):
 def test_a_time_limit_counts_towards_the_time_left(shell, monkeypatch):
     seen = []
 
-    def two_steps(stage, data, out, preset, limit, steps, resume, init, tokenizer, seed, show, gentle):
-        show(10, 1000, {"loss": 1.0, "share": 0.5})
-        show(11, 1000, {"loss": 1.0, "share": 0.0})
-        return out
+    def two_steps(stage, data, run):
+        assert run.time_limit == 300
+        run.progress(10, 1000, {"loss": 1.0, "share": 0.5})
+        run.progress(11, 1000, {"loss": 1.0, "share": 0.0})
+        return run.out
 
     @contextmanager
     def recorded(label):

@@ -127,7 +127,7 @@ def fingerprint(model: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(_stored(tensor, half=True).cpu().view(torch.uint8).numpy().tobytes())
+        digest.update(_stored(tensor, half=True).cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -1,8 +1,8 @@
-"""Training the field: views with points that know the inside, packed once; batches, their loss and a score on `val`.
+"""Training the field of `recon`: objects packed once, the task (batches and their loss), a score on `val`.
 
-Each batch is a pure function of its random generator. What the network learns to forgive is made here: any number of
-views in any place of the orbit, mirrored objects, silhouettes too thick or too thin by a pixel or two, other colours
-(tinted, their channels exchanged).
+The data is views with points that know the inside (`viewmask render --passes points`). Each batch is a pure function
+of its random generator. It varies what the network must forgive: any number of views in any place of the orbit,
+mirrored objects, silhouettes too thick or too thin by a pixel or two, other colours (tinted, channels exchanged).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,48 @@ from recon.field import Field, FieldConfig, Given, Views, best_level, given, sta
 from recon.silhouette import signed_distance
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.learning.schedule import Schedule
+from viewmask.learning.task import Figures
+from viewmask.train.run import Run
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import TRANSFORMS, ViewSet
+
+SPLITS = ("train", "val")  # to learn from, and to choose the best weights by
+SCHEDULE = Schedule(steps=20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998)
 
 SIZE = 128
 VIEWS = 8  # kept of an object
 NEAR, EVEN = 6_000, 10_000  # points kept near the surface and evenly in the box
 _STEP = 8  # steps of a pixel in which silhouette distances are kept
 _MARGIN = 0.02  # points so far outside the hull are kept too
+
+
+def train(data: Sequence[str | Path], run: Run) -> Path:
+    """Train the field on view sets with points; the weights that are best on the split `val` are kept.
+
+    Args:
+        data: folders of view sets (`viewmask render --passes points`), packed first where they are not (see `pack`).
+        run: where it goes, what it starts from, how long it takes. There is one preset.
+
+    Raises:
+        ViewmaskError: a split without objects, nothing to resume, weights of another size.
+    """
+    objects, unseen = (Objects.load(pack(data, packs(run.out, split), split)) for split in SPLITS)
+    field = placed(Field(FieldConfig()), run.device)
+    schedule = run.begin(field, run.schedule(SCHEDULE), "recon")
+    about = {"stage": "recon", "objects": len(objects)}
+    judge = partial(score, objects=unseen, device=run.device)
+    return run.train(field, Occupancy(objects, run.device), schedule, about, validation=judge, keep_best=True)
+
+
+def placed(field: Field, device: torch.device) -> Field:
+    """The field on a device, its channels in the order that is a fifth faster on CPUs."""
+    for layer in field.to(device).modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        elif isinstance(layer, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
+            layer.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return field
 
 
 @dataclass
@@ -65,52 +100,66 @@ class Objects:
     def __len__(self) -> int:
         return len(self.names)
 
+    @classmethod
+    def load(cls, packs: Sequence[Path]) -> Objects:
+        """The objects of packs, as `pack` names them."""
+        return cls(
+            **{
+                name: np.concatenate([np.load(place / f"{name}.npy", mmap_mode="r") for place in packs])
+                for name in cls.__dataclass_fields__
+            }
+        )
+
+
+def packs(out: Path, split: str) -> Path:
+    """Where `train` keeps the packed objects of a split: beside its run folder."""
+    return out.with_name(f"{out.name}-packed") / split
+
 
 def pack(
     folders: Sequence[str | Path],
     out: str | Path,
     split: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> Objects:
-    """The objects of a split in folders of view sets (`viewmask render --passes points`), packed into `out`,
-    a pack a folder.
+) -> list[Path]:
+    """Pack the objects of a split into `out`, a pack for each folder of view sets; what is packed already stays.
 
-    What is packed already is taken as it is.
+    Args:
+        folders: of view sets with points (`viewmask render --passes points`), at any depth.
+        progress: called with (objects done, of), for each folder anew.
+
+    Returns:
+        The packs, for `Objects.load`.
 
     Raises:
         ViewmaskError: no such object, or none with points.
     """
-    packs = []
+    places = []
     for folder in folders:
-        found = _find(folder, split)
-        if not found:
+        view_sets = _view_sets(folder, split)
+        if not view_sets:
             continue
-        digest = hashlib.sha256(json.dumps([str(place) for place in found]).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(json.dumps([str(view_set) for view_set in view_sets]).encode()).hexdigest()[:16]
         place = Path(out) / digest
         if not place.exists():
             rows = []
-            for done, view_set in enumerate(found):
+            for done, view_set in enumerate(view_sets):
                 rows.append(_row(view_set))
-                progress(done + 1, len(found))
+                progress(done + 1, len(view_sets))
             with atomic.folder(place, ours=r".*\.npy") as temporary:
                 for name in rows[0]:
                     np.save(temporary / f"{name}.npy", np.stack([row[name] for row in rows]))
-        packs.append(place)
-    if not packs:
+        places.append(place)
+    if not places:
         raise ViewmaskError(
             f"no object of the split '{split}' with points in {', '.join(map(str, folders))}: "
             "render with viewmask render --passes points"
         )
-    return Objects(
-        **{
-            name: np.concatenate([np.load(place / f"{name}.npy", mmap_mode="r") for place in packs])
-            for name in Objects.__dataclass_fields__
-        }
-    )
+    return places
 
 
-def _find(folder: str | Path, split: str) -> list[Path]:
-    """The view sets of a split below a folder that have points; what a killed run left half-written is none."""
+def _view_sets(folder: str | Path, split: str) -> list[Path]:
+    """The view sets of a split below a folder that have points, without what a killed run left half-written."""
     places = sorted(path.parent for path in Path(folder).glob(f"**/{TRANSFORMS}"))
     places = [place for place in places if not place.name.startswith(".")]
     if not places:
@@ -170,38 +219,24 @@ def _take(good: NDArray[np.int64], total: int, wanted: int, random: np.random.Ge
     return np.concatenate([good, random.integers(total, size=wanted - len(good))])
 
 
-class Filling:
-    """A task for `viewmask.learning.trainer`: which points does the object fill, told from some of its views.
+class Occupancy:
+    """The field's training task: which points does the object fill, told from some of its views.
 
-    Attributes:
-        model, config, companion: see `viewmask.learning.trainer.Task`.
+    Args:
+        objects: to learn from.
+        device: of the model.
+        points: of an object in a batch, half of them near its surface.
     """
 
-    companion = None
+    def __init__(self, objects: Objects, device: torch.device | str = "cpu", points: int = 2048) -> None:
+        self.objects, self.device, self.points = objects, torch.device(device), points
 
-    def __init__(
-        self,
-        config: FieldConfig,
-        train: Objects,
-        val: Objects | None,
-        device: torch.device | str = "cpu",
-        points: int = 2048,
-    ) -> None:
-        self.config, self.train, self.val = config, train, val
-        self.model = Field(config).to(device)
-        for layer in self.model.modules():  # a fifth faster on CPUs than the usual order of channels
-            if isinstance(layer, torch.nn.Conv2d):
-                layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            elif isinstance(layer, torch.nn.Conv3d | torch.nn.ConvTranspose3d):
-                layer.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-        self.device, self.points = torch.device(device), points
-
-    def loss(self, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, model: Field, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, Figures]:
         """Cross entropy inside the hull, a soft IoU, and the colour near the surface."""
         count = int(random.choice([4, 1, 2, 3, 5, 6, 8], p=[0.76, 0.02, 0.04, 0.04, 0.03, 0.03, 0.08]))
-        rows = random.choice(len(self.train), batch, replace=len(self.train) < batch)
-        views, points, inside, colours = self._batch(self.train, rows, count, random)
-        logits, hull, painted = self.model(views, points)
+        rows = random.choice(len(self.objects), batch, replace=len(self.objects) < batch)
+        views, points, inside, colours = self._batch(self.objects, rows, count, random)
+        logits, hull, painted = model(views, points)
         near = self.points // 2
         within = (hull > -0.01).float()
         entropy = F.binary_cross_entropy_with_logits(logits, inside, reduction="none")
@@ -214,11 +249,6 @@ class Filling:
         loss = entropy + 0.5 * (1 - jaccard.mean()) + 0.5 * paint
         figures = {"entropy": entropy.item(), "iou": jaccard.mean().item(), "colour": paint.item()}
         return loss, figures
-
-    def score(self) -> dict[str, float]:
-        """See `score`, of the objects to choose by."""
-        assert self.val is not None
-        return score(self.model, self.val, device=self.device)
 
     def _batch(
         self, objects: Objects, rows: NDArray[np.integer], count: int, random: np.random.Generator

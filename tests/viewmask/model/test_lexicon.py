@@ -73,7 +73,7 @@ def test_a_lexicon_lies_with_weights(tmp_path):
     (tmp_path / "things.json").unlink()
     assert Lexicon.load(tmp_path).things == {}
     (tmp_path / "things.json").write_text("{")
-    with pytest.raises(ViewmaskError, match="things.json is damaged"):
+    with pytest.raises(ViewmaskError, match=r"things\.json is damaged"):
         Lexicon.load(tmp_path)
 
 

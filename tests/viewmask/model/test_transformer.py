@@ -1,13 +1,10 @@
 """The transformer: shapes, masks, positions, and the paper-sized configuration."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
-from viewmask.errors import ViewmaskError
 from viewmask.model import sequence
-from viewmask.model.transformer import PAPER, Transformer, TransformerConfig, angles, deepened, reworded
+from viewmask.model.transformer import PAPER, Transformer, TransformerConfig, angles
 
 TINY = TransformerConfig(width=64, layers=2, heads=2, hidden=96, words=64, grid=2)
 
@@ -85,33 +82,3 @@ def test_the_paper_s_size():
 
 def test_a_small_model_has_no_rows_for_codes():
     assert Transformer(TransformerConfig()).parameters_count() < 5_000_000
-
-
-@pytest.mark.parametrize("layers", [2, 3, 5])
-def test_deepened_is_the_same_function_and_can_learn(model, layers):
-    layout = sequence.t2mv()
-    words, tokens, masked = inputs(layout)
-    deeper = deepened(model, layers)
-    assert deeper.config.layers == len(deeper.blocks) == layers
-    torch.testing.assert_close(deeper(layout, words, tokens, masked), model(layout, words, tokens, masked))
-    deeper(layout, words, tokens, masked)[1].square().mean().backward()
-    outputs = [block.ff_out.weight for block in deeper.blocks]
-    assert sum(not weight.any() for weight in outputs) == layers - 2  # only what was put in adds nothing yet
-    assert all(weight.grad.any() for weight in outputs)
-
-
-def test_shallower_is_refused(model):
-    with pytest.raises(ViewmaskError, match="2 layers can't be made one of 1"):
-        deepened(model, 1)
-
-
-def test_new_words_begin_as_the_mean_of_their_parts(model):
-    words = model.config.words
-    grown = reworded(model, [(3, 5), (words, 7)])
-    assert grown.config == replace(model.config, words=words + 2)
-    for name, before in model.state_dict().items():
-        after = grown.state_dict()[name]
-        torch.testing.assert_close(after[: len(before)] if before.ndim else after, before)
-    for rows in (grown.word.weight, grown.word_head.weight):
-        torch.testing.assert_close(rows[words], (rows[3] + rows[5]) / 2)
-        torch.testing.assert_close(rows[words + 1], (rows[words] + rows[7]) / 2)

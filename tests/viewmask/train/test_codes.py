@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.viewmask.model.test_tokenizer import FINER, TINY
 from viewmask.learning import checkpoint
 from viewmask.learning.optimizers import optimizers
 from viewmask.learning.schedule import Schedule
@@ -19,9 +20,15 @@ from viewmask.train.codes import (
     freeze_encoder,
     uncertain,
 )
-from tests.viewmask.model.test_tokenizer import FINER, TINY, pictures, tokenizer  # noqa: F401
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def pictures():
+    images = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 4), dtype=np.uint8)
+    images[:, :16, :16] = 0
+    return images
 
 
 def test_entropy_tells_sure_from_unsure_and_used_from_unused():
@@ -72,8 +79,9 @@ def test_uncertain_bits_are_right_as_often_as_they_say():
     assert sure.float().mean() == pytest.approx(0.5, abs=0.1)
 
 
-def test_a_decoder_by_itself_learns_and_leaves_the_encoder(tokenizer, pictures):
+def test_a_decoder_by_itself_learns_and_leaves_the_encoder(pictures):
     torch.manual_seed(0)
+    tokenizer = Tokenizer(TINY)
     smooth = np.kron(pictures[:, ::8, ::8], np.ones((1, 8, 8, 1), dtype=np.uint8))
     task, model = Decoding(smooth, Terms(), CPU), Tokenizer(FINER)
     freeze_encoder(model, tokenizer)
@@ -123,7 +131,9 @@ def test_the_gradients_of_the_discriminator_start_anew_at_each_step_and_are_clip
             loss, figures = super().loss(model, step, random, batch)
             return 1e4 * loss, figures
 
-    trainer = Trainer(model, Watched(pictures, terms, CPU), tmp_path, Schedule(4, batch=2, clip=0.5), {}, network=tokenizer)
+    trainer = Trainer(
+        model, Watched(pictures, terms, CPU), tmp_path, Schedule(4, batch=2, clip=0.5), {}, network=tokenizer
+    )
 
     def norm(step, steps, figures):
         parts = tokenizer.parameters(), model.discriminator.parameters()

@@ -75,7 +75,7 @@ def test_another_variant_is_a_wrong_answer_unless_its_words_are_the_same(transfo
     assert first_loss([["a chair"], ["a chair"]]) == pytest.approx(0, abs=1e-6)
 
 
-def test_the_same_words_of_another_object_are_no_wrong_answer(transformer):
+def test_the_same_words_of_another_object_are_no_wrong_answer(transformer, model):
     task = ranking(transformer, objects([["a chair"], ["a chair"]]))
     loss, _ = task.loss(model, 0, np.random.default_rng(0), 8)
     assert float(loss.detach()) == pytest.approx(0, abs=1e-6)

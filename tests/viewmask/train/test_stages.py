@@ -136,8 +136,8 @@ def test_the_reranker_learns_to_read_with_a_transformer_and_resumes_exactly(trai
     transformer, _ = train("t2mv", "two", 2)
     known = checkpoint.load(transformer, Transformer, TransformerConfig)[0]
     whole = stages.train("reranker", [], Run(tmp_path / "whole", steps=4, init=transformer))
-    ranking = Reranker.load(whole, known, VOCABULARY)
-    assert ranking.towers.config.features == features(known.config)
+    reranker = Reranker.load(whole, known, VOCABULARY)
+    assert reranker.towers.config.features == features(known.config)
     about = json.loads((whole / "config.json").read_text())["about"]
     assert (about["stage"], about["objects"], about["schedule"]["rate"]) == ("reranker", 2, ranking.SCHEDULE.rate)
 
@@ -151,7 +151,7 @@ def test_the_reranker_learns_to_read_with_a_transformer_and_resumes_exactly(trai
         stages.train("reranker", [], Run(tmp_path / "parts", steps=4, init=train("t2mv", "other", 3)[0], resume=True))
     resumed = stages.train("reranker", [], Run(tmp_path / "parts", steps=4, init=transformer, resume=True))
     towers = Reranker.load(resumed, known, VOCABULARY).towers.state_dict()
-    for name, tensor in ranking.towers.state_dict().items():
+    for name, tensor in reranker.towers.state_dict().items():
         torch.testing.assert_close(tensor, towers[name])
 
 
