@@ -73,8 +73,8 @@ def refine(
         weights: of the learnt field, if not the shipped ones.
         progress: told the share that is done.
     """
-    asked = field_grid.Asked(views, distances, weights)
-    where, logits = field_grid.poll(asked, hull.field(grid, views.cameras, distances), grid)
+    predictor = field_grid.Predictor(views, distances, weights)
+    where, logits = field_grid.poll(predictor, hull.field(grid, views.cameras, distances), grid)
     fitted = fit(volume, grid, views, distances, seconds, progress)
     before, after = (expected_iou(logits, each[tuple(where.T)] > 0) for each in (volume, fitted))
     kept = after > before

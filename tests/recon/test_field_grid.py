@@ -21,8 +21,8 @@ def tiny():
     return Field(TINY).eval()
 
 
-def looked(views: ViewSet, model: Field) -> field_grid.Asked:
-    return field_grid.Asked(views, [silhouette.signed_distance(image[..., 3]) for image in views.images], model)
+def looked(views: ViewSet, model: Field) -> field_grid.Predictor:
+    return field_grid.Predictor(views, [silhouette.signed_distance(image[..., 3]) for image in views.images], model)
 
 
 @pytest.mark.parametrize("views", [1, 2, 5, 16])
@@ -76,7 +76,7 @@ def test_the_world_may_be_moved_turned_and_scaled(tiny, bar_views):
 def test_the_hull_that_the_network_sees_is_the_hull(tiny, bar_views):
     distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
     carved, grid = hull.carve(bar_views.cameras, distances, 24)
-    asked = field_grid.Asked(bar_views, distances, tiny)
+    asked = field_grid.Predictor(bar_views, distances, tiny)
     points = grid.origin + grid.pitch * np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)
     part = torch.from_numpy((points.reshape(1, -1, 3) @ asked.turns[0]).astype(np.float32))
     seen = tiny.decode(asked.lifted[0], part)[1].numpy().reshape(grid.shape)
@@ -132,7 +132,7 @@ def test_where_the_field_finds_nothing_the_hull_stands_in_and_says_so(bar_views,
         def logits(self, points):
             return np.full(len(points), -9, np.float32)
 
-    monkeypatch.setattr(field_grid, "Asked", lambda *_: Empty())
+    monkeypatch.setattr(field_grid, "Predictor", lambda *_: Empty())
     mesh = reconstruct(bar_views, faces=1000, texture=64, resolution=32)
     assert any("the mesh is their hull" in note for note in mesh.notes)
     np.testing.assert_allclose(
@@ -162,7 +162,7 @@ def test_what_a_silhouette_shows_is_restored_where_it_is_likeliest(bar_views, od
     carved, grid = hull.carve(bar_views.cameras, distances, 48)
     asked = Denying(odds)
     half = field_grid.fill(asked, carved, grid, 0.0)
-    found = field_grid.restored(half, asked, carved, grid, 0.0, bar_views.cameras, distances)
+    found = field_grid.restore(half, asked, carved, grid, 0.0, bar_views.cameras, distances)
     assert hull.missing(grid, np.where(half > 0, half, -1), bar_views.cameras, distances) is not None
     assert hull.missing(grid, np.where(found > 0, found, -1), bar_views.cameras, distances) is None
     assert ((found > 0) >= (half > 0)).all()
@@ -178,13 +178,13 @@ def test_nothing_is_restored_where_silhouettes_are_filled(bar_views):
     distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
     carved, grid = hull.carve(bar_views.cameras, distances, 48)
     thinner = carved - np.float32(2 * grid.pitch)  # within every silhouette's tolerance
-    same = field_grid.restored(thinner, Denying(1.0), carved, grid, 0.0, bar_views.cameras, distances)
+    same = field_grid.restore(thinner, Denying(1.0), carved, grid, 0.0, bar_views.cameras, distances)
     np.testing.assert_array_equal(same, thinner)
 
 
 def test_missing_weights_say_what_is_missing(bar_views, tmp_path):
     with pytest.raises(ViewmaskError, match="no checkpoint"):
-        field_grid.Asked(bar_views, [], tmp_path)
+        field_grid.Predictor(bar_views, [], tmp_path)
 
 
 @pytest.mark.skipif(not field_grid.WEIGHTS.exists(), reason="no weights are shipped")
