@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from recon import hull
-from recon.field import Field, FieldConfig, Lifted, best_level, given, stack, upright
+from recon.field import Field, FieldConfig, Lifted, best_level, collate, inputs, upright
 from recon.hull import Grid, Volume
 from recon.silhouette import FloatImage, signed_distance
 from viewmask.learning import checkpoint
@@ -68,7 +68,7 @@ class Predictor:
         self.turns = [upright(cameras[i * count // frames]) for i in range(frames)]
         self.lifted: list[Lifted] = []
         for turn in self.turns:
-            seen = stack([given(pictures, edges, cameras, turn)], torch.device("cpu"))
+            seen = collate([inputs(pictures, edges, cameras, turn)], torch.device("cpu"))
             seen.distances = cones
             with torch.inference_mode():
                 self.lifted.append(self.model.encode(seen))

@@ -60,10 +60,10 @@ def test_a_resumed_run_repeats_an_uninterrupted_one(tmp_path):
 
     def task(start=None):
         torch.manual_seed(0)
-        made = Occupancy(shape, objects(), objects(1), points=64)
+        occupancy = Occupancy(shape, objects(), objects(1), points=64)
         if start:
-            made.model.load_state_dict(checkpoint.load(start, Field, FieldConfig)[0].state_dict())
-        return made
+            occupancy.model.load_state_dict(checkpoint.load(start, Field, FieldConfig)[0].state_dict())
+        return occupancy
 
     def cut(step, steps, figures):
         if step == 3:
@@ -84,20 +84,20 @@ def test_the_score_of_a_field_that_fills_the_hull_is_the_hull_s():
     task = Occupancy(FieldConfig(features=8, widths=(8, 8, 8), resolution=8), objects(), None)
     with torch.no_grad():
         task.model.decoder[-1].bias[0] += 100
-    found = score(task.model, objects(), limit=2)
-    assert found["val_iou"] == found["val_hull"]
+    figures = score(task.model, objects(), limit=2)
+    assert figures["val_iou"] == figures["val_hull"]
 
 
 def test_mirrored_objects_are_seen_by_mirrored_cameras():
-    from viewmask.train.field import _choose, _views
+    from viewmask.train.field import _inputs, _orbit
 
     packed = objects(1)
-    chosen = _choose(8, 4, np.random.default_rng(0))
-    plain, mirrored = _views(packed, 0, chosen), _views(packed, 0, chosen, mirror=True)
+    views = _orbit(8, 4, np.random.default_rng(0))
+    plain, mirrored = _inputs(packed, 0, views), _inputs(packed, 0, views, mirror=True)
     point = np.array([0.1, 0.2, -0.1, 1])
 
-    def place(made, world):
-        at = made.projection[0] @ np.append(world @ made.turn, 1)
+    def place(inputs, world):
+        at = inputs.projection[0] @ np.append(world @ inputs.turn, 1)
         return at[:2] / at[2]
 
     x, y = place(plain, point[:3])
