@@ -52,7 +52,7 @@ class _Trials:
     def __init__(self, views: ViewSet, distances: list[FloatImage], resolution: int) -> None:
         self.views, self.distances = views, distances
         self.grid = frame(views.cameras, resolution)
-        self.known: dict[tuple[int, int, int], Volume] = {}
+        self.cones: dict[tuple[int, int, int], Volume] = {}
         self.nothing = _Mistake("", list(range(len(views))), [0] * len(views))
 
     def without(self, mistake: _Mistake) -> tuple[ViewSet, list[FloatImage], list[Volume], NDArray[np.float64]]:
@@ -63,9 +63,9 @@ class _Trials:
         images = [image[flip] for image, flip in zip(self.views.images, flips, strict=True)]
         keys = list(zip(range(len(cameras)), mistake.cameras, mistake.flips, strict=True))
         for key, camera, edge in zip(keys, cameras, edges, strict=True):
-            if key not in self.known:
-                self.known[key] = cone(self.grid, camera, edge)
-        cones = [self.known[key] for key in keys]
+            if key not in self.cones:
+                self.cones[key] = cone(self.grid, camera, edge)
+        cones = [self.cones[key] for key in keys]
         return ViewSet(images, cameras), edges, cones, explained(self.grid, cones, cameras, edges)
 
 
@@ -80,20 +80,20 @@ def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
     mistakes = list(_mistakes(names, len({image.shape for image in views.images}) == 1))
     trials = _Trials(views, distances, _RESOLUTION)
     *_, cones, shares = trials.without(trials.nothing)
-    given = float(shares.mean())
-    if given >= AGREED:
+    share = float(shares.mean())
+    if share >= AGREED:
         return _by_colour(views, mistakes) if 1 < len(views) <= _FEW else None
     undone = [float(trials.without(mistake)[-1].mean()) for mistake in mistakes]
-    if (best := max(undone)) > given + _BETTER:
+    if (best := max(undone)) > share + _BETTER:
         words = _either(mistakes, [each > best - 0.005 for each in undone])
-        return f"{words}: silhouettes would agree to {best:.0%}, as given they do to {given:.0%}"
-    if given >= POOR:
+        return f"{words}: silhouettes would agree to {best:.0%} then, now they agree to {share:.0%}"
+    if share >= POOR:
         return None
     alone = _odd_one(trials.grid, cones, views.cameras, distances)
     if alone is not None:
         return f"view {names[alone]} contradicts the others: its picture or its camera is wrong"
     least = ", ".join(str(names[i]) for i in np.argsort(shares)[:3] if shares[i] < AGREED)
-    return f"silhouettes agree to {given:.0%} only, least in views {least}: check the cameras"
+    return f"silhouettes agree to {share:.0%} only, least in views {least}: check the cameras"
 
 
 def agreement(views: ViewSet) -> float:
@@ -106,7 +106,7 @@ def agreement(views: ViewSet) -> float:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Draw:
     """Views, how far they agree, and their place among those that were chosen from."""
 
     views: ViewSet
@@ -114,15 +114,15 @@ class Chosen:
     place: int
 
 
-def agreeing(samples: Iterable[ViewSet]) -> Chosen:
+def agreeing(samples: Iterable[ViewSet]) -> Draw:
     """The first of samples whose views agree; if none do, the one whose views agree best."""
-    best: Chosen | None = None
+    best: Draw | None = None
     for place, views in enumerate(samples):
         agreed = agreement(views)
         if best is None or agreed > best.agreement:
-            best = Chosen(views, agreed, place)
+            best = Draw(views, agreed, place)
         if agreed >= AGREED:
-            return Chosen(views, agreed, place)
+            return Draw(views, agreed, place)
     assert best is not None, "at least one sample"
     return best
 
@@ -154,8 +154,8 @@ def disagreement(surface: trimesh.Trimesh, views: ViewSet, distances: list[Float
     for index, (camera, inside) in enumerate(zip(views.cameras, distances, strict=True)):
         origins, directions = (part[::2, ::2].reshape(-1, 3).astype(np.float32) for part in camera.rays())
         hits = scene.run(np.ascontiguousarray(origins), np.ascontiguousarray(directions), output=True)
-        hit, shown = hits["primID"] >= 0, inside[::2, ::2].ravel() > 0
-        both = np.flatnonzero(hit & shown)
+        hit, filled = hits["primID"] >= 0, inside[::2, ::2].ravel() > 0
+        both = np.flatnonzero(hit & filled)
         points = origins[both] + hits["tfar"][both, None] * directions[both]
         looks = (
             (painted[other], witness, texture.weigh(scene, points, normals[hits["primID"][both]], witness, far))
@@ -163,12 +163,12 @@ def disagreement(surface: trimesh.Trimesh, views: ViewSet, distances: list[Float
             if other != index
         )
         colours, total = texture.blend(points, looks)
-        told = total > 0
-        own = painted[index][::2, ::2].reshape(-1, 3)[both[told]]
-        difference = np.abs(colours[told] - own).mean(1) / 255
-        apart = (hit != shown) & (np.abs(inside[::2, ::2].ravel()) > _EDGE * max(camera.width, camera.height))
+        seen = total > 0
+        own = painted[index][::2, ::2].reshape(-1, 3)[both[seen]]
+        difference = np.abs(colours[seen] - own).mean(1) / 255
+        apart = (hit != filled) & (np.abs(inside[::2, ::2].ravel()) > _EDGE * max(camera.width, camera.height))
         wrong += float(difference.sum()) + float(apart.sum())
-        counted += int(told.sum()) + int(apart.sum())
+        counted += int(seen.sum()) + int(apart.sum())
     return wrong / max(counted, 1)
 
 
@@ -185,11 +185,11 @@ def _by_colour(views: ViewSet, mistakes: list[_Mistake]) -> str | None:
 
     # Upside down a can is a can with other colours, of which fewer are seen twice: that is for silhouettes to tell.
     mistakes = [mistake for mistake in mistakes if 2 not in mistake.flips]
-    given, found = apart(trials.nothing), [apart(mistake) for mistake in mistakes]
-    if given - (best := min(found)) < max(_CLEARER * given, _FAINT):
+    before, after = apart(trials.nothing), [apart(mistake) for mistake in mistakes]
+    if before - (best := min(after)) < max(_CLEARER * before, _FAINT):
         return None
-    words = _either(mistakes, [each < 1.01 * best for each in found])
-    return f"{words}: colours would differ by {best:.1%}, as given they do by {given:.1%}"
+    words = _either(mistakes, [each < 1.01 * best for each in after])
+    return f"{words}: colours would differ by {best:.1%} then, now they differ by {before:.1%}"
 
 
 def _either(mistakes: list[_Mistake], likely: list[bool]) -> str:

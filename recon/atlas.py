@@ -58,9 +58,9 @@ def unwrap(surface: trimesh.Trimesh, size: int) -> Atlas:
 
 def scene(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> EmbreeScene:
     """Triangles ready for ray casting."""
-    made = EmbreeScene()
-    TriangleMesh(made, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
-    return made
+    triangles = EmbreeScene()
+    TriangleMesh(triangles, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
+    return triangles
 
 
 def _charts(surface: trimesh.Trimesh) -> tuple[Indices, Indices]:

@@ -215,8 +215,8 @@ def _seen(views: Views, maps: Tensor, at: Tensor, depth: Tensor, cones: Tensor) 
 
 def _sampled(maps: Tensor, at: Tensor) -> Tensor:
     """Maps [batch views, channels, height, width] at places of every view: [batch, views, points, channels]."""
-    found = F.grid_sample(maps, at.flatten(0, 1)[:, None], padding_mode="border", align_corners=False)[:, :, 0]
-    return found.unflatten(0, at.shape[:2]).transpose(2, 3)
+    values = F.grid_sample(maps, at.flatten(0, 1)[:, None], padding_mode="border", align_corners=False)[:, :, 0]
+    return values.unflatten(0, at.shape[:2]).transpose(2, 3)
 
 
 def _near(distance: Tensor) -> Tensor:
@@ -260,8 +260,12 @@ def expected_iou(logits: NDArray[np.float32], filled: NDArray[np.bool_]) -> floa
 
 
 @dataclass
-class Given:
-    """One object's views as the network wants them, and the turn [3, 3] of its points (row vectors)."""
+class Inputs:
+    """One object's views as the network wants them; see `Views` for what stands where.
+
+    Attributes:
+        turn: float32 [3, 3]; points of the world (row vectors) @ turn are in the network's frame.
+    """
 
     pictures: NDArray[np.float32]
     projection: NDArray[np.float32]
@@ -270,11 +274,11 @@ class Given:
     turn: NDArray[np.float32]
 
 
-def stack(made: list[Given], device: torch.device) -> Views:
+def collate(objects: list[Inputs], device: torch.device) -> Views:
     """A batch of objects with the same number of views."""
 
     def tensor(name: str) -> Tensor:
-        return torch.from_numpy(np.stack([getattr(one, name) for one in made])).to(device)
+        return torch.from_numpy(np.stack([getattr(one, name) for one in objects])).to(device)
 
     distances = tensor("distances")
     return Views(
@@ -291,10 +295,16 @@ def upright(camera: Camera) -> NDArray[np.float64]:
     return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
 
 
-def given(
+def inputs(
     pictures: NDArray[np.float32], distances: NDArray[np.float32], cameras: list[Camera], turn: NDArray[np.float64]
-) -> Given:
-    """What the network is given, of pictures [views, h, w, 4] (0 to 1, straight alpha) and distances in pixels."""
+) -> Inputs:
+    """What the network reads.
+
+    Args:
+        pictures: float32 [views, height, width, 4], 0 to 1, straight alpha.
+        distances: float32 [views, height, width], to the silhouettes' edges in pixels, positive inside.
+        turn: the network's frame, see `upright`.
+    """
     planes = np.concatenate(
         [pictures[..., :3] * pictures[..., 3:], pictures[..., 3:],
          np.clip(distances / (pictures.shape[2] / 16), -1, 1)[..., None]], -1,
@@ -310,7 +320,7 @@ def given(
         projection.append(lens @ np.hstack([inverse @ turn, (-inverse @ camera.position)[:, None]]))
         directions.append(camera.position @ turn / np.linalg.norm(camera.position))
     focal = np.array([[(camera.fl_x + camera.fl_y) / 2] for camera in cameras])[..., None]
-    return Given(
+    return Inputs(
         np.ascontiguousarray(planes.transpose(0, 3, 1, 2), dtype=np.float32),
         np.stack(projection).astype(np.float32),
         np.stack(directions).astype(np.float32),

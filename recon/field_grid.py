@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from recon import hull
-from recon.field import Field, FieldConfig, Lifted, best_level, given, stack, upright
+from recon.field import Field, FieldConfig, Lifted, best_level, collate, inputs, upright
 from recon.hull import Grid, Volume
 from recon.silhouette import FloatImage, signed_distance
 from viewmask.learning import checkpoint
@@ -31,7 +31,7 @@ _LOOKS = 16  # so many pictures are looked at in all: few views several times, e
 Floats = NDArray[np.float32]
 
 
-class Asked:
+class Predictor:
     """The network after it has looked at the views of one object; the shipped one where no weights are named.
 
     The network's frame has its first view at azimuth 0, but an orbit has no first view: with few views it looks at them
@@ -68,15 +68,15 @@ class Asked:
         self.turns = [upright(cameras[i * count // frames]) for i in range(frames)]
         self.lifted: list[Lifted] = []
         for turn in self.turns:
-            seen = stack([given(pictures, edges, cameras, turn)], torch.device("cpu"))
+            seen = collate([inputs(pictures, edges, cameras, turn)], torch.device("cpu"))
             seen.distances = cones
             with torch.inference_mode():
                 self.lifted.append(self.model.encode(seen))
 
     def logits(self, points: NDArray[np.floating]) -> Floats:
         """At points of the world [n, 3]: [n], inside where positive."""
-        found = [self._about(points, lifted, turn)[0] for lifted, turn in zip(self.lifted, self.turns, strict=True)]
-        return np.mean(found, 0, dtype=np.float32)
+        looks = zip(self.lifted, self.turns, strict=True)
+        return np.mean([self._about(points, lifted, turn)[0] for lifted, turn in looks], 0, dtype=np.float32)
 
     def colours(self, points: Floats) -> Floats:
         """At points of the world [n, 3]: sRGB from 0 to 255, of the first frame, as a texture needs no more."""
@@ -87,26 +87,26 @@ class Asked:
         with torch.inference_mode():
             for start in range(0, len(points), _CHUNK):
                 part = ((points[start : start + _CHUNK] - self.centre) / self.unit) @ turn
-                found = self.model.decode(lifted, torch.from_numpy(part.astype(np.float32))[None])
-                logits[start : start + _CHUNK] = found[0][0]
-                colours[start : start + _CHUNK] = 255 * found[2][0].numpy()
+                inside, _, colour = self.model.decode(lifted, torch.from_numpy(part.astype(np.float32))[None])
+                logits[start : start + _CHUNK] = inside[0]
+                colours[start : start + _CHUNK] = 255 * colour[0].numpy()
         return logits, colours
 
 
-def poll(asked: Asked, carved: Volume, grid: Grid) -> tuple[NDArray[np.integer], Floats]:
+def poll(predictor: Predictor, carved: Volume, grid: Grid) -> tuple[NDArray[np.integer], Floats]:
     """Points of the grid spread evenly over the hull, as indices [n, 3], and their logits [n]."""
     where = np.argwhere(carved > 0)
     where = where[:: max(1, -(-len(where) // _POLLED))]
-    return where, asked.logits(grid.origin + grid.pitch * where)
+    return where, predictor.logits(grid.origin + grid.pitch * where)
 
 
-def level(asked: Asked, carved: Volume, grid: Grid) -> float | None:
+def level(predictor: Predictor, carved: Volume, grid: Grid) -> float | None:
     """The level above which logits count as inside (`best_level`); None if the network finds nothing in the hull."""
-    best, expected = best_level(poll(asked, carved, grid)[1])
+    best, expected = best_level(poll(predictor, carved, grid)[1])
     return None if expected < _LEAST else best
 
 
-def fill(asked: Asked, carved: Volume, grid: Grid, level: float, fast: bool = True) -> Volume:
+def fill(predictor: Predictor, carved: Volume, grid: Grid, level: float, fast: bool = True) -> Volume:
     """The field (world units near the surface, positive inside) on a hull's grid, nowhere outside the hull.
 
     Args:
@@ -115,13 +115,13 @@ def fill(asked: Asked, carved: Volume, grid: Grid, level: float, fast: bool = Tr
         fast: ask near the surface only; otherwise at every point of the hull, which gives the same surface slowly.
     """
     within = carved > -grid.pitch
-    logits = near_surface(asked, within, grid, level) if fast else _everywhere(asked, within, grid, level)
+    logits = near_surface(predictor, within, grid, level) if fast else _everywhere(predictor, within, grid, level)
     return _above(level, logits, carved, grid)
 
 
-def restored(
+def restore(
     volume: Volume,
-    asked: Asked,
+    predictor: Predictor,
     carved: Volume,
     grid: Grid,
     level: float,
@@ -143,7 +143,7 @@ def restored(
             break
         behind = np.minimum(carved, behind)
         if lower is not None:
-            logits = _everywhere(asked, behind > -grid.pitch, grid, level)
+            logits = _everywhere(predictor, behind > -grid.pitch, grid, level)
             behind = _above(level - lower, logits, behind, grid)
         volume = np.maximum(volume, behind)
     return volume
@@ -154,14 +154,14 @@ def _above(level: float, logits: Volume, carved: Volume, grid: Grid) -> Volume:
     return np.minimum(carved, (logits - np.float32(level)) * np.float32(grid.pitch))
 
 
-def _everywhere(asked: Asked, within: NDArray[np.bool_], grid: Grid, level: float) -> Volume:
+def _everywhere(predictor: Predictor, within: NDArray[np.bool_], grid: Grid, level: float) -> Volume:
     """Logits on the grid, asked point by point where `within`, below the level elsewhere."""
     logits = np.full(grid.shape, level - 1, np.float32)
-    logits[within] = asked.logits(grid.origin + grid.pitch * np.argwhere(within))
+    logits[within] = predictor.logits(grid.origin + grid.pitch * np.argwhere(within))
     return logits
 
 
-def near_surface(asked: Asked, within: NDArray[np.bool_], grid: Grid, level: float) -> Volume:
+def near_surface(predictor: Predictor, within: NDArray[np.bool_], grid: Grid, level: float) -> Volume:
     """Logits on the grid, asked coarsely first, then twice as finely each time in cells that may hold the surface;
     between the points that were asked they are interpolated."""
     step = _COARSE
@@ -169,21 +169,21 @@ def near_surface(asked: Asked, within: NDArray[np.bool_], grid: Grid, level: flo
     inside = np.zeros([(n - 1) * step + 1 for n in shape], bool)
     inside[tuple(slice(n) for n in grid.shape)] = within
     logits = np.full(shape, level - 1, np.float32)
-    ask = known = _around(inside, step)
+    query = answered = _around(inside, step)
     while True:
-        logits[ask] = asked.logits(grid.origin + grid.pitch * step * np.argwhere(ask))
+        logits[query] = predictor.logits(grid.origin + grid.pitch * step * np.argwhere(query))
         if step == 1:
             return logits[tuple(slice(n) for n in grid.shape)]
         mixed = _mixed(logits, level)
         if step == _COARSE:  # a surface may bulge out of a wide cell
             mixed = ndimage.maximum_filter(mixed, 3)
-        coarse, before, step = logits, known, step // 2
+        coarse, before, step = logits, answered, step // 2
         logits = ndimage.zoom(coarse, [(2 * n - 1) / n for n in coarse.shape], order=1, grid_mode=False)
         logits[::2, ::2, ::2] = coarse
-        known = np.zeros(logits.shape, bool)
-        known[::2, ::2, ::2] = before
-        ask = _around(inside, step) & _corners(np.kron(mixed, np.ones((2, 2, 2), bool))) & ~known
-        known |= ask
+        answered = np.zeros(logits.shape, bool)
+        answered[::2, ::2, ::2] = before
+        query = _around(inside, step) & _corners(np.kron(mixed, np.ones((2, 2, 2), bool))) & ~answered
+        answered |= query
 
 
 def _around(inside: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:

@@ -181,8 +181,8 @@ def unexplained(grid: Grid, hull: Volume, camera: Camera, distance: FloatImage) 
     if len(points):
         pixels, depth = camera.project(grid.origin + grid.pitch * points)
         column, row = np.floor(pixels).astype(int).T
-        shown = (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height) & (depth > 0)
-        covered[row[shown], column[shown]] = True
+        within = (column >= 0) & (row >= 0) & (column < camera.width) & (row < camera.height) & (depth > 0)
+        covered[row[within], column[within]] = True
         # A grid point stands for its cell.
         spread = np.ceil(grid.pitch * max(camera.fl_x, camera.fl_y) / max(depth.min(), 1e-6))
     tolerance = max(camera.width, camera.height) / 128

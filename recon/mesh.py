@@ -16,14 +16,11 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.ply import export_ply
 from trimesh.exchange.stl import export_stl
 
+from recon.formats import SUFFIXES
 from recon.hull import Grid, Volume
 from recon.meshing import is_closed
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-
-UP = {".glb": "+Y", ".obj": "+Y", ".ply": "+Y", ".stl": "+Y", ".3mf": "+Z"}
-"""The formats, and the axis that points up in each: glTF and 3MF rule it, the others go with glTF."""
-SUFFIXES = tuple(UP)
 
 # glTF's +Y up with its front on +Z, of the world's +Z up with its front on +X: (x, y, z) becomes (y, z, x).
 _WORLD_TO_FILE = [1, 2, 0]

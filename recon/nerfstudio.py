@@ -71,22 +71,22 @@ def find(python: str | Path | None = None) -> Installation:
     Raises:
         ViewmaskError: there is none, or it does not start.
     """
-    chosen = str(python or os.environ.get("VIEWMASK_NERFSTUDIO") or "")
-    if not chosen:
+    python = str(python or os.environ.get("VIEWMASK_NERFSTUDIO") or "")
+    if not python:
         # Not `recon.nerfstudio`, which is found under another name.
         if importlib.util.find_spec("nerfstudio") is None:
             raise ViewmaskError(f"nerfstudio is not installed; it needs an environment of its own: {INSTALL}")
-        chosen = sys.executable
-    if shutil.which(chosen) is None:
-        raise ViewmaskError(f"{chosen} is no Python: name the one of nerfstudio's environment ({INSTALL})")
-    said: list[str] = []
-    for line in _lines([chosen, str(_LAUNCHER), "about"], _START, said):
+        python = sys.executable
+    if shutil.which(python) is None:
+        raise ViewmaskError(f"{python} is no Python: name the one of nerfstudio's environment ({INSTALL})")
+    output: list[str] = []
+    for line in _lines([python, str(_LAUNCHER), "about"], _START, output):
         if line.startswith("@about "):
             about = json.loads(line.removeprefix("@about "))
-            return Installation(chosen, about["nerfstudio"], about["cuda"], tuple(about["methods"]))
-    if said[-1:] == ["@late"]:
-        raise ViewmaskError(f"nerfstudio of {chosen} did not start within {_START} s: try again on a machine less busy")
-    raise ViewmaskError(f"{chosen} has no nerfstudio that starts ({_last(said)}): {INSTALL}")
+            return Installation(python, about["nerfstudio"], about["cuda"], tuple(about["methods"]))
+    if output[-1:] == ["@late"]:
+        raise ViewmaskError(f"nerfstudio of {python} did not start within {_START} s: try again on a machine less busy")
+    raise ViewmaskError(f"{python} has no nerfstudio that starts ({_last(output)}): {INSTALL}")
 
 
 def field(
@@ -141,9 +141,9 @@ def field(
             pass
         try:
             parsed = json.loads((run / "dataparser_transforms.json").read_text())
-            box_to_world = np.linalg.inv(applied(parsed) @ to_box).astype(np.float64)
-            made = folder / ("splat.ply" if splats else "tsdf_mesh.ply")
-            return splat_field(made, box_to_world, resolution) if splats else mesh_field(made, box_to_world, resolution)
+            box_to_world = np.linalg.inv(normalisation(parsed) @ to_box).astype(np.float64)
+            ply = folder / ("splat.ply" if splats else "tsdf_mesh.ply")
+            return splat_field(ply, box_to_world, resolution) if splats else mesh_field(ply, box_to_world, resolution)
         except (OSError, KeyError, ValueError) as error:
             raise ViewmaskError(
                 f"{method} left nothing that can be read ({error!r}): train longer (--steps)"
@@ -170,7 +170,7 @@ def write_views(views: ViewSet, folder: Path) -> Matrix:
     return to_box
 
 
-def applied(parsed: dict[str, Any]) -> Matrix:
+def normalisation(parsed: dict[str, Any]) -> Matrix:
     """What nerfstudio did to the world, [4, 4], by its dataparser_transforms.json: a turn and shift, then a scale."""
     moved = np.vstack([np.asarray(parsed["transform"], np.float64).reshape(3, 4), [0, 0, 0, 1]])
     scale = float(parsed["scale"])
@@ -284,22 +284,22 @@ def _steps(command: list[str], limit: float, what: str) -> Iterator[int]:
     Raises:
         ViewmaskError: it failed, or took longer than `limit` seconds.
     """
-    said: list[str] = []
-    for line in _lines(command, limit, said):
+    output: list[str] = []
+    for line in _lines(command, limit, output):
         if line.startswith("@step "):
             yield int(line.split()[1])
-    if said[-1:] == ["@late"]:
+    if output[-1:] == ["@late"]:
         raise ViewmaskError(f"{what} took longer than {limit:.0f} s: ask for fewer --steps")
-    if any("Surface level must be within volume data range" in line for line in said):
+    if any("Surface level must be within volume data range" in line for line in output):
         raise ViewmaskError(NO_SURFACE)
-    if said[-1:] != ["@done"]:
-        error = ViewmaskError(f"{what} failed: {_last(said)}")
-        error.add_note("\n".join(said[-60:]))
+    if output[-1:] != ["@done"]:
+        error = ViewmaskError(f"{what} failed: {_last(output)}")
+        error.add_note("\n".join(output[-60:]))
         raise error
 
 
-def _lines(command: list[str], limit: float, said: list[str]) -> Iterator[str]:
-    """What a child says, line by line, kept in `said`, which ends in @done, @late or @failed.
+def _lines(command: list[str], limit: float, output: list[str]) -> Iterator[str]:
+    """What a child says, line by line, kept in `output`, which ends in @done, @late or @failed.
 
     The child and all that it started are gone when this ends, whichever way: by Ctrl-C, too.
     """
@@ -317,23 +317,23 @@ def _lines(command: list[str], limit: float, said: list[str]) -> Iterator[str]:
                     continue
                 chunk = os.read(child.stdout.fileno(), 65536)
                 if not chunk:
-                    said.append("@done" if child.wait() == 0 else "@failed")
+                    output.append("@done" if child.wait() == 0 else "@failed")
                     return
                 *whole, pending = (pending + chunk).split(b"\n")
                 for raw in whole:
                     line = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", raw.decode(errors="replace")).strip()
                     if line:
-                        said.append(line)
+                        output.append(line)
                         yield line
-            said.append("@late")
+            output.append("@late")
         finally:
             # Its data workers outlive their parent otherwise.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
 
 
-def _last(said: list[str]) -> str:
+def _last(output: list[str]) -> str:
     """The line that says most about a failure: the last one that names an error."""
-    lines = [line.strip("│╭╰─╮╯ ") for line in said if not line.startswith("@")]
+    lines = [line.strip("│╭╰─╮╯ ") for line in output if not line.startswith("@")]
     errors = [line for line in lines if re.search(r"\b\w*(Error|Exception)\b", line)]
     return (errors or lines or ["it said nothing"])[-1][:200]

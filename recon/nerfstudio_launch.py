@@ -59,11 +59,11 @@ def _with_progress() -> None:
 
     step = Trainer.train_iteration
 
-    def told(self: Any, number: int) -> Any:
+    def numbered(self: Any, number: int) -> Any:
         print(f"\n@step {number}", flush=True)
         return step(self, number)
 
-    Trainer.train_iteration = told
+    Trainer.train_iteration = numbered
 
 
 def _without_open3d() -> None:

@@ -1,12 +1,12 @@
 """Reconstruction: a view set to a closed, textured mesh, in seconds on a CPU.
 
-from recon import reconstruct
-reconstruct(ViewSet.load("views")).save("mesh.glb")
+Cut out -> signed field -> refinement (if asked for) -> surface -> atlas -> texture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recon import agreement, atlas, hull, meshing, silhouette
@@ -14,6 +14,7 @@ from recon import texture as baking
 from recon.atlas import Floats
 from recon.hull import Grid, Volume
 from recon.mesh import TexturedMesh
+from recon.silhouette import FloatImage
 from viewmask.errors import ViewmaskError
 from viewmask.views.viewset import ViewSet
 
@@ -25,8 +26,25 @@ METHODS = ("field", "hull")
 Progress = Callable[[str, float], None]
 
 # The share of the work that lies behind when a step begins: measured on 4 views of 256 pixels with the defaults.
-CARVING, ASKING, SURFACE, UNWRAPPING, BAKING = 0.06, 0.2, 0.35, 0.68, 0.82
-_SECONDS = 4.0  # of all that, for weighing it against what has a time of its own
+CARVING, PREDICTION, SURFACE, UNWRAPPING, BAKING = 0.06, 0.2, 0.35, 0.68, 0.82
+_SECONDS = 4.0  # of all that, to weigh it against the seconds of a refinement
+_NERFSTUDIO = 0.9  # the share of nerfstudio's training
+
+
+@dataclass(frozen=True, eq=False)
+class SignedField:
+    """The shape that a method sees in views.
+
+    Attributes:
+        volume, grid: signed distances (world units, positive inside) on a grid.
+        colours: float32 [n, 3], 0 to 255, of points [n, 3] that no view sees; None if the method knows none.
+        notes: what a user should know, a line each.
+    """
+
+    volume: Volume
+    grid: Grid
+    colours: Callable[[Floats], Floats] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def reconstruct(
@@ -42,21 +60,22 @@ def reconstruct(
     nerfstudio: str | Path | None = None,
     progress: Progress = lambda step, share: None,
 ) -> TexturedMesh:
-    """Posed views as a closed mesh with their colours baked on.
+    """Turn posed views into a closed mesh, and bake their colours on it.
 
     Args:
-        views: posed views, better 4 or more (one alone leaves depth to a guess); opaque pictures need a plain
+        views: posed views, better 4 or more (one alone leaves depth to a guess). Opaque pictures need a plain
             background.
-        method: what gives the signed field whose zero surface the mesh is: "field", the visual hull less what a network
-            trained on shapes takes from it (`recon.field`); "hull", all of it; or a method of nerfstudio by its own
-            name ("nerfacto", "splatfacto" ...), see `recon.nerfstudio`.
-        faces: at most this many triangles; the notes say so where the shape needs more.
+        method: what gives the signed field whose zero surface is the mesh. "hull" is the visual hull; "field" is the
+            hull less what a network trained on shapes takes from it (`recon.field`); any other name is a method of
+            nerfstudio ("nerfacto", "splatfacto" ...), see `recon.nerfstudio`.
+        faces: at most this many triangles. Where the shape needs more, the notes say so.
         texture: side of the square texture in pixels.
         resolution: grid points along the longest side of the object.
-        refine: seconds for fitting the field to the views (`recon.refine`), kept only if they then agree better.
+        refine: seconds to fit the field to the views (`recon.refine`). The result is kept only if it is better.
         weights: a folder that `viewmask train recon` wrote, in place of the shipped field.
-        steps, nerfstudio: of training, and the Python of nerfstudio's environment, for its methods.
-        progress: told each step's name when it begins, and the share of the work that lies behind it.
+        steps: of nerfstudio's training.
+        nerfstudio: the Python of nerfstudio's environment.
+        progress: called when a step begins, with its name and the share of the work that lies behind.
 
     Raises:
         ViewmaskError: nothing on the views, no plain background, silhouettes that contradict
@@ -72,80 +91,103 @@ def reconstruct(
     progress("cutting the object out", 0.0)
     cut = silhouette.cut_out(views)
     distances = [silhouette.signed_distance(image[..., 3]) for image in cut.images]
-    notes = [*cut.extra.get("notes", ())]
-    # The generator's own cameras are right, however little its views agree.
-    wrong = agreement.complaint(cut, distances) if cut.extra.get("source") != "viewmask" else None
-    notes += [wrong] if wrong else []
-    if len(cut) == 1:
-        if method not in METHODS:
-            raise ViewmaskError(f"{method} needs more than one view of the object: give 4 or more, or --method field")
-        better = " (--method field guesses better)" if method == "hull" else ""
-        notes.append(f"one view tells nothing of depth: the object is taken to be as deep as it is wide{better}")
-    volume, grid, unseen = _field(cut, method, distances, resolution, weights, steps, nerfstudio, progress, notes)
-    behind = 0.9 if method not in METHODS else refine / (refine + _SECONDS)
-    start = min(ASKING if method == "field" else CARVING, behind) if method in METHODS else behind
+    doubts = _doubts(cut, distances, method)
+    if method == "field":
+        field, begun = _learnt(cut, distances, resolution, weights, progress), PREDICTION
+    elif method == "hull":
+        field, begun = _carved(cut, distances, resolution, progress), CARVING
+    else:
+        field, begun = _trained(cut, method, resolution, steps, nerfstudio, progress), _NERFSTUDIO
+    # What follows the field takes the rest of the bar.
+    behind = refine / (refine + _SECONDS) if method in METHODS else _NERFSTUDIO
+    if refine:
+        start = min(begun, behind)
+        field = _refined(
+            field, cut, distances, refine, weights,
+            lambda share: progress("refining", start + (behind - start) * share),
+        )  # fmt: skip
 
     def later(step: str, share: float) -> None:
         progress(step, behind + (1 - behind) * share)
 
-    if refine:
-        from recon.refine import refine as fitted
-
-        result = fitted(
-            volume,
-            grid,
-            cut,
-            distances,
-            refine,
-            weights,
-            lambda share: progress("refining", start + (behind - start) * share),
-        )
-        volume, notes = result.volume, [*notes, result.words()]
     later("finding the surface", SURFACE)
-    volume = meshing.without_floaters(volume)  # here, too, so that the raw field is that of the mesh
-    surface = meshing.surface(volume, grid, faces=faces)
+    volume = meshing.without_floaters(field.volume)  # here, too, so that the raw field is that of the mesh
+    surface = meshing.surface(volume, field.grid, faces=faces)
+    notes = [*doubts, *field.notes]
     if len(surface.faces) > faces:
         notes.append(f"{faces:,} triangles cannot hold so many parts and holes: there are {len(surface.faces):,}")
     later("unwrapping", UNWRAPPING)
     places = atlas.unwrap(surface, texture)
     later("baking", BAKING)
-    picture = baking.bake(surface, places, cut, distances, texture, unseen)
+    picture = baking.bake(surface, places, cut, distances, texture, field.colours)
     return TexturedMesh(
-        surface.vertices, surface.faces, places.uv, places.uv_faces, picture, tuple(notes), (volume, grid)
+        surface.vertices, surface.faces, places.uv, places.uv_faces, picture, tuple(notes), (volume, field.grid)
     )
 
 
-def _field(
+def _doubts(cut: ViewSet, distances: list[FloatImage], method: str) -> list[str]:
+    """What a user should know of the views themselves, a line each.
+
+    Raises:
+        ViewmaskError: too few views for the method.
+    """
+    notes = [*cut.extra.get("notes", ())]
+    # The generator's own cameras are right, however little its views agree.
+    complaint = agreement.complaint(cut, distances) if cut.extra.get("source") != "viewmask" else None
+    notes += [complaint] if complaint else []
+    if len(cut) == 1:
+        if method not in METHODS:
+            raise ViewmaskError(f"{method} needs more than one view of the object: give 4 or more, or --method field")
+        better = " (--method field guesses better)" if method == "hull" else ""
+        notes.append(f"one view tells nothing of depth: the object is taken to be as deep as it is wide{better}")
+    return notes
+
+
+def _carved(cut: ViewSet, distances: list[FloatImage], resolution: int, progress: Progress) -> SignedField:
+    """The visual hull."""
+    progress("carving", CARVING)
+    return SignedField(*hull.carve(cut.cameras, distances, resolution))
+
+
+def _learnt(
+    cut: ViewSet, distances: list[FloatImage], resolution: int, weights: str | Path | None, progress: Progress
+) -> SignedField:
+    """The hull less what the network takes from it; the hull where the network finds no object."""
+    carved = _carved(cut, distances, resolution, progress)
+    from recon import field_grid  # torch takes a second to load
+
+    progress("predicting the shape", PREDICTION)
+    predictor = field_grid.Predictor(cut, distances, weights)
+    level = field_grid.level(predictor, carved.volume, carved.grid)
+    if level is None:
+        return replace(carved, notes=("the field finds no object in these views: the mesh is their hull",))
+    filled = field_grid.fill(predictor, carved.volume, carved.grid, level)
+    volume = field_grid.restore(filled, predictor, carved.volume, carved.grid, level, cut.cameras, distances)
+    return SignedField(volume, carved.grid, predictor.colours)
+
+
+def _trained(
+    cut: ViewSet, method: str, resolution: int, steps: int | None, python: str | Path | None, progress: Progress
+) -> SignedField:
+    """The surface of a method of nerfstudio, trained on these views."""
+    from recon import nerfstudio
+
+    def share_of_all(step: str, share: float) -> None:
+        progress(step, _NERFSTUDIO * share)
+
+    return SignedField(*nerfstudio.field(cut, method, resolution, python, steps, progress=share_of_all))
+
+
+def _refined(
+    field: SignedField,
     cut: ViewSet,
-    method: str,
-    distances: list[silhouette.FloatImage],
-    resolution: int,
+    distances: list[FloatImage],
+    seconds: float,
     weights: str | Path | None,
-    steps: int | None,
-    nerfstudio: str | Path | None,
-    progress: Progress,
-    notes: list[str],
-) -> tuple[Volume, Grid, Callable[[Floats], Floats] | None]:
-    """The signed field (world units, positive inside) that a method sees in cut-out views, on a grid of its own, and
-    the colours that it knows where no view sees, if it does. What people should know goes into `notes`."""
-    if method in METHODS:
-        progress("carving", CARVING)
-        volume, grid = hull.carve(cut.cameras, distances, resolution)
-        if method == "hull":
-            return volume, grid, None
-        from recon import field_grid  # torch takes a second to load
+    progress: Callable[[float], None],
+) -> SignedField:
+    """The field fitted to the views, or as it was where that is no better; the notes say which."""
+    from recon.refine import refine  # torch takes a second to load
 
-        progress("asking the field", ASKING)
-        asked = field_grid.Asked(cut, distances, weights)
-        level = field_grid.level(asked, volume, grid)
-        if level is None:
-            notes.append("the field finds no object in these views: the mesh is their hull")
-            return volume, grid, None
-        filled = field_grid.fill(asked, volume, grid, level)
-        return field_grid.restored(filled, asked, volume, grid, level, cut.cameras, distances), grid, asked.colours
-    from recon import nerfstudio as nerf
-
-    found = nerf.field(
-        cut, method, resolution, nerfstudio, steps, progress=lambda step, share: progress(step, 0.9 * share)
-    )
-    return *found, None
+    result = refine(field.volume, field.grid, cut, distances, seconds, weights, progress)
+    return replace(field, volume=result.volume, notes=(*field.notes, result.words()))

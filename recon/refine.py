@@ -73,8 +73,8 @@ def refine(
         weights: of the learnt field, if not the shipped ones.
         progress: told the share that is done.
     """
-    asked = field_grid.Asked(views, distances, weights)
-    where, logits = field_grid.poll(asked, hull.field(grid, views.cameras, distances), grid)
+    predictor = field_grid.Predictor(views, distances, weights)
+    where, logits = field_grid.poll(predictor, hull.field(grid, views.cameras, distances), grid)
     fitted = fit(volume, grid, views, distances, seconds, progress)
     before, after = (expected_iou(logits, each[tuple(where.T)] > 0) for each in (volume, fitted))
     kept = after > before
@@ -114,14 +114,14 @@ def fit(
         progress(share)
         descent.param_groups[0]["lr"] = _RATE * (0.525 + 0.475 * float(np.cos(np.pi * share)))
         field = first + change()
-        chosen = torch.randint(len(rays.start), (_RAYS,), generator=random)
+        rows = torch.randint(len(rays.start), (_RAYS,), generator=random)
         along = (torch.arange(_SAMPLES) + torch.rand(_RAYS, 1, generator=random)) / _SAMPLES
-        near, far = rays.near[chosen, None], rays.far[chosen, None]
-        points = rays.start[chosen, None] + (near + (far - near) * along)[..., None] * rays.towards[chosen, None]
+        near, far = rays.near[rows, None], rays.far[rows, None]
+        points = rays.start[rows, None] + (near + (far - near) * along)[..., None] * rays.towards[rows, None]
         place = (2 * points / last - 1).flip(-1)[None, None]
         seen = F.grid_sample(field[None, None], place, align_corners=True, padding_mode="border")
         deepest = seen[0, 0, 0].amax(1)
-        silhouettes = F.binary_cross_entropy_with_logits(deepest, rays.opaque[chosen])
+        silhouettes = F.binary_cross_entropy_with_logits(deepest, rays.opaque[rows])
         loss = silhouettes + _smoothness(field)
         descent.zero_grad()
         loss.backward()

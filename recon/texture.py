@@ -24,7 +24,7 @@ _SHARPNESS = 4.0  # power of the cosine: higher picks one view, lower blends
 _RIM = 2.0  # pixels inside the silhouette where colours are still mixed with the background
 _GRAZING = 0.1  # cosine below which a view tells nothing
 # Seen texels that the others take after: four times as many cost seconds and change a colour by 2 of 255.
-_KNOWN = 10_000
+_SOURCES = 10_000
 
 
 def bake(
@@ -71,13 +71,13 @@ def blend(points: Floats, looks: Iterable[tuple[FloatImage, Camera, Floats]]) ->
     """
     colours, total = np.zeros((len(points), 3), np.float32), np.zeros(len(points), np.float32)
     for picture, camera, weight in looks:
-        seen = np.flatnonzero(weight)
-        pixels, _ = camera.project(points[seen].astype(np.float64))
+        rows = np.flatnonzero(weight)
+        pixels, _ = camera.project(points[rows].astype(np.float64))
         for channel in range(3):
-            colours[seen, channel] += weight[seen] * sample(picture[..., channel], pixels)
+            colours[rows, channel] += weight[rows] * sample(picture[..., channel], pixels)
         total += weight
-    told = total > 0
-    colours[told] /= total[told, None]
+    seen = total > 0
+    colours[seen] /= total[seen, None]
     return colours, total
 
 
@@ -100,8 +100,8 @@ def weigh(shape: EmbreeScene, points: Floats, normals: Floats, camera: Camera, i
     weight = np.zeros(len(points), np.float32)
     seen, cosine = visible(shape, points, normals, camera, _GRAZING)
     pixels, depth = camera.project(points[seen].astype(np.float64))
-    shown = (depth > 0) & (pixels > 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
-    seen, cosine, pixels = seen[shown], cosine[shown], pixels[shown]
+    within = (depth > 0) & (pixels > 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
+    seen, cosine, pixels = seen[within], cosine[within], pixels[within]
     rim = np.clip((sample(inside, pixels) + 1) / (_RIM + 2), 0.02, 1)
     weight[seen] = (cosine - _GRAZING) ** _SHARPNESS * rim + 1e-6
     return weight
@@ -142,12 +142,12 @@ def _nearest(points: Floats, colours: Floats, seen: NDArray[np.bool_]) -> Floats
         return colours[~seen]
     if not seen.any():
         return np.full((int((~seen).sum()), 3), 128, np.float32)
-    known = np.flatnonzero(seen)
-    known = known[:: max(1, len(known) // _KNOWN)]
-    distance, index = cKDTree(points[known]).query(points[~seen], k=min(8, len(known)), workers=-1)
+    sources = np.flatnonzero(seen)
+    sources = sources[:: max(1, len(sources) // _SOURCES)]
+    distance, index = cKDTree(points[sources]).query(points[~seen], k=min(8, len(sources)), workers=-1)
     distance, index = distance.reshape(len(distance), -1), index.reshape(len(index), -1)
     weight = 1 / (distance + 0.5 * distance.mean(1, keepdims=True) + 1e-4) ** 2
-    mean = (colours[known[index]] * weight[..., None]).sum(1) / weight.sum(1, keepdims=True)
+    mean = (colours[sources[index]] * weight[..., None]).sum(1) / weight.sum(1, keepdims=True)
     return mean.astype(np.float32)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from recon.formats import SUFFIXES, UP, SheetFormat
 from viewmask.errors import ViewmaskError
 from viewmask_cli import output
 from viewmask_cli.progress import note, steps
@@ -14,84 +15,87 @@ from viewmask_cli.progress import note, steps
 if TYPE_CHECKING:
     from viewmask.views.viewset import ViewSet
 
-Layout = Literal["zero123plus", "mvadapter", "syncdreamer"]
-
-SUFFIXES = (".glb", ".obj", ".ply", ".stl", ".3mf")
-
 
 def reconstruct(
     folder: Annotated[
         Path | None,
         typer.Argument(
             metavar="[DIR]",
-            help="Posed views, or one picture of them all (see --layout).",
+            help="Posed views, or with --layout one picture of several views.",
             show_default="the views written last",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Mesh: .glb, .obj, .ply, .stl, .3mf.", show_default="mesh.glb beside the views"
+            "--out", "-o", help="Mesh file: .glb, .obj, .ply, .stl or .3mf.", show_default="mesh.glb beside the views"
         ),
     ] = None,
     method: Annotated[
         str,
-        typer.Option("--method", "-m", help="field: learnt; hull: silhouettes alone; nerfacto and others: nerfstudio."),
+        typer.Option(
+            "--method", "-m", help="field (learnt), hull (silhouettes alone), or a method of nerfstudio (nerfacto ...)."
+        ),
     ] = "field",
     refine: Annotated[
-        float, typer.Option(min=0, metavar="SECONDS", help="Fit the mesh to the views, if that helps.")
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Fit the shape to the views for so long; kept only if better."),
     ] = 0,
     weights: Annotated[
-        Path | None, typer.Option(help="Of the field, from viewmask train recon.", show_default="the shipped ones")
+        Path | None,
+        typer.Option(help="Weights of the field, from viewmask train recon.", show_default="the shipped ones"),
     ] = None,
     nerfstudio: Annotated[
         str | None,
-        typer.Option(metavar="PYTHON", help="Of nerfstudio's environment.", show_default="$VIEWMASK_NERFSTUDIO"),
+        typer.Option(
+            metavar="PYTHON", help="Python of the environment with nerfstudio.", show_default="$VIEWMASK_NERFSTUDIO"
+        ),
     ] = None,
     nerf_steps: Annotated[
-        int | None, typer.Option("--steps", min=1, help="Of nerfstudio's training.", show_default="its device's")
+        int | None,
+        typer.Option("--steps", min=1, help="Training steps of nerfstudio.", show_default="30000 with CUDA, else 2000"),
     ] = None,
-    faces: Annotated[int, typer.Option(min=100, max=2_000_000, help="Most triangles.")] = 20_000,
+    faces: Annotated[int, typer.Option(min=100, max=2_000_000, help="At most so many triangles.")] = 20_000,
     texture: Annotated[int, typer.Option(min=64, max=8192, help="Side of the texture in pixels.")] = 1024,
     resolution: Annotated[int, typer.Option(min=16, max=512, help="Grid points along the longest side.")] = 128,
-    raw: Annotated[bool, typer.Option("--raw", help="Also write the signed field, as .npz beside the mesh.")] = False,
-    layout: Annotated[Layout | None, typer.Option(help="The picture is a grid that this generator wrote.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Also write the signed field (.npz) beside the mesh.")] = False,
+    layout: Annotated[
+        SheetFormat | None, typer.Option(help="The input is one picture of several views, written by this generator.")
+    ] = None,
     page: Annotated[Path | None, typer.Option(help="Also write a turntable page (.html).")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> list[Path]:
-    """Turn a folder of four or more posed views into a closed, textured mesh.
+    """Turn posed views, better four or more, into a closed, textured mesh.
 
     Example: viewmask reconstruct chair --out chair.glb
     """
     if folder is None and layout is not None:
-        raise ViewmaskError(
-            f"--layout {layout} of which picture? Write viewmask reconstruct grid.png --layout {layout}"
-        )
+        raise ViewmaskError(f"--layout {layout} needs a picture: viewmask reconstruct grid.png --layout {layout}")
     if folder is None:
         folder = output.last_views()
         note(f"taking the views written last: {folder}")
     out = out or (folder / "mesh.glb" if layout is None else folder.with_suffix(".glb"))
     if out.suffix.lower() not in SUFFIXES:
-        raise ViewmaskError(f"{out}: the suffix picks the format, one of {', '.join(SUFFIXES)}")
+        raise ViewmaskError(f"{out} has no suffix of a mesh format: choose one of {', '.join(SUFFIXES)}")
     beside = [out.with_suffix(suffix) for suffix in (".mtl", ".png")] if out.suffix.lower() == ".obj" else []
     field = out.with_suffix(".npz") if raw else None
     for file in filter(None, (out, *beside, page, field)):
         output.check_file(file, force)
 
     if layout is not None:
-        from recon.layout import read
+        from recon.sheet import read
 
         views = read(folder, layout)
     elif folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
-        raise ViewmaskError(f"{folder} is one picture: say how its views lie, as in --layout zero123plus")
+        raise ViewmaskError(f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus")
     else:
         from viewmask.views.viewset import ViewSet
 
         views = ViewSet.load(folder)
     files, about = _write(
-        views, out, page, field, method, faces, texture, resolution, refine=refine, weights=weights,
-        nerfstudio=nerfstudio, steps=nerf_steps,
+        views, out, page, field, method=method, faces=faces, texture=texture, resolution=resolution, refine=refine,
+        weights=weights, nerfstudio=nerfstudio, steps=nerf_steps,
     )  # fmt: skip
     output.remember(files)
     record = {"views": str(folder), "mesh": about, "files": [str(file) for file in files]}
@@ -106,8 +110,8 @@ def write_mesh(
     faces: int = 20_000,
     texture: int = 1024,
 ) -> list[Path]:
-    """Reconstruct, save the mesh and its page, and return the files written."""
-    return _write(views, path, page, None, "field", faces, texture)[0]
+    """Reconstruct with the defaults, and save the mesh and its page; the files written."""
+    return _write(views, path, page, faces=faces, texture=texture)[0]
 
 
 def facts(about: dict[str, Any]) -> str:
@@ -121,24 +125,14 @@ def facts(about: dict[str, Any]) -> str:
 
 
 def _write(
-    views: ViewSet,
-    path: Path,
-    page: Path | None,
-    raw: Path | None,
-    method: str,
-    faces: int,
-    texture: int,
-    resolution: int = 128,
-    **options: Any,
+    views: ViewSet, path: Path, page: Path | None = None, raw: Path | None = None, **options: Any
 ) -> tuple[list[Path], dict[str, Any]]:
+    """Reconstruct with the options of `recon.reconstruct`, and save; the files written, and the mesh's summary."""
     with steps("reconstructing the mesh") as report:
-        from recon.mesh import UP
         from recon.page import write_page
         from recon.reconstructor import reconstruct as mesh_from_views
 
-        mesh = mesh_from_views(
-            views, method, faces=faces, texture=texture, resolution=resolution, progress=report, **options
-        )
+        mesh = mesh_from_views(views, progress=report, **options)
         report("writing", 0.96)
         files = [Path(file) for file in mesh.save(path)]
         if page is not None:

@@ -22,7 +22,7 @@ from eval.methods.cutout import from_white
 from eval.methods.fitting import fitted
 from eval.methods.method import Method
 from eval.methods.outputs import RENDERED, about_z, matched, rendered
-from recon.layout import LAYOUTS, Layout, read
+from recon.sheet import SHEETS, Sheet, read
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.views.viewset import Picture, ViewSet
@@ -49,7 +49,7 @@ class System:
     form: str
     command: str
     note: str
-    layout: Layout | None = None
+    layout: Sheet | None = None
     scored: bool = False
     surface: Callable[[Path, ViewSet], Surface] | None = None
 
@@ -76,29 +76,29 @@ def _instantmesh(path: Path, truth: ViewSet) -> Surface:
 SYSTEMS = {
     "syncdreamer": System(  # liuyuan-pal/SyncDreamer: generate.py, meta_info/camera-16.pkl
         writes="*.png",
-        form=LAYOUTS["syncdreamer"].form,
+        form=SHEETS["syncdreamer"].form,
         command="cd SyncDreamer && python generate.py --ckpt ckpt/syncdreamer-pretrain.ckpt --input {image} "
         "--output {out} --sample_num 1 --cfg_scale 2.0 --elevation 30 --crop_size -1 --seed {seed}",
         note="its 16 views, every 22.5 degrees at elevation 30, are the bench's for 2, 4, 8 and 16 views",
-        layout=LAYOUTS["syncdreamer"],
+        layout=SHEETS["syncdreamer"],
         scored=True,
     ),
     "zero123plus": System(  # SUDO-AI-3D/zero123plus: README, camera poses of v1.2
         writes="*.png",
-        form=LAYOUTS["zero123plus"].form,
+        form=SHEETS["zero123plus"].form,
         command="python your_zero123plus.py {image} {out}/output.png",
         note="its views stand at elevations 20 and -10, never where a bench's do: no image columns; its mesh is our "
         "reconstruction from its six views, scaled to the given view",
-        layout=LAYOUTS["zero123plus"],
+        layout=SHEETS["zero123plus"],
     ),
     "mvadapter": System(  # huanngzh/MV-Adapter: scripts/inference_i2mv_sdxl.py
         writes="output.png",
-        form=LAYOUTS["mvadapter"].form,
+        form=SHEETS["mvadapter"].form,
         command="cd MV-Adapter && python -m scripts.inference_i2mv_sdxl --image {image} --seed {seed} "
         "--output {out}/output.png",
         note="its views are orthographic at elevation 0, a bench's are not: no image columns; its mesh is our "
         "reconstruction from its six views, scaled to the given view",
-        layout=LAYOUTS["mvadapter"],
+        layout=SHEETS["mvadapter"],
     ),
     "instantmesh": System(  # TencentARC/InstantMesh: run.py
         writes="**/*.obj",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recon.field import best_level, given, stack, upright
+from recon.field import best_level, collate, inputs, upright
 from viewmask.views.camera import Camera
 
 
@@ -47,10 +47,10 @@ def test_a_sure_field_fills_what_it_is_sure_of():
 def test_points_project_where_the_camera_says():
     camera = Camera.on_sphere(70.0, 20.0, size=50)
     turn = upright(camera)
-    made = given(np.zeros((1, 32, 32, 4), np.float32), np.zeros((1, 32, 32), np.float32), [camera], turn)
+    one = inputs(np.zeros((1, 32, 32, 4), np.float32), np.zeros((1, 32, 32), np.float32), [camera], turn)
     point = np.array([0.1, -0.2, 0.3])
-    at = made.projection[0] @ np.append(point @ turn, 1)
+    at = one.projection[0] @ np.append(point @ turn, 1)
     pixels, depth = camera.project(point)
     np.testing.assert_allclose(at[:2] / at[2] * 50, pixels, atol=1e-4)
     assert at[2] == pytest.approx(depth, abs=1e-5)
-    assert stack([made], torch.device("cpu")).pictures.shape == (1, 1, 5, 32, 32)
+    assert collate([one], torch.device("cpu")).pictures.shape == (1, 1, 5, 32, 32)

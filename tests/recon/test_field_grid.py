@@ -21,16 +21,16 @@ def tiny():
     return Field(TINY).eval()
 
 
-def looked(views: ViewSet, model: Field) -> field_grid.Asked:
-    return field_grid.Asked(views, [silhouette.signed_distance(image[..., 3]) for image in views.images], model)
+def looked(views: ViewSet, model: Field) -> field_grid.Predictor:
+    return field_grid.Predictor(views, [silhouette.signed_distance(image[..., 3]) for image in views.images], model)
 
 
 @pytest.mark.parametrize("views", [1, 2, 5, 16])
 def test_any_number_of_views_and_any_points(tiny, pictures, views):
     cameras = [Camera.on_sphere(40.0 * i, 10.0 + i, 1.4 + 0.02 * i, size=24 + i) for i in range(views)]
-    asked = looked(ViewSet([pictures(camera) for camera in cameras], cameras), tiny)
+    predictor = looked(ViewSet([pictures(camera) for camera in cameras], cameras), tiny)
     points = np.random.default_rng(0).uniform(-0.5, 0.5, (77, 3))
-    logits, colours = asked.logits(points), asked.colours(points)
+    logits, colours = predictor.logits(points), predictor.colours(points)
     assert logits.shape == (77,)
     assert colours.shape == (77, 3)
     assert np.isfinite(logits).all()
@@ -76,31 +76,31 @@ def test_the_world_may_be_moved_turned_and_scaled(tiny, bar_views):
 def test_the_hull_that_the_network_sees_is_the_hull(tiny, bar_views):
     distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
     carved, grid = hull.carve(bar_views.cameras, distances, 24)
-    asked = field_grid.Asked(bar_views, distances, tiny)
+    predictor = field_grid.Predictor(bar_views, distances, tiny)
     points = grid.origin + grid.pitch * np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)
-    part = torch.from_numpy((points.reshape(1, -1, 3) @ asked.turns[0]).astype(np.float32))
-    seen = tiny.decode(asked.lifted[0], part)[1].numpy().reshape(grid.shape)
+    part = torch.from_numpy((points.reshape(1, -1, 3) @ predictor.turns[0]).astype(np.float32))
+    seen = tiny.decode(predictor.lifted[0], part)[1].numpy().reshape(grid.shape)
     np.testing.assert_allclose(seen, carved, atol=2e-4)
 
 
 CROSS = ndimage.generate_binary_structure(3, 1)
 
 
-def shape(asked_about, bar_views, fast):
+def shape(predictor, bar_views, fast):
     distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
     carved, grid = hull.carve(bar_views.cameras, distances, 48)
-    level = field_grid.level(asked_about, carved, grid)
-    return field_grid.fill(asked_about, carved, grid, level, fast), carved, grid
+    level = field_grid.level(predictor, carved, grid)
+    return field_grid.fill(predictor, carved, grid, level, fast), carved, grid
 
 
 class Known:
     """A field whose answer is known: a ball with a bump, in place of the network."""
 
     def __init__(self) -> None:
-        self.asked = 0
+        self.questions = 0
 
     def logits(self, points):
-        self.asked += len(points)
+        self.questions += len(points)
         inside = 0.15 - np.linalg.norm(points - [-0.05, 0.0, -0.1], axis=1) + 0.02 * np.sin(30 * points[:, 0])
         return (20 * inside).astype(np.float32)
 
@@ -113,17 +113,17 @@ def test_coarse_to_fine_is_the_same_surface_with_fewer_questions(bar_views):
     across = ndimage.maximum_filter(dense > 0, footprint=CROSS) & ~ndimage.minimum_filter(dense > 0, footprint=CROSS)
     np.testing.assert_allclose(found[across], dense[across], atol=1e-5)
     assert across.sum() > 500
-    assert fast.asked < 0.7 * slow.asked
+    assert fast.questions < 0.7 * slow.questions
     assert (found <= carved).all()
     assert meshing.is_closed(meshing.surface(found, grid, 2000))
 
 
 def test_a_network_and_its_dense_twin(tiny, bar_views):
-    asked = looked(bar_views, tiny)
-    middle = float(np.median(asked.logits(np.random.default_rng(0).uniform(-0.2, 0.05, (500, 3)))))
+    predictor = looked(bar_views, tiny)
+    middle = float(np.median(predictor.logits(np.random.default_rng(0).uniform(-0.2, 0.05, (500, 3)))))
     with torch.no_grad():
         tiny.decoder[-1].bias[0] -= middle  # so that it says both
-    found, dense = (shape(asked, bar_views, fast)[0] for fast in (True, False))
+    found, dense = (shape(predictor, bar_views, fast)[0] for fast in (True, False))
     assert ((found > 0) == (dense > 0)).mean() > 0.999
 
 
@@ -132,7 +132,7 @@ def test_where_the_field_finds_nothing_the_hull_stands_in_and_says_so(bar_views,
         def logits(self, points):
             return np.full(len(points), -9, np.float32)
 
-    monkeypatch.setattr(field_grid, "Asked", lambda *_: Empty())
+    monkeypatch.setattr(field_grid, "Predictor", lambda *_: Empty())
     mesh = reconstruct(bar_views, faces=1000, texture=64, resolution=32)
     assert any("the mesh is their hull" in note for note in mesh.notes)
     np.testing.assert_allclose(
@@ -160,9 +160,9 @@ def deep(points):
 def test_what_a_silhouette_shows_is_restored_where_it_is_likeliest(bar_views, odds):
     distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
     carved, grid = hull.carve(bar_views.cameras, distances, 48)
-    asked = Denying(odds)
-    half = field_grid.fill(asked, carved, grid, 0.0)
-    found = field_grid.restored(half, asked, carved, grid, 0.0, bar_views.cameras, distances)
+    predictor = Denying(odds)
+    half = field_grid.fill(predictor, carved, grid, 0.0)
+    found = field_grid.restore(half, predictor, carved, grid, 0.0, bar_views.cameras, distances)
     assert hull.missing(grid, np.where(half > 0, half, -1), bar_views.cameras, distances) is not None
     assert hull.missing(grid, np.where(found > 0, found, -1), bar_views.cameras, distances) is None
     assert ((found > 0) >= (half > 0)).all()
@@ -178,13 +178,13 @@ def test_nothing_is_restored_where_silhouettes_are_filled(bar_views):
     distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
     carved, grid = hull.carve(bar_views.cameras, distances, 48)
     thinner = carved - np.float32(2 * grid.pitch)  # within every silhouette's tolerance
-    same = field_grid.restored(thinner, Denying(1.0), carved, grid, 0.0, bar_views.cameras, distances)
+    same = field_grid.restore(thinner, Denying(1.0), carved, grid, 0.0, bar_views.cameras, distances)
     np.testing.assert_array_equal(same, thinner)
 
 
 def test_missing_weights_say_what_is_missing(bar_views, tmp_path):
     with pytest.raises(ViewmaskError, match="no checkpoint"):
-        field_grid.Asked(bar_views, [], tmp_path)
+        field_grid.Predictor(bar_views, [], tmp_path)
 
 
 @pytest.mark.skipif(not field_grid.WEIGHTS.exists(), reason="no weights are shipped")

@@ -82,10 +82,10 @@ def test_the_world_comes_back(tmp_path, bar_views):
     np.testing.assert_allclose(sent.cameras[1].project(there[:3])[0], pixels)
     parsed = {"transform": TURN[:3].tolist(), "scale": 0.7}
     shape = trimesh.creation.box(bounds=[[98, -51, 5], [104, -45, 9]]).subdivide().subdivide()
-    shape.apply_transform(nerfstudio.applied(parsed) @ to_box)
+    shape.apply_transform(nerfstudio.normalisation(parsed) @ to_box)
     shape.invert()  # as nerfstudio's TSDF meshes are
     shape.export(tmp_path / "mesh.ply")
-    back = np.linalg.inv(nerfstudio.applied(json.loads(json.dumps(parsed))) @ to_box)
+    back = np.linalg.inv(nerfstudio.normalisation(json.loads(json.dumps(parsed))) @ to_box)
     mesh = meshing.surface(*nerfstudio.mesh_field(tmp_path / "mesh.ply", back, 32))
     np.testing.assert_allclose(mesh.bounds, [[98, -51, 5], [104, -45, 9]], atol=0.15)
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial import cKDTree
 from skimage import measure
 
-from recon import hull
+from recon import meshing
 from recon.meshing import is_closed
 from recon.reconstructor import METHODS, reconstruct
 from viewmask.errors import ViewmaskError
@@ -78,7 +78,7 @@ def test_one_view_gives_a_shape_as_deep_as_wide_and_says_so(bar_views, method):
 
 
 def test_a_budget_that_cannot_be_held_is_told(bar_views, monkeypatch):
-    monkeypatch.setattr(hull, "simplify", lambda mesh, faces: mesh)
+    monkeypatch.setattr(meshing, "simplify", lambda mesh, faces: mesh)
     mesh = reconstruct(bar_views, faces=100, texture=64, resolution=24)
     said = f"100 triangles cannot hold so many parts and holes: there are {len(mesh.faces):,}"
     assert mesh.notes == (said,)

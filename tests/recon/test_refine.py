@@ -41,7 +41,7 @@ def test_what_the_field_finds_more_likely_is_kept(carved, fitted, likely, monkey
             inside = (fitted if likely else volume)[at] > 0
             return np.where(inside, 5, -5).astype(np.float32)
 
-    monkeypatch.setattr(field_grid, "Asked", Judge)
+    monkeypatch.setattr(field_grid, "Predictor", Judge)
     result = refine(*carved, seconds=1e9)
     assert result.kept == likely == (result.after > result.before)
     np.testing.assert_array_equal(result.volume, fitted if likely else volume)

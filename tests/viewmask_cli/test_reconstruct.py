@@ -63,11 +63,11 @@ def test_a_grid_of_views_from_elsewhere(shell, tmp_path):
     import numpy as np
     from PIL import Image
 
-    from recon.layout import LAYOUTS
+    from recon.sheet import SHEETS
     from render.demo import demo_objects
     from render.raycast import render
 
-    cameras = [camera.resized(48, 48) for camera in LAYOUTS["zero123plus"].cameras]
+    cameras = [camera.resized(48, 48) for camera in SHEETS["zero123plus"].cameras]
     images = render(demo_objects()["car"].surface(), cameras)
     sheet = np.vstack([np.hstack(images[row : row + 2]) for row in (0, 2, 4)])
     Image.fromarray(sheet).save(tmp_path / "here" / "grid.png")
@@ -120,10 +120,10 @@ def test_a_field_of_one_s_own(shell, views, tmp_path):
         ([], "no views were written yet"),
         (["nowhere"], "no view set in nowhere"),
         (["capture"], "cannot read the picture"),
-        (["capture", "--out", "a.step"], "the suffix picks the format"),
-        (["capture", "--out", "mesh"], "the suffix picks the format"),
-        (["capture/000.png"], "say how its views lie"),
-        (["--layout", "mvadapter"], "of which picture"),
+        (["capture", "--out", "a.step"], "has no suffix of a mesh format"),
+        (["capture", "--out", "mesh"], "has no suffix of a mesh format"),
+        (["capture/000.png"], "name the generator that wrote it"),
+        (["--layout", "mvadapter"], "needs a picture"),
     ],
 )
 def test_what_goes_wrong_is_one_line(shell, tmp_path, words, says):

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recon.field import Field, FieldConfig, Given, Views, best_level, given, stack, upright
+from recon.field import Field, FieldConfig, Inputs, Views, best_level, collate, inputs, upright
 from recon.silhouette import signed_distance
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
@@ -188,18 +188,17 @@ def _row(folder: Path) -> dict[str, NDArray[Any]]:
     near, even = len(colours), len(points) - len(colours)
     first = _take(np.flatnonzero(hull[:near] > -_MARGIN), near, NEAR, random)
     second = near + _take(np.flatnonzero(hull[near:] > -_MARGIN), even, EVEN, random)
-    chosen = np.concatenate([first, second])
-    stack = [views.images[i] for i in index]
+    kept = np.concatenate([first, second])
     lenses = [(c.fl_x, c.fl_y, c.cx, c.cy) for c in (views.cameras[i] for i in index)]
     return {
         "names": np.array(folder.name[:96], dtype="<U96"),
-        "pictures": np.stack(stack),
+        "pictures": np.stack([views.images[i] for i in index]),
         "distances": np.clip(np.round(np.stack([distances[i] for i in index]) * _STEP), -127, 127).astype(np.int8),
         "poses": np.stack([views.cameras[i].camera_to_world for i in index]).astype(np.float32),
         "lenses": np.array(lenses, dtype=np.float32),
         "counts": np.int32(count),
-        "points": points[chosen],
-        "inside": inside[chosen],
+        "points": points[kept],
+        "inside": inside[kept],
         "colours": colours[first],
         "bare": np.bool_(views.extra.get("light", "none") == "none"),
     }
@@ -209,8 +208,8 @@ def _cone(points: NDArray[np.float16], camera: Camera, distance: NDArray[np.floa
     from scipy import ndimage
 
     pixels, depth = camera.project(points.astype(np.float64))
-    found = ndimage.map_coordinates(distance, [pixels[:, 1] - 0.5, pixels[:, 0] - 0.5], order=1, mode="nearest")
-    return (found * depth / camera.fl_x).astype(np.float32)
+    inside = ndimage.map_coordinates(distance, [pixels[:, 1] - 0.5, pixels[:, 0] - 0.5], order=1, mode="nearest")
+    return (inside * depth / camera.fl_x).astype(np.float32)
 
 
 def _take(good: NDArray[np.int64], total: int, wanted: int, random: np.random.Generator) -> NDArray[np.int64]:
@@ -244,8 +243,8 @@ class Occupancy:
         full = torch.sigmoid(logits[:, near:]) * (hull[:, near:] > 0)
         both = (full * inside[:, near:]).sum(1)
         jaccard = (both + 1) / (full.sum(1) + inside[:, near:].sum(1) - both + 1)
-        known = (colours >= 0).all(-1) & (within[:, :near] > 0)
-        paint = ((painted[:, :near] - colours).abs().mean(-1) * known).sum() / known.sum().clamp(min=1)
+        coloured = (colours >= 0).all(-1) & (within[:, :near] > 0)
+        paint = ((painted[:, :near] - colours).abs().mean(-1) * coloured).sum() / coloured.sum().clamp(min=1)
         loss = entropy + 0.5 * (1 - jaccard.mean()) + 0.5 * paint
         figures = {"entropy": entropy.item(), "iou": jaccard.mean().item(), "colour": paint.item()}
         return loss, figures
@@ -253,7 +252,7 @@ class Occupancy:
     def _batch(
         self, objects: Objects, rows: NDArray[np.integer], count: int, random: np.random.Generator
     ) -> tuple[Views, Tensor, Tensor, Tensor]:
-        made, points, inside, colours = [], [], [], []
+        samples, points, inside, colours = [], [], [], []
         near, even = self.points // 2, self.points - self.points // 2
         for row in rows:
             mirror = bool(random.integers(2))
@@ -262,27 +261,27 @@ class Occupancy:
             tint, order = np.ones(3), np.arange(3)
             if random.random() < 0.5:
                 tint, order = random.uniform(0.8, 1.2, 3) * random.uniform(0.8, 1.2), random.permutation(3)
-            chosen = _choose(int(objects.counts[row]), count, random)
-            made.append(_views(objects, row, chosen, mirror, thicker, tint, order))
+            picked = _orbit(int(objects.counts[row]), count, random)
+            samples.append(_inputs(objects, row, picked, mirror, thicker, tint, order))
             first = random.integers(NEAR, size=near)
             second = NEAR + random.integers(EVEN, size=even)
             at = np.concatenate([first, second])
             place = objects.points[row][at].astype(np.float32)
             if mirror:
                 place[:, 1] *= -1
-            points.append(place @ made[-1].turn)
+            points.append(place @ samples[-1].turn)
             inside.append(objects.inside[row][at])
             colour = objects.colours[row][first][:, order].astype(np.float32) / 255 * tint.astype(np.float32)
             colours.append(np.clip(colour, 0, 1) if objects.bare[row] else np.full_like(colour, -1))
         return (
-            stack(made, self.device),
+            collate(samples, self.device),
             torch.from_numpy(np.stack(points)).to(self.device),
             torch.from_numpy(np.stack(inside).astype(np.float32)).to(self.device),
             torch.from_numpy(np.stack(colours)).to(self.device),
         )
 
 
-def _choose(there: int, count: int, random: np.random.Generator) -> NDArray[np.integer]:
+def _orbit(there: int, count: int, random: np.random.Generator) -> NDArray[np.integer]:
     """Which views: an even orbit where it can be one, from a multiple of 90 degrees mostly."""
     if there % count == 0 and random.random() < 0.9:
         start = int(random.integers(there))
@@ -292,19 +291,19 @@ def _choose(there: int, count: int, random: np.random.Generator) -> NDArray[np.i
     return random.choice(there, count, replace=there < count)
 
 
-def _views(
+def _inputs(
     objects: Objects,
     row: int,
-    chosen: NDArray[np.integer],
+    views: NDArray[np.integer],
     mirror: bool = False,
     thicker: NDArray[np.float64] | float = 0.0,
     tint: NDArray[np.float64] | float = 1.0,
     order: Sequence[int] | NDArray[np.integer] = (0, 1, 2),
-) -> Given:
-    pictures = objects.pictures[row][chosen].astype(np.float32) / 255
-    distances = objects.distances[row][chosen].astype(np.float32) / _STEP
-    poses = objects.poses[row][chosen].astype(np.float64)
-    lenses = objects.lenses[row][chosen].astype(np.float64)
+) -> Inputs:
+    pictures = objects.pictures[row][views].astype(np.float32) / 255
+    distances = objects.distances[row][views].astype(np.float32) / _STEP
+    poses = objects.poses[row][views].astype(np.float64)
+    lenses = objects.lenses[row][views].astype(np.float64)
     if np.any(thicker):
         distances = distances + np.asarray(thicker, np.float32).reshape(-1, 1, 1)
         pictures[..., 3] = np.clip(distances + 0.5, 0, 1)
@@ -316,8 +315,7 @@ def _views(
         Camera(SIZE, SIZE, x, y, cx, cy, pose) for (x, y, cx, cy), pose in zip(lenses.tolist(), poses, strict=True)
     ]
     pictures[..., :3] = np.clip(pictures[..., list(order)] * tint, 0, 1)
-    turn = upright(cameras[0])
-    return given(pictures, distances, cameras, turn)
+    return inputs(pictures, distances, cameras, upright(cameras[0]))
 
 
 @torch.no_grad()
@@ -329,14 +327,13 @@ def score(model: Field, objects: Objects, views: int = 4, limit: int = 48, devic
     model.eval()
     for row in rows:
         there = int(objects.counts[row])
-        chosen = (np.arange(views) * max(there // views, 1)) % there
-        made = _views(objects, row, chosen)
-        points = objects.points[row][NEAR:].astype(np.float32) @ made.turn
-        logits, hull, _ = model(stack([made], torch.device(device)), torch.from_numpy(points)[None].to(device))
+        one = _inputs(objects, row, (np.arange(views) * max(there // views, 1)) % there)
+        points = objects.points[row][NEAR:].astype(np.float32) @ one.turn
+        logits, hull, _ = model(collate([one], torch.device(device)), torch.from_numpy(points)[None].to(device))
         true = objects.inside[row][NEAR:]
         carved = (hull[0] > 0).cpu().numpy()
-        found = logits[0].cpu().numpy()
-        filled = carved & (found > best_level(found[carved])[0]) if carved.any() else carved
+        answers = logits[0].cpu().numpy()
+        filled = carved & (answers > best_level(answers[carved])[0]) if carved.any() else carved
         mine.append((true & filled).sum() / max((true | filled).sum(), 1))
         hulls.append((true & carved).sum() / max((true | carved).sum(), 1))
     model.train(training)

@@ -12,8 +12,8 @@ from eval.methods.method import SYSTEMS as NAMES
 from eval.methods.method import Method, open_method
 from eval.methods.systems import SYSTEMS
 from eval.metrics.mesh import volume_iou
-from recon.layout import LAYOUTS
 from recon.reconstructor import reconstruct
+from recon.sheet import SHEETS
 from render.demo import demo_objects
 from render.raycast import render
 from render.surface import GLTF_TO_WORLD, Surface
@@ -109,7 +109,7 @@ def test_other_numbers_of_views_than_syncdreamer_has(car: Surface, tmp_path: Pat
 def test_views_from_elsewhere_are_only_reconstructed(
     name: str, written: str, background: float, car: Surface, truth: ViewSet, script: Path, tmp_path: Path
 ) -> None:
-    layout = LAYOUTS[name]
+    layout = SHEETS[name]
     cameras = [camera.resized(160, 160) for camera in layout.cameras]
     grid(render(car, cameras), layout.columns, background).save(tmp_path / "made.png")
     method = started(name, tmp_path / "made.png", written, script, tmp_path / "out")

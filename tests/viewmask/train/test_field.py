@@ -93,15 +93,15 @@ def test_the_score_of_a_field_that_fills_the_hull_is_the_hull_s():
 
 
 def test_mirrored_objects_are_seen_by_mirrored_cameras():
-    from viewmask.train.field import _choose, _views
+    from viewmask.train.field import _inputs, _orbit
 
     packed = objects(1)
-    chosen = _choose(8, 4, np.random.default_rng(0))
-    plain, mirrored = _views(packed, 0, chosen), _views(packed, 0, chosen, mirror=True)
+    views = _orbit(8, 4, np.random.default_rng(0))
+    plain, mirrored = _inputs(packed, 0, views), _inputs(packed, 0, views, mirror=True)
     point = np.array([0.1, 0.2, -0.1, 1])
 
-    def place(made, world):
-        at = made.projection[0] @ np.append(world @ made.turn, 1)
+    def place(inputs, world):
+        at = inputs.projection[0] @ np.append(world @ inputs.turn, 1)
         return at[:2] / at[2]
 
     x, y = place(plain, point[:3])

@@ -1,4 +1,4 @@
-"""How other generators lay their views out in one picture, and from which cameras; read in their own repositories."""
+"""Sheets: one picture of several views, as other generators write it. Grids and cameras are from their repositories."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from viewmask.views.viewset import ViewSet, read_picture
 
 
 @dataclass(frozen=True)
-class Layout:
-    """A grid of square views.
+class Sheet:
+    """A grid of square views, and their cameras.
 
     Attributes:
         columns, rows: of the grid.
-        cameras: one a tile, row by row; azimuth 0 is the given view's.
-        form: the same in words.
+        cameras: one a tile, row by row; azimuth 0 is that of the input picture.
+        form: the grid in words.
     """
 
     columns: int
@@ -30,48 +30,48 @@ class Layout:
     form: str
 
 
-def _zero123plus() -> Layout:
-    """v1.2; the distance only sets the scale: 2 is InstantMesh's, whose objects are two units long."""
+def _zero123plus() -> Sheet:
+    """Version 1.2. The distance only sets the scale: 2 is InstantMesh's, whose objects are two units long."""
     cameras = tuple(Camera.on_sphere(30 + 60 * i, (20, -10)[i % 2], 2.0, 30.0, 320) for i in range(6))
-    return Layout(2, 3, cameras, "a picture of 3 rows of 2 views of 320 pixels (640 x 960)")
+    return Sheet(2, 3, cameras, "a picture of 3 rows of 2 views of 320 pixels (640 x 960)")
 
 
-def _mvadapter() -> Layout:
-    """Orthographic, 1.1 wide. Our cameras are pinholes: seen from very far, half a unit of depth moves a pixel of 768
-    by less than a twentieth, and the world is as large as theirs."""
+def _mvadapter() -> Sheet:
+    """Orthographic, 1.1 wide. Our cameras are pinholes, so they stand very far away: half a unit of depth moves a pixel
+    of 768 by less than a twentieth, and the world is as large as theirs."""
     far = 5000.0
     fov = 2 * math.degrees(math.atan(0.55 / far))
     cameras = tuple(Camera.on_sphere(azimuth, 0.0, far, fov, 768) for azimuth in (0, 45, 90, 180, 270, 315))
-    return Layout(6, 1, cameras, "a row of 6 views of 768 pixels, output.png")
+    return Sheet(6, 1, cameras, "a row of 6 views of 768 pixels, output.png")
 
 
-LAYOUTS = {
+SHEETS = {
     "zero123plus": _zero123plus(),  # SUDO-AI-3D/zero123plus: README, camera poses of v1.2
     "mvadapter": _mvadapter(),  # huanngzh/MV-Adapter: scripts/inference_i2mv_sdxl.py
     # liuyuan-pal/SyncDreamer: generate.py, meta_info/camera-16.pkl
-    "syncdreamer": Layout(16, 1, tuple(orbit(16)), "a strip of 16 views of 256 pixels, 0.png"),
+    "syncdreamer": Sheet(16, 1, tuple(orbit(16)), "a strip of 16 views of 256 pixels, 0.png"),
 }
 
 
-def read(path: str | Path, layout: str) -> ViewSet:
-    """The views of a picture that another generator wrote, as it wrote it; other sizes of tile are taken too.
+def read(path: str | Path, form: str) -> ViewSet:
+    """The views of a sheet, whatever the size of its tiles.
 
     Args:
-        layout: one of `LAYOUTS`.
+        form: one of `SHEETS`.
 
     Raises:
-        ViewmaskError: no such layout, the picture is unreadable, or it is no such grid.
+        ViewmaskError: no such format, the picture is unreadable, or it is no such grid.
     """
-    if layout not in LAYOUTS:
-        raise ViewmaskError(f"there is no layout {layout!r}: choose {', '.join(LAYOUTS)}")
-    grid = LAYOUTS[layout]
+    if form not in SHEETS:
+        raise ViewmaskError(f"there is no layout {form!r}: choose {', '.join(SHEETS)}")
+    sheet = SHEETS[form]
     picture = read_picture(path)
-    images = tiles(picture, grid.columns, grid.rows)
+    images = tiles(picture, sheet.columns, sheet.rows)
     if images is None:
         height, width = picture.shape[:2]
-        raise ViewmaskError(f"{path} is not {grid.form}, but {width} x {height}: give the picture as {layout} wrote it")
+        raise ViewmaskError(f"{path} is not {sheet.form}, but {width} x {height}: give the picture as {form} wrote it")
     side = images[0].shape[0]
-    return ViewSet(images, [camera.resized(side, side) for camera in grid.cameras], {"source": layout})
+    return ViewSet(images, [camera.resized(side, side) for camera in sheet.cameras], {"source": form})
 
 
 def tiles(picture: NDArray[np.uint8], columns: int, rows: int) -> list[NDArray[np.uint8]] | None:

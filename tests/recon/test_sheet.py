@@ -1,24 +1,30 @@
-"""Grids of views from elsewhere: their cameras, and views put into a grid and taken out again."""
+"""Sheets from elsewhere: their cameras, and views put into a grid and taken out again."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from recon.layout import LAYOUTS, read, tiles
+from recon.formats import SheetFormat
 from recon.reconstructor import reconstruct
+from recon.sheet import SHEETS, read, tiles
 from viewmask.errors import ViewmaskError
 
 
+def test_the_formats_by_name_are_those_that_are_read() -> None:
+    assert get_args(SheetFormat) == tuple(SHEETS)
+
+
 def test_cameras_are_those_of_the_papers() -> None:
-    plus = LAYOUTS["zero123plus"].cameras
+    plus = SHEETS["zero123plus"].cameras
     assert [camera.azimuth for camera in plus] == pytest.approx([30, 90, 150, 210, 270, 330])
     assert [camera.elevation for camera in plus] == pytest.approx([20, -10, 20, -10, 20, -10])
     assert {round(camera.field_of_view, 6) for camera in plus} == {30}
-    flat = LAYOUTS["mvadapter"].cameras
+    flat = SHEETS["mvadapter"].cameras
     assert [camera.azimuth for camera in flat] == pytest.approx([0, 45, 90, 180, 270, 315])
     # Near and far sides of the object look equally large, 1.1 units to the picture's width.
     for x in (-0.5, 0.5):
@@ -40,12 +46,12 @@ def test_a_grid_is_read_row_by_row() -> None:
 
 @pytest.mark.parametrize(("name", "grey"), [("zero123plus", 127), ("mvadapter", 255), ("syncdreamer", 255)])
 def test_views_in_a_grid_become_the_shape_that_they_show(tmp_path: Path, pictures, name: str, grey: int) -> None:
-    layout = LAYOUTS[name]
-    sheet = Image.new("RGB", (layout.columns * 48, layout.rows * 48), (grey,) * 3)
-    for index, camera in enumerate(layout.cameras):
+    sheet = SHEETS[name]
+    picture = Image.new("RGB", (sheet.columns * 48, sheet.rows * 48), (grey,) * 3)
+    for index, camera in enumerate(sheet.cameras):
         tile = Image.fromarray(pictures(camera.resized(48, 48)), "RGBA")
-        sheet.paste(tile, (index % layout.columns * 48, index // layout.columns * 48), tile)
-    sheet.save(tmp_path / "grid.png")
+        picture.paste(tile, (index % sheet.columns * 48, index // sheet.columns * 48), tile)
+    picture.save(tmp_path / "grid.png")
     mesh = reconstruct(read(tmp_path / "grid.png", name), faces=1000, texture=32, resolution=40)
     low, high = mesh.geometry().bounds
     assert mesh.summary()["watertight"]
