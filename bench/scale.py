@@ -22,6 +22,7 @@ import numpy as np
 
 from render import blender
 from render.run import cores, render_orbits
+from render.settings import Settings
 from render.source import Source, find
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet, read_picture
@@ -90,6 +91,7 @@ def main() -> None:
     sources = find(options.meshes)
     sources = sources[:: max(1, len(sources) // options.objects)][: options.objects]
     print(f"{len(sources)} objects x {options.views} views of {options.size}, {options.spp} samples, {cores()} cores")
+    settings = Settings(options.views, size=options.size, engine="blender", light="uniform", spp=options.spp)
     seconds = {"a process an object": 0.0, "viewmask render": 0.0, "  its start not counted": 0.0}
     ious: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -100,10 +102,7 @@ def main() -> None:
                 alone(source, Path(scratch), options)
             seconds["a process an object"] += time.perf_counter() - begun
             begun = time.perf_counter()
-            records = render_orbits(
-                part, Path(scratch) / f"out{number}", engine="blender", light="uniform", views=options.views,
-                size=options.size, spp=options.spp,
-            )  # fmt: skip
+            records = render_orbits(part, Path(scratch) / f"out{number}", settings)
             seconds["viewmask render"] += time.perf_counter() - begun
             assert all(record["status"] == "ok" for record in records), records
             ious += [agreement(Path(scratch) / f"alone-{s.id}", Path(scratch) / f"out{number}" / s.id) for s in part]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from viewmask.errors import ViewmaskError
 
 Light = Literal["none", "uniform", "studio"]
-LIGHTS: tuple[Light, ...] = ("none", "uniform", "studio")
+LIGHTS: tuple[Light, ...] = get_args(Light)
 
 # What the sky (or, unlit, a white surface itself) gives, in linear light. SyncDreamer's world is grey 0.5.
 STRENGTH: dict[str, float] = {"none": 1.0, "uniform": 0.5, "studio": 1.0}

@@ -355,8 +355,10 @@ def test_points_project_where_the_camera_says():
 def test_packing_reads_rendered_folders_and_keeps_what_it_packed(tmp_path):
     from render.demo import write
     from render.run import render_orbits
+    from render.settings import Settings
 
-    render_orbits(write(tmp_path / "in", ["mug"]), tmp_path / "views", views=4, size=48, passes=["points"])
+    settings = Settings(views=4, size=48, passes=("points",))
+    render_orbits(write(tmp_path / "in", ["mug"]), tmp_path / "views", settings)
     (whole,) = (tmp_path / "views").glob("*/transforms.json")
     shutil.copytree(whole.parent, tmp_path / "views" / ".mug-x1")  # what a killed run leaves half-written
     packed = pack([tmp_path / "views"], tmp_path / "packed", "train")
@@ -365,6 +367,6 @@ def test_packing_reads_rendered_folders_and_keeps_what_it_packed(tmp_path):
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "packed").rglob("*.npy")}
     pack([tmp_path / "views"], tmp_path / "packed", "train")
     assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "packed").rglob("*.npy")}
-    render_orbits(tmp_path / "in", tmp_path / "bare", views=2, size=24)
+    render_orbits(tmp_path / "in", tmp_path / "bare", Settings(views=2, size=24))
     with pytest.raises(ViewmaskError, match="--passes points"):
         pack([tmp_path / "bare"], tmp_path / "other", "train")
