@@ -2,9 +2,10 @@
 
     python bench/scale.py MESHES [--objects 12] [--spp 16] [--views 8] [--size 256] [--rounds 2]
 
-Both render the same objects, views, samples and light (a grey world and a lamp) on the same cores, in turns: round by
-round the objects are shared out, one by one process each, then by `viewmask render`'s workers; with their start, and
-without, as in a run of hundreds of objects. Then the time of one object in a warm worker is taken apart.
+Both render the same objects, views, samples and light (a grey world and a lamp) on the same cores. They take turns:
+in each round first a process an object, then the workers of `viewmask render`. The workers' time is given with their
+start and without it, as in a run of hundreds of objects. At the end stands where the time of one object in a warm
+worker goes.
 """
 
 from __future__ import annotations
@@ -133,7 +134,7 @@ def alone(source: Source, scratch: Path, options: argparse.Namespace) -> None:
 
 
 def agreement(theirs: Path, ours: Path) -> float:
-    """Mean IoU of an object's silhouettes in two folders of views: both ways have drawn the same."""
+    """Mean IoU of an object's silhouettes in two folders of views, which shows that both ways render the same."""
     ious = []
     for file in sorted(ours.glob("*.png")):
         a, b = read_picture(ours / file.name)[..., 3] >= 128, read_picture(theirs / file.name)[..., 3] >= 128

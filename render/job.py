@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import re
 import shutil
 import tempfile
@@ -111,10 +112,14 @@ def engine_workers(
 
 
 def _prepare(engine: Engine, threads: int) -> None:
+    """Load what every object needs, before the clock of the first one starts."""
+    importlib.import_module("trimesh")
     if engine == "blender":
         from render import blender
 
         blender.start(threads)
+    else:
+        importlib.import_module("render.raycast")
 
 
 def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface]:

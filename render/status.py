@@ -1,4 +1,4 @@
-"""Where a run stands, read from its folder alone: it may be running, finished or killed, here or on a shared disk."""
+"""Status: how far a run is, read from its folder alone, whether it is running, finished or killed."""
 
 from __future__ import annotations
 

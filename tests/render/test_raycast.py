@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from render.light import LAMP, LAMP_WATTS, filmic
-from render.raycast import LIGHTS, render
+from render.light import LAMP, LAMP_WATTS, LIGHTS, filmic
+from render.raycast import render
 from render.surface import Surface, to_linear, to_srgb
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera, orbit
