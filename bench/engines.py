@@ -1,9 +1,9 @@
-"""Rays a second and objects an hour of the engines, side by side in one run, and the share of each step.
+"""How fast the engines are: rays a second and objects an hour, side by side in one run.
 
-    python bench/engines.py [--meshes DIR-OR-INDEX] [--objects 10] [--views 8] [--size 128]
+    python bench/engines.py [--meshes DIR-OR-INDEX] [--objects 8] [--views 8] [--size 128]
 
-Without --meshes the package's demo objects are rendered. `trimesh` is what a program without render/ would write:
-the same rays through `mesh.ray` (Embree too, where installed), colours by `mesh.visual`.
+Without --meshes the demo objects are rendered. The row `trimesh` is what a program without render/ would write: the
+same rays through `mesh.ray` (Embree too, where installed).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import trimesh
 
 from render import blender, demo, raycast
+from render.light import LIGHTS
 from render.source import find
 from render.surface import Surface
 from viewmask.views.camera import Camera, orbit
@@ -39,22 +40,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         sources = find(options.meshes or demo.write(scratch))
         sources = sources[:: max(1, len(sources) // options.objects)][: options.objects]
-        begun = time.perf_counter()
+        start = time.perf_counter()
         surfaces = [Surface.load(source.read(), file_type=source.file_type) for source in sources]
-        loading = (time.perf_counter() - begun) / len(surfaces)
+        loading = (time.perf_counter() - start) / len(surfaces)
 
         def timed(draw: Callable[[Surface], Any]) -> float:
             draw(surfaces[0])  # warm
-            begun = time.perf_counter()
+            start = time.perf_counter()
             for surface in surfaces:
                 draw(surface)
-            return (time.perf_counter() - begun) / len(surfaces)
+            return (time.perf_counter() - start) / len(surfaces)
 
         first = ViewSet(raycast.render(surfaces[0], cameras), cameras)
         saving = timed(lambda s: first.save(Path(scratch) / "saved", force=True))
         engines: dict[str, Callable[[Surface], Any]] = {
             f"raycast {light}": partial(raycast.render, cameras=cameras, light=light, samples=options.samples)
-            for light in raycast.LIGHTS
+            for light in LIGHTS
         }
         engines["trimesh none"] = lambda s: [_by_trimesh(s, camera, options.samples) for camera in cameras]
         if blender.available():

@@ -2,9 +2,10 @@
 
     python bench/scale.py MESHES [--objects 12] [--spp 16] [--views 8] [--size 256] [--rounds 2]
 
-Both render the same objects, views, samples and light (a grey world and a lamp) on the same cores, in turns: round by
-round the objects are shared out, one by one process each, then by `viewmask render`'s workers; with their start, and
-without, as in a run of hundreds of objects. Then the time of one object in a warm worker is taken apart.
+Both render the same objects, views, samples and light (a grey world and a lamp) on the same cores. They take turns:
+in each round first a process an object, then the workers of `viewmask render`. The workers' time is given with their
+start and without it, as in a run of hundreds of objects. At the end stands where the time of one object in a warm
+worker goes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 
 from render import blender
 from render.run import cores, render_orbits
+from render.settings import Settings
 from render.source import Source, find
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet, read_picture
@@ -90,6 +92,7 @@ def main() -> None:
     sources = find(options.meshes)
     sources = sources[:: max(1, len(sources) // options.objects)][: options.objects]
     print(f"{len(sources)} objects x {options.views} views of {options.size}, {options.spp} samples, {cores()} cores")
+    settings = Settings(options.views, size=options.size, engine="blender", light="uniform", spp=options.spp)
     seconds = {"a process an object": 0.0, "viewmask render": 0.0, "  its start not counted": 0.0}
     ious: list[float] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -100,10 +103,7 @@ def main() -> None:
                 alone(source, Path(scratch), options)
             seconds["a process an object"] += time.perf_counter() - begun
             begun = time.perf_counter()
-            records = render_orbits(
-                part, Path(scratch) / f"out{number}", engine="blender", light="uniform", views=options.views,
-                size=options.size, spp=options.spp,
-            )  # fmt: skip
+            records = render_orbits(part, Path(scratch) / f"out{number}", settings)
             seconds["viewmask render"] += time.perf_counter() - begun
             assert all(record["status"] == "ok" for record in records), records
             ious += [agreement(Path(scratch) / f"alone-{s.id}", Path(scratch) / f"out{number}" / s.id) for s in part]
@@ -134,7 +134,7 @@ def alone(source: Source, scratch: Path, options: argparse.Namespace) -> None:
 
 
 def agreement(theirs: Path, ours: Path) -> float:
-    """Mean IoU of an object's silhouettes in two folders of views: both ways have drawn the same."""
+    """Mean IoU of an object's silhouettes in two folders of views, which shows that both ways render the same."""
     ious = []
     for file in sorted(ours.glob("*.png")):
         a, b = read_picture(ours / file.name)[..., 3] >= 128, read_picture(theirs / file.name)[..., 3] >= 128

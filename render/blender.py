@@ -1,7 +1,7 @@
-"""Rendering by Blender's Cycles through BlenderProc, as `render.raycast` but path-traced: same arguments, same cameras.
+"""Path tracing by Blender's Cycles through BlenderProc, with the arguments and cameras of `render.raycast`.
 
-BlenderProc is GPL, so it runs in a child process (`blender_script.py`) and only files pass. One child serves every
-object that this process renders: its start, seconds long, is paid once.
+BlenderProc is GPL, so it runs in a child process (`blender_script.py`), and only files pass between the two. One child
+serves every object that this process renders, because its start takes seconds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import atexit
 import importlib.util
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from render import light as lights
 from render.light import LAMP_WATTS, STRENGTH, Light, Studio, lamp_position
 from render.surface import Surface
+from render.workers import death, last_words
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import read_picture
@@ -31,7 +31,6 @@ from viewmask.views.viewset import read_picture
 INSTALL = "in viewmask's source tree: pip install torch==2.13.0 '.[blender]'"
 RAYS = {"none": 4, "uniform": 32, "studio": 32}  # Cycles samples for each of `samples` x `samples`: light is noisy
 STUDIO_DISTANCE = 10.0  # of the studio's area lights: far enough that their light falls evenly
-KEPT_LOG = 2000  # characters of what Blender said, kept with a failure
 
 
 def available() -> bool:
@@ -119,12 +118,14 @@ def start(threads: int | None = None) -> Blender:
     """The child that serves this process, started at the first call.
 
     Args:
-        threads: of Cycles; 0 for one a core, and $OMP_NUM_THREADS unless given. Holds from the start on.
+        threads: of Cycles; 0 for one a core, None for $OMP_NUM_THREADS. The first call's count holds.
     """
     global _running
     if _running is None:
-        wanted = os.environ.get("OMP_NUM_THREADS", "")
-        _running = Blender((int(wanted) if wanted.isdecimal() else 0) if threads is None else threads)
+        if threads is None:
+            variable = os.environ.get("OMP_NUM_THREADS", "")
+            threads = int(variable) if variable.isdecimal() else 0
+        _running = Blender(threads)
         atexit.register(_running.close)
     return _running
 
@@ -151,7 +152,7 @@ def _lights(light: Light, level: float, seed: int, azimuth: float | None) -> tup
 
 
 class Blender:
-    """The child process and its two pipes; what Blender says besides goes to a log."""
+    """The child process, its two pipes, and the log that Blender's other output goes to."""
 
     def __init__(self, threads: int = 0) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="viewmask-blender-")
@@ -179,7 +180,7 @@ class Blender:
             stream.write(json.dumps(request) + "\n")
             stream.flush()
         except BrokenPipeError:
-            pass  # the missing answer tells
+            pass  # the missing answer shows it
         self._answer()
 
     def _answer(self) -> None:
@@ -187,13 +188,13 @@ class Blender:
         line = self.process.stdout.readline().strip()
         if line in ("ready", "ok"):
             return
-        said = self.log.read_text(errors="replace").strip()
+        log = self.log.read_text(errors="replace")
         if line:
             error = ViewmaskError(f"Blender could not do it: {line.removeprefix('failed ')}")
         else:
             code = self.close()
             error = ViewmaskError(f"Blender died ({death(code)})")
-        error.add_note(last_words(said))
+        error.add_note(last_words(log))
         raise error
 
     def close(self) -> int:
@@ -208,23 +209,6 @@ class Blender:
             code = self.process.wait()
         self.folder.cleanup()
         return code
-
-
-def last_words(log: str) -> str:
-    """The end of what a process said; Python's list of loaded modules after a crash is left out."""
-    lines = [line for line in log.strip().splitlines() if not line.startswith("Extension modules: ")]
-    return "\n".join(lines)[-KEPT_LOG:]
-
-
-def death(code: int | None) -> str:
-    """An exit code in words: a signal by its name."""
-    if code is None or code >= 0:
-        return f"exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return name + (": killed from outside, perhaps for want of memory" if name == "SIGKILL" else "")
 
 
 _running: Blender | None = None

@@ -1,8 +1,7 @@
-"""Catalogues: what published lists say of objects (captions, licences, quality), and the objects of Objaverse.
+"""Catalogues: what published lists say of objects (captions, licences, quality).
 
 The lists are read as their makers publish them:
 
-- Objaverse (the `objaverse` package, its cache and its annotations; each object has a licence of its own)
 - Cap3D: `Cap3D_automated_Objaverse_full.csv`, no header, uid and caption (github.com/crockwell/Cap3D)
 - Objaverse++: `annotated_500k.json`, scores 0 to 3 and flags that are the strings "true" and "false"
 - HSSD: `semantics/objects.csv` of hssd-hab, for the folder `objects/` of hssd-models; fronts are -Z there
@@ -10,14 +9,11 @@ The lists are read as their makers publish them:
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import importlib.util
 import io
 import json
 import re
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,38 +23,6 @@ from viewmask.errors import ViewmaskError
 
 SCORE = 2  # of 0 to 3: what Objaverse++'s makers train on
 UNWANTED = ("is_scene", "is_multi_object", "is_transparent")
-
-
-def objaverse(uids: str | Path) -> list[Source]:
-    """The objects of a text file of Objaverse uids, one a line; `#` begins a comment.
-
-    A mesh that is not in the package's cache is downloaded when its turn comes; so is the index at once.
-
-    Raises:
-        ViewmaskError: the package is absent, the file or Objaverse's index cannot be read, an unknown uid.
-    """
-    package = _package()
-    lines = [line.split("#")[0].strip().removesuffix(".glb") for line in _text(uids).splitlines()]
-    wanted = list(dict.fromkeys(line for line in lines if line))
-    with _quiet(), _download("Objaverse's index"):
-        paths = package._load_object_paths()
-    unknown = [uid for uid in wanted if uid not in paths]
-    if unknown:
-        raise ViewmaskError(f"{len(unknown)} uids are not in Objaverse, the first is {unknown[0]}")
-    with _quiet(), _download("Objaverse's annotations"):
-        annotations = package.load_annotations(wanted)
-    cache = Path(package._VERSIONED_PATH)
-    return [Source(uid, cache / paths[uid], about=_annotated(annotations.get(uid, {})), uid=uid) for uid in wanted]
-
-
-def download(uid: str) -> None:
-    """Bring one object into the cache of the `objaverse` package.
-
-    Raises:
-        ViewmaskError: no network, or the object is gone.
-    """
-    with _quiet(), _download(f"{uid} of Objaverse"):
-        _package().load_objects([uid])
 
 
 def captioned(sources: Sequence[Source], file: str | Path) -> list[Source]:
@@ -77,7 +41,7 @@ def captioned(sources: Sequence[Source], file: str | Path) -> list[Source]:
 
 
 def rated(sources: Sequence[Source], file: str | Path, score: int = SCORE) -> list[Source]:
-    """Those sources that Objaverse++'s JSON gives at least `score`, and no flag of `UNWANTED`.
+    """The sources that Objaverse++'s JSON gives at least `score`, and no flag of `UNWANTED`.
 
     Raises:
         ViewmaskError: the file is not a list of records with UID and score.
@@ -86,33 +50,33 @@ def rated(sources: Sequence[Source], file: str | Path, score: int = SCORE) -> li
         records = json.loads(_text(file))
         if not isinstance(records, list):
             raise TypeError(type(records).__name__)
-        known = {str(record["UID"]): record for record in records}
-        scores = {uid: int(record["score"]) for uid, record in known.items()}
+        ratings = {str(record["UID"]): record for record in records}
+        scores = {uid: int(rating["score"]) for uid, rating in ratings.items()}
     except (ValueError, KeyError, TypeError) as error:
         raise ViewmaskError(f"{file} is not a list of Objaverse++ records with UID and score ({error!r})") from error
     kept = []
     for source in sources:
-        record = known.get(source.id, {})
-        flagged = any(str(record.get(flag)).lower() == "true" for flag in UNWANTED)
+        rating = ratings.get(source.id, {})
+        flagged = any(str(rating.get(flag)).lower() == "true" for flag in UNWANTED)
         if scores.get(source.id, -1) >= score and not flagged:
-            style = {"style": record["style"]} if "style" in record else {}
+            style = {"style": rating["style"]} if "style" in rating else {}
             kept.append(_with(source, score=scores[source.id], **style))
     return kept
 
 
 def hssd(sources: Sequence[Source], file: str | Path) -> list[Source]:
-    """Those sources that HSSD's semantics CSV lists (not their parts and colliders), named and turned to the front.
+    """The sources that HSSD's semantics CSV lists (not parts and colliders), with names, and turned to the front.
 
     Raises:
         ViewmaskError: the file has no columns id and name.
     """
-    rows = list(csv.DictReader(io.StringIO(_text(file))))
-    if rows and not {"id", "name"} <= rows[0].keys():
+    table = list(csv.DictReader(io.StringIO(_text(file))))
+    if table and not {"id", "name"} <= table[0].keys():
         raise ViewmaskError(f"{file} has no columns id and name: it should be HSSD's semantics/objects.csv")
-    known = {row["id"]: row for row in rows}
+    rows = {row["id"]: row for row in table}
     kept = []
     for source in sources:
-        row = known.get(source.id)
+        row = rows.get(source.id)
         if row:
             about: dict[str, Any] = {"license": "CC-BY-NC-4.0", "source": "HSSD"}
             if row["name"]:
@@ -123,9 +87,9 @@ def hssd(sources: Sequence[Source], file: str | Path) -> list[Source]:
     return kept
 
 
-def licensed(sources: Sequence[Source], wanted: Sequence[str]) -> list[Source]:
-    """Those sources whose licence is one of `wanted` ("cc0", "cc-by" ...), whatever its version; unknown ones go."""
-    names = {_licence(name) for name in wanted}
+def licensed(sources: Sequence[Source], licences: Sequence[str]) -> list[Source]:
+    """The sources under one of these licences ("cc0", "cc-by" ...), of any version; those without a licence go."""
+    names = {_licence(name) for name in licences}
     return [source for source in sources if _licence(source.about.get("license")) in names]
 
 
@@ -134,17 +98,6 @@ def _licence(name: object) -> str:
     words = re.sub(r"[\s_]+", "-", str(name or "").strip().lower())
     words = re.sub(r"-(universal|international|unported)$", "", re.sub(r"-?v?\d+(\.\d+)+", "", words))
     return words if not re.match(r"(by|nc|sa|nd)\b", words) else f"cc-{words}"
-
-
-def _annotated(record: dict[str, Any]) -> dict[str, Any]:
-    about: dict[str, Any] = {"source": "Objaverse"}
-    if record.get("license"):
-        about["license"] = record["license"]
-    if isinstance(record.get("user"), dict) and record["user"].get("username"):
-        about["author"] = record["user"]["username"]
-    if record.get("name"):
-        about["captions"] = [record["name"]]
-    return about
 
 
 def _with(one: Source, **about: Any) -> Source:
@@ -156,26 +109,3 @@ def _text(file: str | Path) -> str:
         return Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ViewmaskError(f"cannot read {file}: {error}") from error
-
-
-def _package() -> Any:
-    if importlib.util.find_spec("objaverse") is None:
-        raise ViewmaskError("uids of Objaverse need its package: pip install objaverse (the extra `objaverse`)")
-    import objaverse
-
-    return objaverse
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The package reports on standard output, which is ours for results."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
-
-
-@contextlib.contextmanager
-def _download(what: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, EOFError, ValueError) as error:  # urllib's errors are OSErrors, a cut file is one of the others
-        raise ViewmaskError(f"cannot get {what}: {error}") from error

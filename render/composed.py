@@ -1,7 +1,7 @@
-"""Objects that nobody made: parts of the given ones and vessels, bent, tipped over and put together at random.
+"""Composed objects: whole objects and vessels, bent, tipped over and put together at random.
 
-A network that has seen a few thousand objects often begins to know them by heart. Where it should learn to see rather
-than to recognise, shapes need not make sense (LRM-Zero, Xie et al., NeurIPS 2024, learns from such alone).
+A network that sees a few thousand objects often begins to know them by heart. Where it should learn to see, not to
+recognise, shapes need not make sense. LRM-Zero (Xie et al., NeurIPS 2024) learns from such shapes alone.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VESSELS = 1 / 3  # chance that a part is a vessel
 
 @dataclass(frozen=True)
 class Composed(Source):
-    """One such object; what it looks like follows from its parts' ids and its own."""
+    """A composed object. Its looks follow from its parts and its own id."""
 
     parts: tuple[Source, ...] = ()
 
@@ -43,12 +43,12 @@ class Composed(Source):
 
 
 def compose(sources: Sequence[Source], count: int, seed: int = 0) -> list[Composed]:
-    """So many objects of one to three parts, a third of them vessels, each part bent, tipped over perhaps, and put on,
-    beside or into the rest.
+    """So many objects of one to three parts. A third of the parts are vessels; each is bent, tipped over perhaps, and
+    put on, beside or into the rest.
 
     Args:
-        sources: what the other parts are taken from, each as often as the others.
-        seed: of the choice and of everything after it.
+        sources: what the other parts are, each as likely as the others.
+        seed: of the choice of parts and of everything after it.
 
     Raises:
         ViewmaskError: nothing to take parts from.
@@ -56,21 +56,21 @@ def compose(sources: Sequence[Source], count: int, seed: int = 0) -> list[Compos
     if not sources:
         raise ViewmaskError("nothing to compose objects from")
     random = np.random.default_rng(seed)
-    every = {source.about.get("split") for source in sources}
-    made = []
+    all_splits = {source.about.get("split") for source in sources}
+    objects = []
     for number in range(count):
         parts = tuple(
             Vessel.of(int(random.integers(10**6))) if hollow else sources[int(random.integers(len(sources)))]
             for hollow in random.random(1 + random.choice(len(PARTS), p=PARTS)) < VESSELS
         )
         about: dict[str, Any] = {"parts": [part.id for part in parts]}
-        splits = {part.about.get("split") for part in parts if not isinstance(part, Vessel)} or every
+        splits = {part.about.get("split") for part in parts if not isinstance(part, Vessel)} or all_splits
         if splits != {None}:
             about["split"] = splits.pop() if len(splits) == 1 else "mixed"
-        # Whoever resumes a run with other meshes must not find these done: the name tells the parts, too.
+        # The name depends on the parts: a run that is resumed with other meshes must not take these for done.
         name = f"composed-{number:06}-{_digest(seed, *about['parts'])[:8]}"
-        made.append(Composed(name, sources[0].path, about=about, parts=parts))
-    return made
+        objects.append(Composed(name, sources[0].path, about=about, parts=parts))
+    return objects
 
 
 def _digest(*what: object) -> str:

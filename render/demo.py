@@ -1,4 +1,4 @@
-"""A handful of coloured objects that the package makes itself, so that a fresh machine has something to render.
+"""Demo objects: a handful of coloured ones that the package builds, so that a fresh machine has something to render.
 
 Built with the front on +X and +Z up, in any unit; every part is a closed solid of one colour.
 """
@@ -53,7 +53,7 @@ def demo_objects() -> dict[str, DemoObject]:
 
 
 def write(folder: str | Path, names: list[str] | None = None) -> Path:
-    """Write the objects as GLB files with an `index.jsonl` that `render_orbits` reads; returns the index's path.
+    """Write the objects as GLB files with an `index.jsonl` that `render.source.find` reads; returns the index's path.
 
     Raises:
         ViewmaskError: a name that no demo object has, or a disk that refuses.

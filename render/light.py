@@ -1,9 +1,9 @@
-"""The lights a surface can stand in: what shines from where, apart from how an engine computes it."""
+"""Lights that a surface can stand in: what shines from where. How it is computed is each engine's own."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from viewmask.errors import ViewmaskError
 
 Light = Literal["none", "uniform", "studio"]
-LIGHTS: tuple[Light, ...] = ("none", "uniform", "studio")
+LIGHTS: tuple[Light, ...] = get_args(Light)
 
-# What the sky (or, unlit, a white surface itself) gives, in linear light. SyncDreamer's world is grey 0.5.
+# What the sky gives, in linear light; unlit, what a white surface itself gives. SyncDreamer's world is grey 0.5.
 STRENGTH: dict[str, float] = {"none": 1.0, "uniform": 0.5, "studio": 1.0}
 
 # SyncDreamer's script (blender_script.py) leaves the lamp of Blender's start scene standing: 1000 W, here.
@@ -50,10 +50,11 @@ class Studio:
 
     @classmethod
     def of_seed(cls, seed: int, azimuth: float | None = None) -> Studio:
-        """Lights drawn by `seed`: the key within 80 degrees of azimuth 0, unless `azimuth` places it."""
+        """The lights of a seed: the key within 80 degrees of azimuth 0, unless `azimuth` places it."""
         random = np.random.default_rng(seed)
-        drawn, elevation = random.uniform(-80, 80), random.uniform(25, 65)
-        turn = drawn if azimuth is None else azimuth
+        turn, elevation = random.uniform(-80, 80), random.uniform(25, 65)
+        if azimuth is not None:
+            turn = azimuth
         share = random.uniform(0.45, 0.7)
         fill = _direction(turn + 180 - random.uniform(-50, 50), 20)
         side = _direction(turn + random.choice([-1, 1]) * random.uniform(70, 110), random.uniform(30, 60))
@@ -68,7 +69,7 @@ def check(light: str) -> None:
 
 
 def lamp_position(azimuth: float | None) -> NDArray[np.float32]:
-    """Where the lamp of "uniform" stands, turned to `azimuth` degrees if given, [3]."""
+    """Where the lamp of "uniform" stands, [3]; turned to `azimuth` degrees unless that is None."""
     if azimuth is None:
         return LAMP.astype(np.float32)
     along, angle = np.hypot(LAMP[0], LAMP[1]), np.radians(azimuth)

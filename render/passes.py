@@ -1,13 +1,13 @@
-"""Passes: what a surface's geometry looks like from a camera, beside its colours; and points that know the inside.
+"""Passes: what the geometry of a surface looks like from a camera, and points that tell inside from outside.
 
 Both engines draw the same triangles from the same cameras, so both get these passes from ray casting: one ray through
-each pixel's centre, no smoothing, the same arrays whatever drew the colours.
+each pixel's centre, no smoothing, the same arrays for either engine.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from embreex.mesh_construction import TriangleMesh
@@ -15,12 +15,11 @@ from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from render import points
+from render.settings import Pass
 from render.surface import Surface, interpolate
 from viewmask.views.camera import Camera
 
-Pass = Literal["depth", "normal", "points"]
 IMAGES: tuple[Pass, ...] = ("depth", "normal")
-PASSES: tuple[Pass, ...] = (*IMAGES, "points")
 FILE = "passes.npz"
 UNITS: dict[str, str] = {
     "depth": "float32 [views, height, width]: distance along the viewing axis, the object's longest side being 1; "
@@ -32,19 +31,19 @@ UNITS: dict[str, str] = {
 }
 
 
-def render(surface: Surface, cameras: list[Camera], wanted: Sequence[Pass] = IMAGES) -> dict[str, NDArray[Any]]:
-    """The wanted passes from every camera (all of one size), stacked; shapes and units are in `UNITS`.
+def render(surface: Surface, cameras: list[Camera], names: Sequence[Pass] = IMAGES) -> dict[str, NDArray[Any]]:
+    """The passes of these names from every camera (all of one size), stacked; shapes and units are in `UNITS`.
 
     "points" gives three arrays: `points`, `inside` and `colours` (see `render.points`).
     """
-    arrays: dict[str, NDArray[Any]] = points.sample(surface) if "points" in wanted else {}
-    if not set(wanted) & set(IMAGES):
+    arrays: dict[str, NDArray[Any]] = points.sample(surface) if "points" in names else {}
+    if not set(names) & set(IMAGES):
         return arrays
     scene = EmbreeScene()
     TriangleMesh(scene, surface.vertices, surface.faces)
     views = [_view(scene, surface, camera) for camera in cameras]
     return arrays | {
-        name: np.stack([view[index] for view in views]) for index, name in enumerate(IMAGES) if name in wanted
+        name: np.stack([view[index] for view in views]) for index, name in enumerate(IMAGES) if name in names
     }
 
 

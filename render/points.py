@@ -1,8 +1,8 @@
-"""Points in and around a surface: which of them it fills, by winding number, and what colour is near."""
+"""Points on, in and around a surface: which of them it fills, by winding number, and what colour is near."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,45 @@ from render.surface import Surface, to_srgb
 COUNT = 24_000
 MARGIN = 0.4  # share of the box's half size: silhouettes from above let a hull reach so far beyond it
 SPREADS = (0.005, 0.02, 0.05)  # standard deviations of the points near the surface, the longest side being 1
+
+
+class OnSurface(NamedTuple):
+    """Points on triangles.
+
+    Attributes:
+        points: float64 [n, 3].
+        face: the triangle of each, int32 [n].
+        u, v: barycentric weights of its second and third corner, [n].
+    """
+
+    points: NDArray[np.float64]
+    face: NDArray[np.int32]
+    u: NDArray[Any]
+    v: NDArray[Any]
+
+
+def by_area(
+    triangles: NDArray[np.float64],
+    count: int,
+    random: np.random.Generator,
+    dtype: type[np.float32 | np.float64] = np.float64,
+) -> OnSurface:
+    """So many random points on triangles [faces, 3, 3], uniform in area.
+
+    Triangles without any area at all are hit equally often.
+
+    Args:
+        dtype: of the barycentric weights, float32 or float64.
+    """
+    origin, edge_1, edge_2 = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    area = np.linalg.norm(np.cross(edge_1, edge_2), axis=1)
+    if not area.sum() > 0:
+        area = np.ones(len(area))
+    face = random.choice(len(area), count, p=area / area.sum()).astype(np.int32)
+    u, v = random.random((2, count), dtype=dtype)
+    beyond = u + v > 1  # the other half of the parallelogram: folded back
+    u[beyond], v[beyond] = 1 - u[beyond], 1 - v[beyond]
+    return OnSurface(origin[face] + u[:, None] * edge_1[face] + v[:, None] * edge_2[face], face, u, v)
 
 
 def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDArray[Any]]:
@@ -26,18 +65,10 @@ def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDA
 
     random = np.random.default_rng(seed)
     surface = surface.outward()
-    near = count // 2
     corners = surface.vertices[surface.faces].astype(np.float64)
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    if not area.sum() > 0:
-        area = np.ones(len(area))
-    face = random.choice(len(area), near, p=area / area.sum()).astype(np.int32)
-    u, v = random.random((2, near), dtype=np.float32)
-    over = u + v > 1
-    u[over], v[over] = 1 - u[over], 1 - v[over]
-    start = corners[face, 0] + u[:, None] * (corners[face, 1] - corners[face, 0])
-    start += v[:, None] * (corners[face, 2] - corners[face, 0])
-    close = start + random.choice(SPREADS, near)[:, None] * random.normal(size=(near, 3))
+    near = count // 2
+    start = by_area(corners, near, random, np.float32)
+    close = start.points + random.choice(SPREADS, near)[:, None] * random.normal(size=(near, 3))
     low, high = corners.reshape(-1, 3).min(0), corners.reshape(-1, 3).max(0)
     reach = MARGIN * np.maximum(high - low, 0.2 * (high - low).max()) / 2
     even = random.uniform(low - reach, high + reach, (count - near, 3))
@@ -45,4 +76,5 @@ def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDA
     winding = igl.fast_winding_number(
         surface.vertices.astype(np.float64), surface.faces.astype(np.int64), points.astype(np.float64)
     )
-    return {"points": points, "inside": winding > 0.5, "colours": to_srgb(surface.albedo(face, u, v))}
+    colours = to_srgb(surface.albedo(start.face, start.u, start.v))
+    return {"points": points, "inside": winding > 0.5, "colours": colours}

@@ -1,4 +1,4 @@
-"""Rendering on a Ray cluster: a task an object, its files sent back; where it runs and what a lost node costs is Ray's.
+"""Rendering on a Ray cluster: one task an object. Ray decides where it runs, and gives it out again if a node is lost.
 
 The process that asks is the only one that writes into the output folder, so the nodes need no disk in common with it.
 They do need viewmask, and the meshes under the same paths.
@@ -12,27 +12,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from render import run
-from render.run import OURS, Settings
+from render.job import FILES, engine_workers, failure, save_one
+from render.settings import Limits, Settings
 from render.source import Source
-from render.workers import Crew, Limits
+from render.workers import Record, Workers
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 
 INSTALL = "pip install ray (the extra `ray`)"
-LOST_NODES = 5  # how often an object is given out again when the node that had it is lost
+LOST_NODES = 5  # how often Ray gives an object out again when its node is lost
 AHEAD = 2  # tasks waiting, for each that runs
 
-Answer = tuple[dict[str, Any], dict[str, bytes]]
 
-
-def records(
-    sources: list[Source], out: Path, settings: Settings, address: str, limits: Limits
-) -> Iterator[dict[str, Any]]:
+def records(sources: list[Source], out: Path, settings: Settings, address: str, limits: Limits) -> Iterator[Record]:
     """Every object's record, once its files stand in `out`.
 
     Args:
-        address: of a running cluster, "auto" for the one that this machine belongs to.
+        address: of a running cluster; "auto" for the one that this machine belongs to.
 
     Raises:
         ViewmaskError: Ray is absent or the cluster cannot be reached, or the disk refuses.
@@ -47,7 +43,7 @@ def records(
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, configure_logging=False)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ViewmaskError(f"cannot reach a Ray cluster at {address}: {error}") from error
-    task = ray.remote(num_cpus=1, max_retries=LOST_NODES, scheduling_strategy="SPREAD")(draw)
+    task = ray.remote(num_cpus=1, max_retries=LOST_NODES, scheduling_strategy="SPREAD")(render_on_node)
     waiting = list(reversed(sources))
     running: dict[Any, Source] = {}
     try:
@@ -63,10 +59,10 @@ def records(
                 except ray.exceptions.RayTaskError as error:
                     raise ViewmaskError(f"a node could not render {source.id}: {_cause(error)}") from error
                 except ray.exceptions.RayError as error:
-                    lost = {"lost": f"its nodes were lost {LOST_NODES + 1} times: {_cause(error)}", "stderr": ""}
-                    record, files = run.answered(source, lost, settings), {}
+                    reason = f"its nodes were lost {LOST_NODES + 1} times: {_cause(error)}"
+                    record, files = failure(source, settings, reason), {}
                 if files:
-                    with atomic.folder(out / source.id, ours=OURS) as temporary:
+                    with atomic.folder(out / source.id, ours=FILES) as temporary:
                         for name, content in files.items():
                             (temporary / name).write_bytes(content)
                 yield record
@@ -77,24 +73,26 @@ def records(
             ray.shutdown()
 
 
-def draw(source: Source, settings: Settings, limits: Limits) -> Answer:
-    """One object's record and files, on a node: by a worker that lives as long as Ray's own process there."""
-    global _crew
-    if _crew is None:
-        _crew = run.crew(_work, settings.engine, 1, 1, limits)
+def render_on_node(source: Source, settings: Settings, limits: Limits) -> tuple[Record, dict[str, bytes]]:
+    """One object's record and its files by name, made by a worker that lives as long as Ray's process on the node."""
+    global _workers
+    if _workers is None:
+        _workers = engine_workers(_save, settings.engine, 1, 1, limits)
     with tempfile.TemporaryDirectory(prefix="viewmask-node-") as name:
-        ((_, record),) = _crew.run([(source, Path(name), settings)])
+        ((_, record),) = _workers.run([(source, Path(name), settings)])
+        if "lost" in record:
+            return failure(source, settings, record["lost"], record["stderr"]), {}
         folder = Path(name) / source.id
-        files = {file.name: file.read_bytes() for file in folder.iterdir()} if record.get("status") == "ok" else {}
-    return run.answered(source, record, settings), files
+        files = {file.name: file.read_bytes() for file in folder.iterdir()} if record["status"] == "ok" else {}
+    return record, files
 
 
-def _work(job: tuple[Source, Path, Settings]) -> dict[str, Any]:
-    return run.work(*job)
+def _save(job: tuple[Source, Path, Settings]) -> Record:
+    return save_one(*job)
 
 
 def _cause(error: Exception) -> str:
     return " ".join(str(error).split("\n")[-1].split())[:200] or type(error).__name__
 
 
-_crew: Crew[Any] | None = None
+_workers: Workers[Any] | None = None

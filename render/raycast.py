@@ -10,14 +10,12 @@ from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from render import light as lights
-from render.light import LAMP_LEVEL, LIGHTS, STRENGTH, Light, Studio, filmic, lamp_position
+from render.light import LAMP_LEVEL, STRENGTH, Light, Studio, filmic, lamp_position
 from render.surface import Floats, Surface, interpolate, to_srgb
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
 
-__all__ = ["LIGHTS", "Light", "render"]
-
-TILE = 3  # pixels of a tile cast rays in different directions; averaging over a tile joins them
+TILE = 3  # the pixels of a 3 x 3 tile cast rays in different directions; their mean is taken over the tile
 AMBIENT_RAYS = 8
 SHADOW_RAYS = 4
 OFFSET = 2e-4  # secondary rays start this far off the surface
@@ -38,14 +36,14 @@ def render(
         light: "none" gives the base colour. "uniform" is the light of SyncDreamer's renderings: a uniform grey
             world with ambient occlusion, and the lamp of Blender's start scene, seen through "Filmic".
             "studio" is three area lights (a key with a soft shadow, a fill, a side light) and a little ambient
-            light, placed by `seed`.
+            light. `seed` places them.
         samples: `samples` x `samples` rays a pixel.
-        strength: of all lights, linear: 1, 0.5 and 1 unless given.
-        lamp: azimuth in degrees of the lamp ("uniform", 13.9 unless given) or of the key light ("studio").
+        strength: of all lights, linear. If None: 1 for "none" and "studio", 0.5 for "uniform".
+        lamp: azimuth in degrees of the lamp ("uniform", 13.9 if None) or of the key light ("studio", by seed if None).
 
     Returns:
-        uint8 RGBA pictures [height, width, 4], straight alpha: colour is the mean over the rays that hit (in
-        linear light, then sRGB), alpha their share, and colour is 0 where alpha is 0.
+        uint8 RGBA pictures [height, width, 4], straight alpha. Colour is the mean over the rays that hit, taken in
+        linear light, then sRGB. Alpha is the share of rays that hit. Colour is 0 where alpha is 0.
 
     Raises:
         ViewmaskError: an unknown light, or not a positive number of samples.
@@ -87,18 +85,18 @@ def _picture(
     pixel = ray // columns // samples * window.width + ray % columns // samples
     colour = surface.albedo(face, u, v)
     if light != "none":
-        # Light varies slowly: it is found once a pixel, at its first hit, for each side that the surface turns there.
+        # Light varies slowly: once a pixel is enough, at its first hit of each side that the surface turns there.
         sides = np.abs(surface.face_normals).argmax(axis=1) * 2 + (surface.face_normals.sum(axis=1) > 0)
-        _, first, back = np.unique(pixel * 6 + sides[face], return_index=True, return_inverse=True)
+        _, first, inverse = np.unique(pixel * 6 + sides[face], return_index=True, return_inverse=True)
         lit = pixel[first]
-        at = _points(surface, face[first], u[first], v[first], directions[ray[first]])
+        points = _points(surface, face[first], u[first], v[first], directions[ray[first]])
         grid = (window.height, window.width)
-        sky = _passed_on(_openness(scene, at, lit, grid)[back][:, None], colour)
+        sky = _multi_bounce(_sky_visibility(scene, points, lit, grid)[inverse][:, None], colour)
         if light == "uniform":
-            colour = colour * (sky + _lamp(scene, at, lamp)[back][:, None])
+            colour = colour * (sky + _lamp(scene, points, lamp)[inverse][:, None])
         else:
             studio = Studio.of_seed(seed, lamp)
-            direct = _studio(scene, at, lit, grid, studio)[back][:, None]
+            direct = _studio(scene, points, lit, grid, studio)[inverse][:, None]
             colour = colour * (studio.ambient_level * sky + direct)
     colour *= np.float32(strength)
 
@@ -131,50 +129,50 @@ def _points(
     return place + OFFSET * flat, flat, smooth
 
 
-def _openness(
-    scene: EmbreeScene, at: tuple[Floats, Floats, Floats], pixel: NDArray[np.int64], grid: tuple[int, int]
+def _sky_visibility(
+    scene: EmbreeScene, points: tuple[Floats, Floats, Floats], pixel: NDArray[np.int64], grid: tuple[int, int]
 ) -> Floats:
     """Share of the sky that each point sees, cosine-weighted, [n] (ambient occlusion's complement)."""
-    place, flat, _ = at
+    place, flat, _ = points
     tangent, bitangent = _frame(flat)
     tile = _tile(pixel, grid)
-    unseen = np.zeros(len(place), dtype=np.float32)
+    occlusion = np.zeros(len(place), dtype=np.float32)
     for turn in range(AMBIENT_RAYS):
         x, y = _disc(turn * TILE**2 + tile, AMBIENT_RAYS * TILE**2)
         z = np.sqrt(np.maximum(0, 1 - x * x - y * y))
         rays = x[:, None] * tangent + y[:, None] * bitangent + z[:, None] * flat
-        unseen += _blocked(scene, place, rays)
-    unseen /= np.float32(AMBIENT_RAYS)
-    return 1 - _joined(unseen, flat, pixel, grid)
+        occlusion += _occluded(scene, place, rays)
+    occlusion /= np.float32(AMBIENT_RAYS)
+    return 1 - _tile_mean(occlusion, flat, pixel, grid)
 
 
-def _passed_on(open_share: Floats, albedo: Floats) -> Floats:
-    """Openness once the light between surfaces is counted: a fit by Jimenez et al. 2016 (GTAO, equation 17)."""
+def _multi_bounce(visibility: Floats, albedo: Floats) -> Floats:
+    """Sky visibility with the light that surfaces pass on to each other: a fit (Jimenez et al. 2016, GTAO, eq. 17)."""
     a = 2.0404 * albedo - 0.3324
     b = -4.7951 * albedo + 0.6417
     c = 2.7552 * albedo + 0.6903
-    return np.maximum(open_share, ((open_share * a + b) * open_share + c) * open_share)
+    return np.maximum(visibility, ((visibility * a + b) * visibility + c) * visibility)
 
 
-def _lamp(scene: EmbreeScene, at: tuple[Floats, Floats, Floats], azimuth: float | None) -> Floats:
+def _lamp(scene: EmbreeScene, points: tuple[Floats, Floats, Floats], azimuth: float | None) -> Floats:
     """Light of the lamp that falls on each point, in units of the sky's, [n]."""
-    place, flat, smooth = at
+    place, flat, smooth = points
     rays = lamp_position(azimuth) - place
     squared = (rays**2).sum(-1)
     rays /= np.sqrt(squared)[:, None]
     facing = np.maximum(0, (smooth * rays).sum(-1)) * ((flat * rays).sum(-1) > 0)
-    return (LAMP_LEVEL * facing / squared * (1 - _blocked(scene, place, rays))).astype(np.float32)
+    return (LAMP_LEVEL * facing / squared * (1 - _occluded(scene, place, rays))).astype(np.float32)
 
 
 def _studio(
     scene: EmbreeScene,
-    at: tuple[Floats, Floats, Floats],
+    points: tuple[Floats, Floats, Floats],
     pixel: NDArray[np.int64],
     grid: tuple[int, int],
     studio: Studio,
 ) -> Floats:
     """Light of the key, with its soft shadow, of the fill and of the side light on each point, [n]."""
-    place, flat, smooth = at
+    place, flat, smooth = points
     tangent, bitangent = _frame(studio.key[None])
     tile = _tile(pixel, grid)
     shadow = np.zeros(len(place), dtype=np.float32)
@@ -182,16 +180,16 @@ def _studio(
         x, y = _disc(turn * TILE**2 + tile, SHADOW_RAYS * TILE**2)
         rays = studio.key + studio.softness * (x[:, None] * tangent + y[:, None] * bitangent)
         rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-        shadow += _blocked(scene, place, rays.astype(np.float32))
+        shadow += _occluded(scene, place, rays.astype(np.float32))
     shadow /= np.float32(SHADOW_RAYS)
-    shadow = _joined(shadow, flat, pixel, grid)
+    shadow = _tile_mean(shadow, flat, pixel, grid)
     light = studio.key_level * np.maximum(0, smooth @ studio.key) * (1 - shadow)
     light += studio.fill_level * np.maximum(0, smooth @ studio.fill)
     light += studio.side_level * np.maximum(0, smooth @ studio.side)
     return light
 
 
-def _blocked(scene: EmbreeScene, place: Floats, rays: Floats) -> Floats:
+def _occluded(scene: EmbreeScene, place: Floats, rays: Floats) -> Floats:
     """1 where a ray meets the surface again, else 0."""
     return (scene.run(place, np.ascontiguousarray(rays), query="OCCLUDED") >= 0).astype(np.float32)
 
@@ -216,7 +214,7 @@ def _tile(pixel: NDArray[np.int64], grid: tuple[int, int]) -> NDArray[np.int64]:
     return pixel // grid[1] % TILE * TILE + pixel % grid[1] % TILE
 
 
-def _joined(values: Floats, normal: Floats, pixel: NDArray[np.int64], grid: tuple[int, int]) -> Floats:
+def _tile_mean(values: Floats, normal: Floats, pixel: NDArray[np.int64], grid: tuple[int, int]) -> Floats:
     """Mean over each pixel's 3 x 3 neighbours that face alike, so that a tile's rays count together."""
     height, width = grid
     planes = np.zeros((height + 2, width + 2, 4), dtype=np.float32)

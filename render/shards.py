@@ -1,7 +1,7 @@
-"""Shards: finished view sets packed into WebDataset tars, so that 180,000 objects are not two million files.
+"""Shards: view sets packed into WebDataset tars, so that 180,000 objects are not two million files.
 
 A sample's files share the object's name up to the first dot: `chair.000.png` ..., `chair.transforms.json`,
-`chair.txt` (the first caption). Folders stand beside the shards until there are enough of them to fill one.
+`chair.txt` (the first caption). Folders stand beside the shards until there are enough to fill one.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ INDEX = "shards.jsonl"
 
 
 class Shards:
-    """The shards of a run: `000000.tar` ... and `shards.jsonl`, a line a shard with the ids of its objects.
+    """The shards of a run: `000000.tar` ..., and `shards.jsonl` with one line a shard that lists its objects.
 
-    A shard counts once its line is written. Only then its folders go; a tar without a line is made again.
+    A shard counts once its line is written. Only then its folders go. A tar without a line is written again.
     """
 
     def __init__(self, out: Path, size: int) -> None:
-        """Open the shards in `out`, and undo what a killed run left between two steps.
+        """Open the shards in `out`, and undo the half step of a killed run.
 
         Raises:
             ViewmaskError: the disk refuses.

@@ -1,4 +1,4 @@
-"""What there is to render: mesh files, or the objects that an `index.jsonl` lists, with what is known of each."""
+"""Sources: what there is to render. Mesh files, or the objects that an `index.jsonl` lists and describes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from viewmask.errors import ViewmaskError
 INDEX = "index.jsonl"
 BLENDER_SUFFIXES = (".fbx",)  # what only Blender reads
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".3mf", ".dae", *BLENDER_SUFFIXES)
-KEPT = ("captions", "category", "source", "license", "author", "split", "base", "style")
+DESCRIPTIONS = ("captions", "category", "source", "license", "author", "split", "base", "style")
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,8 @@ class Source:
         id: its name, safe as a folder's.
         path: the mesh file, or the zip that holds it.
         member: the file inside the zip, or "".
-        about: captions, source, license, split, base ... as far as known.
+        about: captions, source, license, split, base ..., what the index has of these.
         turn: degrees about the vertical that bring its front to azimuth 0; for collections with a front of their own.
-        uid: in Objaverse: downloaded when it is read, unless `path` is there.
     """
 
     id: str
@@ -44,7 +43,6 @@ class Source:
     member: str = ""
     about: dict[str, Any] = field(default_factory=dict, compare=False)
     turn: float = 0.0
-    uid: str = ""
 
     @property
     def file_type(self) -> str:
@@ -55,12 +53,8 @@ class Source:
         """The mesh's bytes when it lies in a zip, else its path.
 
         Raises:
-            ViewmaskError: the zip or its member is missing or damaged, or the download fails.
+            ViewmaskError: the zip or its member is missing or damaged.
         """
-        if self.uid and not self.path.is_file():
-            from render.catalogue import download
-
-            download(self.uid)
         if not self.member:
             return self.path
         try:
@@ -81,9 +75,9 @@ class Source:
         surface = Surface.load(mesh, up=up, file_type=file_type, beside=beside)
         if self.turn:
             angle = np.radians(self.turn)
-            turned = np.eye(4)
-            turned[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-            surface = surface.transformed(turned).normalised()
+            rotation = np.eye(4)
+            rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+            surface = surface.transformed(rotation).normalised()
         return surface
 
     def _by_blender(self) -> bytes:
@@ -99,7 +93,7 @@ class Source:
 
 
 def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = None) -> list[Source]:
-    """The objects that `paths` name: mesh files, zips, `index.jsonl` files, folders that hold these, or glob patterns.
+    """The objects that `paths` name: mesh files, zips, `index.jsonl` files, folders of these, or glob patterns.
 
     Args:
         paths: a `Source` among them stands for itself.
@@ -109,22 +103,22 @@ def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = 
         ViewmaskError: a path is missing, a folder holds no mesh, an index is damaged, two objects share a name.
     """
     files: list[Path] = []
-    found: list[Source] = []
-    for path in _unfolded([paths] if isinstance(paths, str | Path) else paths):
+    sources: list[Source] = []
+    for path in _expand([paths] if isinstance(paths, str | Path) else paths):
         if isinstance(path, Source):
-            found.append(path)
+            sources.append(path)
             continue
         if path.is_dir() and (path / INDEX).is_file():
             path = path / INDEX
         if path.suffix == ".jsonl":
-            found += _indexed(path)
+            sources += _indexed(path)
         elif path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if _is_mesh(file.name))
-            if not inside:
+            meshes = sorted(file for file in path.rglob("*") if _is_mesh(file.name))
+            if not meshes:
                 raise ViewmaskError(f"no mesh in the folder {path}: looked for {', '.join(SUFFIXES)}")
-            files += inside
+            files += meshes
         elif path.suffix.lower() == ".zip" and path.is_file():
-            found += _zipped(path)
+            sources += _zipped(path)
         elif path.is_file():
             files.append(path)
         else:
@@ -132,11 +126,11 @@ def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = 
     shared = Counter(file.stem for file in files)
     for file in files:
         name = file.stem if shared[file.stem] == 1 else f"{file.parent.name}_{file.stem}"
-        found.append(Source(_safe(name), file, about={"source": file.name}))
-    twice = [name for name, count in Counter(source.id for source in found).items() if count > 1]
+        sources.append(Source(_safe(name), file, about={"source": file.name}))
+    twice = [name for name, count in Counter(source.id for source in sources).items() if count > 1]
     if twice:
         raise ViewmaskError(f"two objects are called {twice[0]}: rename one, or render them into separate folders")
-    return [source for source in found if split is None or source.about.get("split") == split]
+    return [source for source in sources if split is None or source.about.get("split") == split]
 
 
 def _zipped(path: Path) -> list[Source]:
@@ -154,8 +148,8 @@ def _is_mesh(name: str) -> bool:
     return posixpath.splitext(name)[1].lower() in SUFFIXES and not posixpath.basename(name).startswith("._")
 
 
-def _unfolded(paths: Sequence[str | Path | Source]) -> Iterator[Path | Source]:
-    """The paths, each glob pattern by what it matches."""
+def _expand(paths: Sequence[str | Path | Source]) -> Iterator[Path | Source]:
+    """The paths, with what it matches in place of each glob pattern."""
     for path in paths:
         if isinstance(path, Source) or Path(path).exists() or not glob.has_magic(str(path)):
             yield path if isinstance(path, Source) else Path(path)
@@ -180,7 +174,7 @@ def _indexed(path: Path) -> list[Source]:
             name, file, archive = str(record["id"]), str(record["file"]), record.get("zip")
         except (ValueError, KeyError, TypeError) as error:
             raise ViewmaskError(f"{path}, line {number}: not a record with id and file ({error!r})") from error
-        about = {key: record[key] for key in KEPT if key in record}
+        about = {key: record[key] for key in DESCRIPTIONS if key in record}
         if archive:
             sources.append(Source(_safe(name), path.parent / archive, file, about))
         else:

@@ -1,4 +1,4 @@
-"""Where a run stands, read from its folder alone: it may be running, finished or killed, here or on a shared disk."""
+"""Status: how far a run is, read from its folder alone, whether it is running, finished or killed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from render.run import MANIFEST, RUN, held
+from render.run import MANIFEST, RUN, take_lock
 from viewmask.errors import ViewmaskError
 
 
@@ -49,7 +49,7 @@ class Status:
             run = json.loads((out / RUN).read_text())
             with (out / MANIFEST).open("rb") as file:
                 lines = file.read().splitlines()
-                running = not held(file.fileno())
+                running = not take_lock(file.fileno())
         except (OSError, ValueError) as error:
             raise ViewmaskError(f"no run of viewmask render in {out} ({error})") from error
         records = {}

@@ -1,7 +1,7 @@
-"""What a surface is: triangles in the world with their colours, read from any mesh file and ready for ray casting.
+"""Surfaces: triangles in the world with their colours, read from any mesh file and ready for ray casting.
 
-Every colour is turned into one space, linear light in float32, once, at loading: glTF's factors and
-vertex colours are linear already, textures and the colours of other formats are sRGB.
+At loading, every colour becomes linear light in float32. glTF's factors and vertex colours are linear already;
+textures, and the colours of other formats, are sRGB.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Surface:
                 normalised: longest side of the box 1, box centre at the origin (Zero123, SyncDreamer).
             up: "y" as in glTF (+Y up, front +Z, which goes to azimuth 0), for every format alike; "z" for files
                 that already lie as the world does (+Z up, front +X).
-            beside: what a mesh given as bytes refers to (materials, textures, buffers), by name.
+            beside: files that a mesh in bytes refers to (materials, textures, buffers), by name.
 
         Raises:
             ViewmaskError: missing, unreadable, empty, not finite, or without extent.
@@ -118,9 +118,9 @@ class Surface:
             linear: whether vertex and face colours are linear, as in glTF, rather than sRGB.
         """
         textures: list[Floats] = []
-        known: dict[int, int] = {}
+        numbers: dict[int, int] = {}
         parts = [
-            _part(mesh, pose, linear, textures, known)
+            _part(mesh, pose, linear, textures, numbers)
             for mesh, pose in _meshes(scene)
             if len(mesh.faces) and len(mesh.vertices)
         ]
@@ -221,8 +221,8 @@ class Surface:
         group = self._smoothing_groups().ravel()
         sums = np.stack([np.bincount(group, np.repeat(weighted[:, axis], 3)) for axis in range(3)], axis=-1)
         smooth = _unit(sums)[group].reshape(-1, 3, 3).astype(np.float32)
-        given = (self.file_normals**2).sum(-1, keepdims=True) > 0.5
-        return np.where(given, self.file_normals, smooth)
+        in_file = (self.file_normals**2).sum(-1, keepdims=True) > 0.5
+        return np.where(in_file, self.file_normals, smooth)
 
     def _smoothing_groups(self) -> NDArray[np.int32]:
         """Which corners share a normal, [faces, 3]: those at one place, joined by edges that are not sharp."""
@@ -253,7 +253,7 @@ class Surface:
         return bool((self.colours == self.colours[:, :1]).all())
 
     def albedo(self, face: NDArray[np.int32], u: Floats, v: Floats) -> Floats:
-        """Linear base colour at points given by face and barycentric weights of its second and third corner, [n, 3]."""
+        """Linear base colour of points, [n, 3], from their face and the barycentric weights of its corners 2 and 3."""
         colour = self.colours[face, 0] if self._even else interpolate(self.colours, face, u, v)
         if not self.textures:
             return colour
@@ -267,7 +267,7 @@ class Surface:
 
 
 def interpolate(corners: Floats, face: NDArray[np.int32], u: Floats, v: Floats) -> Floats:
-    """Values given at corners [faces, 3, k] at barycentric places, [n, k]."""
+    """Values [n, k] at barycentric places, between those of the corners [faces, 3, k]."""
     values = corners[face]
     return values[:, 0] * (1 - u - v)[:, None] + values[:, 1] * u[:, None] + values[:, 2] * v[:, None]
 
@@ -318,17 +318,19 @@ def _meshes(scene: trimesh.Scene) -> Iterator[tuple[Any, NDArray[np.float64]]]:
             yield mesh, pose
 
 
-def _part(mesh: Any, pose: NDArray[np.float64], linear: bool, textures: list[Floats], known: dict[int, int]) -> Surface:
-    """One mesh of a scene; its texture is added to `textures` unless `known` by the picture's identity."""
+def _part(
+    mesh: Any, pose: NDArray[np.float64], linear: bool, textures: list[Floats], numbers: dict[int, int]
+) -> Surface:
+    """One mesh of a scene. A new texture is added to `textures`; `numbers` has its index by the picture's identity."""
     faces = np.asarray(mesh.faces, dtype=np.int32)
     colour, picture = _material(mesh)
     uv = getattr(mesh.visual, "uv", None)
     texture = -1
     if picture is not None and uv is not None and len(uv) == len(mesh.vertices):
-        if id(picture) not in known:
-            known[id(picture)] = len(textures)
+        if id(picture) not in numbers:
+            numbers[id(picture)] = len(textures)
             textures.append(to_linear(np.asarray(picture.convert("RGB"))))
-        texture = known[id(picture)]
+        texture = numbers[id(picture)]
         corner_uv = np.asarray(uv, dtype=np.float32)[faces]
     else:
         corner_uv = np.zeros((len(faces), 3, 2), dtype=np.float32)

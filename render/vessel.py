@@ -1,6 +1,6 @@
-"""Vessels that nobody made: bowls, cups, hats, boxes without a lid, a wall around a hollow, turned on a lathe.
+"""Vessels made at random: bowls, cups, hats, boxes without a lid. Each is a wall around a hollow, turned on a lathe.
 
-Silhouettes do not show a hollow; what is seen of its inside and shaded there does. Few of the given objects have one.
+Silhouettes do not show a hollow; only the view into it and its shading do. Few objects of the training sets have one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ AROUND, ALONG = 48, 16  # corners of the mesh around the axis, and along the wal
 
 @dataclass(frozen=True)
 class Vessel(Source):
-    """One such object; what it looks like follows from `seed`."""
+    """A vessel. Its looks follow from `seed`."""
 
     seed: int = 0
 

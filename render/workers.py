@@ -1,7 +1,7 @@
-"""A crew: worker processes that live across objects and are watched from outside.
+"""Worker processes that live across objects and are watched from outside.
 
-Each holds one job at a time. One that crashes, hangs or grows too large is killed with all its children and costs the
-job that it held, nothing else; one that has grown or served long is replaced between two jobs.
+Each holds one job at a time. A worker that crashes, hangs or grows too large is killed with all its children; the job
+it held is lost, and nothing else. A worker that has grown or served long is replaced between two jobs.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from multiprocessing import connection
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from render.blender import death, last_words
+from render.settings import Limits
 from viewmask.errors import ViewmaskError
 
 Job = TypeVar("Job")
@@ -33,34 +32,16 @@ START_SECONDS = 300.0
 WATCH_SECONDS = 0.5  # between two looks at the clock and at memory
 PAGE = 4096
 PARENT_DEATH = 1  # Linux's prctl(PR_SET_PDEATHSIG)
+LOG_END = 2000  # characters of a log, kept with a failure
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What a worker may take.
-
-    Attributes:
-        seconds: for one job.
-        jobs: before it is replaced.
-        mebibytes: with its children; at half of it the worker is replaced after its job, at all of it the job fails.
-            Watched on Linux alone.
-    """
-
-    seconds: float = 600.0
-    jobs: int = 500
-    mebibytes: int = 8192
-
-    def __post_init__(self) -> None:
-        if not self.seconds > 0 or self.jobs < 1 or self.mebibytes < 1:
-            raise ViewmaskError("a worker's limits (seconds, objects, MiB) must be positive")
-
-
-class Crew(Generic[Job]):
-    """Workers that run `work(job)`.
+class Workers(Generic[Job]):
+    """So many worker processes that run `work(job)`.
 
     Args:
-        work: picklable; returns a job's record, or raises ViewmaskError where no further job makes sense.
+        work: picklable. It returns a job's record, or raises ViewmaskError where no further job makes sense.
         prepare: called once in every new worker.
+        count: of workers.
         environment: variables set in the workers.
     """
 
@@ -68,30 +49,30 @@ class Crew(Generic[Job]):
         self,
         work: Callable[[Job], Record],
         prepare: Callable[[], object],
-        workers: int,
+        count: int,
         limits: Limits,
         environment: dict[str, str] | None = None,
     ) -> None:
-        self._setting = (work, prepare, environment or {})
+        self._arguments = (work, prepare, environment or {})
         self._limits = limits
+        self._count = count
         self._workers: list[_Worker] = []
-        self._size = workers
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Record]]:
-        """Every job with its record, as they come; a job whose worker was lost has `lost` (why) and `stderr`.
+        """Every job with its record, as they come. If its worker was lost, the record is `lost` (why) and `stderr`.
 
         Raises:
             ViewmaskError: raised by `work`, or a worker cannot start.
         """
         waiting = deque(jobs)
-        while len(self._workers) < min(self._size, len(waiting)):
-            self._workers.append(_Worker(*self._setting))
+        while len(self._workers) < min(self._count, len(waiting)):
+            self._workers.append(_Worker(*self._arguments))
         while waiting or any(worker.busy for worker in self._workers):
             for index, worker in enumerate(self._workers):
                 if waiting and not worker.busy:
                     if worker.worn(self._limits):
                         worker.end()
-                        worker = self._workers[index] = _Worker(*self._setting)
+                        worker = self._workers[index] = _Worker(*self._arguments)
                     worker.begin(waiting.popleft())
             pipes = [worker.pipe for worker in self._workers if worker.busy]
             connection.wait(pipes, timeout=WATCH_SECONDS)
@@ -100,10 +81,10 @@ class Crew(Generic[Job]):
                     job, worker.job = worker.job, None
                     if "lost" in record:
                         worker.end()
-                        self._workers[index] = _Worker(*self._setting)
+                        self._workers[index] = _Worker(*self._arguments)
                     yield job, record
 
-    def __enter__(self) -> Crew[Job]:
+    def __enter__(self) -> Workers[Job]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,9 +105,9 @@ class _Worker:
         self.job: Any = None
         self._served, self._ready = 0, False
         self._since = time.monotonic()
-        self.pipe, theirs = multiprocessing.Pipe()
+        self.pipe, far_end = multiprocessing.Pipe()
         context = multiprocessing.get_context("spawn")
-        arguments = (theirs, self.scratch, os.getpid(), work, prepare)
+        arguments = (far_end, self.scratch, os.getpid(), work, prepare)
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         before = {name: os.environ.get(name) for name in variables}
         os.environ |= variables
@@ -138,7 +119,7 @@ class _Worker:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
-        theirs.close()
+        far_end.close()
 
     @property
     def busy(self) -> bool:
@@ -147,11 +128,11 @@ class _Worker:
     def begin(self, job: Any) -> None:
         self.job, self._since = job, time.monotonic()
         self._served += 1
-        with contextlib.suppress(OSError):  # it is dead: the next look tells
+        with contextlib.suppress(OSError):  # it is dead, as the next look will show
             self.pipe.send(job)
 
     def look(self, limits: Limits) -> Record | None:
-        """The record of the job at hand if there is one by now; the worker is dead or has to be where it is `lost`."""
+        """The record of the job at hand, if there is one by now. If it says `lost`, the worker is dead or must die."""
         seconds = time.monotonic() - self._since
         try:
             if self.pipe.poll():
@@ -172,8 +153,8 @@ class _Worker:
             raise ViewmaskError(f"a worker did not start within {START_SECONDS:.0f} s: {self._last_line()}")
         if self._ready and seconds > limits.seconds:
             return self._lost(f"took longer than {limits.seconds:g} s")
-        if (taken := self._mebibytes()) > limits.mebibytes:
-            return self._lost(f"took {taken} MiB of memory, more than {limits.mebibytes}")
+        if (memory := self._mebibytes()) > limits.mebibytes:
+            return self._lost(f"took {memory} MiB of memory, more than {limits.mebibytes}")
         return None
 
     def worn(self, limits: Limits) -> bool:
@@ -181,7 +162,7 @@ class _Worker:
         return self._served >= limits.jobs or 2 * self._mebibytes() > limits.mebibytes
 
     def end(self) -> None:
-        """Kill it with its children, and remove what they left."""
+        """Kill it with its children, and remove their scratch files."""
         if self._process.pid is not None:
             try:
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -192,14 +173,14 @@ class _Worker:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _lost(self, reason: str) -> Record:
-        return {"lost": reason, "stderr": last_words(self._said())}
+        return {"lost": reason, "stderr": last_words(self._log())}
 
-    def _said(self) -> str:
+    def _log(self) -> str:
         logs = sorted(self.scratch.rglob("log"))  # its own, and its Blender's
         return "\n".join(text for log in logs if (text := log.read_text(errors="replace").strip()))
 
     def _last_line(self) -> str:
-        return next(iter(self._said().splitlines()[-1:]), "no message")
+        return next(iter(self._log().splitlines()[-1:]), "no message")
 
     def _mebibytes(self) -> int:
         """Memory in use by the process and its children; 0 where that cannot be told."""
@@ -251,7 +232,7 @@ def _serve(
                 pipe.send(record)
     except EOFError:
         os._exit(0)
-    except BaseException:  # its last words; the parent reads them
+    except BaseException:  # the parent reads these last words
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
@@ -265,3 +246,20 @@ def die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(PARENT_DEATH, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+
+
+def last_words(log: str) -> str:
+    """The end of a process's log, without Python's list of loaded modules after a crash."""
+    lines = [line for line in log.strip().splitlines() if not line.startswith("Extension modules: ")]
+    return "\n".join(lines)[-LOG_END:]
+
+
+def death(code: int | None) -> str:
+    """An exit code in words: a signal by its name."""
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return name + (": killed from outside, perhaps for want of memory" if name == "SIGKILL" else "")

@@ -23,7 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from render.run import Settings, render_one
+from render.job import render_one
+from render.settings import Settings
 from render.source import Source, find
 from viewmask import Generator
 from viewmask.errors import ViewmaskError

@@ -1,4 +1,4 @@
-"""Render GSO-30's meshes with its cameras and compare with its true views: silhouette IoU, and colour under each light.
+"""Our renderings of GSO-30's meshes against its true views: silhouette IoU, and colour under each light.
 
 python studies/silhouettes.py ../shared/data/gso [--views 16] [--samples 1] [--engine raycast] [--lights uniform]
 """
@@ -40,22 +40,22 @@ def main() -> None:
         true = [read_picture(options.data / view["file"]) for view in views]
         figures = []
         for light in options.lights:
-            # SyncDreamer turned some objects before rendering, lamp and all: `yaw` undoes it.
+            # SyncDreamer turned some objects before rendering; the lamp has to turn with them, by `yaw`.
             lamp = about["yaw"] + 13.86 if light == "uniform" else None
-            drawn = render(surface, cameras, light, options.samples, lamp=lamp)
-            figures.append(np.mean([foreground_psnr(a, b) for a, b in zip(drawn, true, strict=True)]))
-        ious = [silhouette_iou(a, b) for a, b in zip(drawn, true, strict=True)]
+            pictures = render(surface, cameras, light, options.samples, lamp=lamp)
+            figures.append(np.mean([foreground_psnr(a, b) for a, b in zip(pictures, true, strict=True)]))
+        ious = [silhouette_iou(a, b) for a, b in zip(pictures, true, strict=True)]
         rows.append((about["texture"], np.mean(ious), min(ious), *figures))
         values = " ".join(f"{value:7.2f}" for value in figures)
         print(f"{name:16} {about['texture']:9} {rows[-1][1]:6.4f} {rows[-1][2]:6.4f}  {values}", flush=True)
     for kind in ("original", "baked"):
-        chosen = np.array([row[1:] for row in rows if row[0] == kind])
-        values = " ".join(f"{value:7.2f}" for value in chosen[:, 2:].mean(axis=0))
-        print(f"{'mean':16} {kind:9} {chosen[:, 0].mean():6.4f} {chosen[:, 1].min():6.4f}  {values}")
+        table = np.array([row[1:] for row in rows if row[0] == kind])
+        values = " ".join(f"{value:7.2f}" for value in table[:, 2:].mean(axis=0))
+        print(f"{'mean':16} {kind:9} {table[:, 0].mean():6.4f} {table[:, 1].min():6.4f}  {values}")
 
 
 def silhouette_iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of what is more than half covered in two RGBA pictures."""
+    """Intersection over union of the pixels that two RGBA pictures cover by half or more."""
     inside_a, inside_b = a[..., 3] >= 128, b[..., 3] >= 128
     return float((inside_a & inside_b).sum() / max((inside_a | inside_b).sum(), 1))
 

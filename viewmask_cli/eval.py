@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from render.light import Light
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask_cli import output
@@ -18,7 +19,6 @@ from viewmask_cli.progress import progress
 
 Subset = Literal["gso30", "others", "meshes", "vivid100", "all"]
 Protocol = Literal["viewmask", "syncdreamer", "eschernet", "vivid"]
-Light = Literal["none", "uniform", "studio"]
 
 _REPEATED = ("repeat", "data", "workers", "lpips_weights", "json_file", "csv_file", "force")
 _OPTIONS = {"subset": "set"}  # whose parameter has another name

@@ -6,19 +6,21 @@ import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from render.light import Light
+from render.settings import PASSES, Engine, Limits, Settings, Up
 from viewmask.errors import ViewmaskError
 from viewmask_cli import output
 from viewmask_cli.progress import duration, note, progress
 
-Engine = Literal["raycast", "blender"]
-Light = Literal["none", "uniform", "studio"]
+if TYPE_CHECKING:
+    from render.source import Source
 
 SOURCES, SCALE = "What to render", "Many objects"  # panels of --help
-NAMED = 20  # failures told one by one
+NAMED = 20  # failures listed one by one
 
 
 def render(
@@ -26,78 +28,103 @@ def render(
         list[str] | None,
         typer.Argument(
             metavar="[MESH]...",
-            help="Mesh files, folders of them, glob patterns, or an index.jsonl.",
+            help="Mesh files, folders, zips, glob patterns, or an index.jsonl.",
             show_default="a demo object",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write; a killed run resumes.")] = Path("views"),
-    views: Annotated[int, typer.Option(min=1, max=1000, help="Views around the object.")] = 8,
-    elevation: Annotated[float, typer.Option(min=-89.0, max=89.0, help="Degrees above the horizon.")] = 30.0,
-    size: Annotated[int, typer.Option(min=8, max=8192, help="Side of a picture in pixels.")] = 256,
-    distance: Annotated[float, typer.Option(help="From the object; its longest side is 1.")] = 1.5,
-    fov: Annotated[float, typer.Option(help="Field of view in degrees.")] = 49.13,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write. A killed run resumes.")] = Path("views"),
+    views: Annotated[int, typer.Option(min=1, max=1000, help="Views around the object.")] = Settings.views,
+    elevation: Annotated[
+        float, typer.Option(min=-89.0, max=89.0, help="Degrees above the horizon.")
+    ] = Settings.elevation,
+    size: Annotated[int, typer.Option(min=8, max=8192, help="Side of a picture in pixels.")] = Settings.size,
+    distance: Annotated[float, typer.Option(help="Camera to object, whose longest side is 1.")] = Settings.distance,
+    fov: Annotated[float, typer.Option(help="Field of view in degrees.")] = Settings.fov,
     start: Annotated[float, typer.Option(help="Azimuth of the first view in degrees.")] = 0.0,
-    engine: Annotated[Engine, typer.Option(help="blender needs the extra `blender`.")] = "raycast",
-    light: Annotated[Light, typer.Option(help="none is the bare colour.")] = "none",
-    samples: Annotated[int, typer.Option(min=1, max=16, help="Rays along a pixel's side.")] = 2,
+    engine: Annotated[
+        Engine, typer.Option(help="raycast is fast; blender traces paths (extra `blender`).")
+    ] = Settings.engine,
+    light: Annotated[Light, typer.Option(help="none shows the bare colour.")] = Settings.light,
+    samples: Annotated[int, typer.Option(min=1, max=16, help="Rays along each side of a pixel.")] = Settings.samples,
     spp: Annotated[
-        int | None, typer.Option(min=1, max=65536, help="Cycles samples a pixel, for blender.", show_default="by light")
-    ] = None,
-    denoise: Annotated[bool, typer.Option("--denoise", help="Clean blender's noise.")] = False,
-    passes: Annotated[str, typer.Option(metavar="LIST", help="depth,normal,points: arrays beside the pictures.")] = "",
-    up: Annotated[Literal["y", "z"], typer.Option(help="Which axis of the file points up.")] = "y",
+        int | None, typer.Option(min=1, max=65536, help="Blender: Cycles samples a pixel.", show_default="by light")
+    ] = Settings.spp,
+    denoise: Annotated[bool, typer.Option("--denoise", help="Blender: remove noise.")] = Settings.denoise,
+    passes: Annotated[
+        str, typer.Option(metavar="LIST", help=f"Also write arrays: {','.join(PASSES)}.", show_default="none")
+    ] = "",
+    up: Annotated[Up, typer.Option(help="Axis of the file that points up.")] = Settings.up,
     split: Annotated[
         str | None, typer.Option(help="Only this split of an index.jsonl.", rich_help_panel=SOURCES)
     ] = None,
     objaverse: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Uids of Objaverse, one a line.", rich_help_panel=SOURCES)
+        Path | None, typer.Option(metavar="FILE", help="Objaverse uids, one a line.", rich_help_panel=SOURCES)
     ] = None,
     captions: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Captions by id, as Cap3D's.", rich_help_panel=SOURCES)
+        Path | None, typer.Option(metavar="CSV", help="Captions by id, such as Cap3D's.", rich_help_panel=SOURCES)
     ] = None,
     quality: Annotated[
-        Path | None, typer.Option(metavar="JSON", help="Only Objaverse++'s good ones.", rich_help_panel=SOURCES)
+        Path | None, typer.Option(metavar="JSON", help="Only what Objaverse++ calls good.", rich_help_panel=SOURCES)
     ] = None,
     semantics: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="HSSD's objects.csv.", rich_help_panel=SOURCES)
+        Path | None, typer.Option(metavar="CSV", help="Only what HSSD's objects.csv lists.", rich_help_panel=SOURCES)
     ] = None,
     licences: Annotated[
-        str, typer.Option("--license", metavar="LIST", help="Only these: cc0,cc-by.", rich_help_panel=SOURCES)
+        str,
+        typer.Option(
+            "--license", metavar="LIST", help="Only these: cc0,cc-by.", show_default="any", rich_help_panel=SOURCES
+        ),
     ] = "",
-    jitter: Annotated[bool, typer.Option(help="Vary shape and light, for training.")] = False,
+    jitter: Annotated[bool, typer.Option(help="Vary shape and light, for training.")] = Settings.jitter,
     composed: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Instead, N objects put together of their parts, to train on."),
+        typer.Option(
+            min=1, metavar="N", help="Instead, N new objects of parts of these, for training.", show_default=False
+        ),
     ] = None,
-    random_start: Annotated[bool, typer.Option("--random-start", help="A random first azimuth an object.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of light, jitter and random starts.")] = 0,
+    random_start: Annotated[
+        bool, typer.Option("--random-start", help="A random first azimuth for each object.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of light, jitter and random starts.")] = Settings.seed,
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", "-j", min=1, max=1024, help="Processes.", show_default="one a core", rich_help_panel=SCALE
+            "--workers",
+            "-j",
+            min=1,
+            max=1024,
+            help="Worker processes.",
+            show_default="one a core",
+            rich_help_panel=SCALE,
         ),
     ] = None,
     time_limit: Annotated[
-        float, typer.Option(help="Seconds for one object in a worker.", rich_help_panel=SCALE)
-    ] = 600.0,
+        float, typer.Option(help="Seconds that an object may take in a worker.", rich_help_panel=SCALE)
+    ] = Limits.seconds,
     recycle: Annotated[
         int, typer.Option(min=1, help="Objects before a worker is replaced.", rich_help_panel=SCALE)
-    ] = 500,
-    memory: Annotated[int, typer.Option(min=64, help="MiB that a worker may take.", rich_help_panel=SCALE)] = 8192,
+    ] = Limits.jobs,
+    memory: Annotated[
+        int, typer.Option(min=64, help="MiB that a worker may take.", rich_help_panel=SCALE)
+    ] = Limits.mebibytes,
     retry: Annotated[
         bool, typer.Option("--retry", help="Render again what failed before.", rich_help_panel=SCALE)
     ] = False,
     shards: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Pack N objects a WebDataset tar.", show_default="folders", rich_help_panel=SCALE
+            min=1,
+            metavar="N",
+            help="Pack N objects into each WebDataset tar.",
+            show_default="folders",
+            rich_help_panel=SCALE,
         ),
     ] = None,
     ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Use this Ray cluster; auto.", rich_help_panel=SCALE)
+        str | None, typer.Option(metavar="ADDRESS", help="Render on this Ray cluster, or auto.", rich_help_panel=SCALE)
     ] = None,
     status: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Say how far the run in DIR is.", rich_help_panel=SCALE)
+        Path | None, typer.Option(metavar="DIR", help="Show how far the run in DIR is.", rich_help_panel=SCALE)
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Write into a folder with other contents.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest's records as JSON.")] = False,
@@ -113,40 +140,28 @@ def render(
     if not force and out.is_dir() and any(out.iterdir()) and not (out / "manifest.jsonl").exists():
         raise ViewmaskError(f"{out} holds things that viewmask did not make: choose another --out, or pass --force")
 
-    from render import catalogue, demo
+    settings = Settings(
+        views=views, elevation=elevation, distance=distance, fov=fov, size=size,
+        start="random" if random_start else start, engine=engine, light=light, samples=samples, seed=seed,
+        jitter=jitter, up=up, spp=spp, denoise=denoise,
+        passes=tuple(name for name in passes.split(",") if name),  # type: ignore[misc]  # checked there
+    )  # fmt: skip
+
     from render.composed import compose
     from render.run import render_orbits
-    from render.source import find
-    from render.workers import Limits
 
     with tempfile.TemporaryDirectory(prefix="viewmask-") as scratch, progress("rendering", "objects") as report:
         if not meshes and objaverse is None:
+            from render import demo
+
             note("no mesh given: rendering the demo chair")
             meshes = [str(demo.write(scratch, ["chair"]))]
-        sources = find(meshes or [], split)
-        if objaverse is not None:
-            sources += catalogue.objaverse(objaverse)
-        listed = len(sources)
-        if captions is not None:
-            sources = catalogue.captioned(sources, captions)
-        if quality is not None:
-            sources = catalogue.rated(sources, quality)
-        if semantics is not None:
-            sources = catalogue.hssd(sources, semantics)
-        if licences:
-            sources = catalogue.licensed(sources, licences.split(","))
-        if listed and not sources:
-            raise ViewmaskError(
-                f"nothing to render: --quality, --semantics and --license leave none of {listed} objects"
-            )
+        sources = _sources(meshes or [], split, objaverse, captions, quality, semantics, licences)
         if composed is not None:
             sources = [*compose(sources, composed, seed)]
         records = render_orbits(
-            sources, out, views=views, elevation=elevation, distance=distance, fov=fov,
-            size=size, start="random" if random_start else start, engine=engine, light=light, samples=samples, up=up,
-            jitter=jitter, seed=seed, workers=workers, progress=report, spp=spp, denoise=denoise,
-            passes=[name for name in passes.split(",") if name],  # type: ignore[misc]  # checked there
-            limits=Limits(time_limit, recycle, memory), retry=retry, shards=shards, ray=ray,
+            sources, out, settings, workers=workers, limits=Limits(time_limit, recycle, memory), retry=retry,
+            shards=shards, ray=ray, progress=report,
         )  # fmt: skip
     good = [record for record in records if record["status"] == "ok"]
     bad = [record for record in records if record["status"] != "ok"]
@@ -163,6 +178,39 @@ def render(
         files = sorted(out.glob("[0-9]*.tar"))
     output.say(as_json, {"out": str(out), "objects": records}, files if len(files) < 8 else [out])
     return records
+
+
+def _sources(
+    meshes: list[str],
+    split: str | None,
+    uids: Path | None,
+    captions: Path | None,
+    quality: Path | None,
+    semantics: Path | None,
+    licences: str,
+) -> list[Source]:
+    """The objects that the options of the panel "What to render" leave."""
+    from render import catalogue
+    from render.objaverse import from_uids
+    from render.source import find
+
+    sources = find(meshes, split)
+    if uids is not None:
+        sources += from_uids(uids)
+    if split is not None and not sources:
+        raise ViewmaskError(f"nothing to render: no object is in split {split!r}")
+    count = len(sources)
+    if captions is not None:
+        sources = catalogue.captioned(sources, captions)
+    if quality is not None:
+        sources = catalogue.rated(sources, quality)
+    if semantics is not None:
+        sources = catalogue.hssd(sources, semantics)
+    if licences:
+        sources = catalogue.licensed(sources, licences.split(","))
+    if count and not sources:
+        raise ViewmaskError(f"nothing to render: --quality, --semantics and --license leave none of {count} objects")
+    return sources
 
 
 def _say_status(out: Path, as_json: bool) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import pytest
 from render import blender, raycast
 from render.demo import demo_objects, write
 from render.run import render_orbits
+from render.settings import Settings
 from render.surface import Surface
 from tests.conftest import SHARED
 from viewmask.errors import ViewmaskError
@@ -30,7 +31,7 @@ def test_without_it_one_line_says_how_to_get_it(monkeypatch, tmp_path):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bpy" else find_spec(name))
     with pytest.raises(ViewmaskError, match=r"source tree: pip install torch==2.13.0 '\.\[blender\]'"):
-        render_orbits(write(tmp_path, ["car"]), tmp_path / "out", engine="blender")
+        render_orbits(write(tmp_path, ["car"]), tmp_path / "out", Settings(engine="blender"))
     assert not (tmp_path / "out").exists()
 
 

@@ -10,7 +10,8 @@ import trimesh
 from render import points
 from render.composed import compose
 from render.demo import write
-from render.run import Settings, render_one
+from render.job import render_one
+from render.settings import Settings
 from render.source import Source, find
 from render.surface import Surface
 from render.vessel import Vessel

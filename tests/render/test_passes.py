@@ -11,6 +11,7 @@ import trimesh
 from render import blender, passes
 from render.demo import write
 from render.run import render_orbits
+from render.settings import Settings
 from render.surface import Surface
 from viewmask.views.camera import Camera, orbit
 from viewmask.views.viewset import ViewSet
@@ -42,7 +43,7 @@ def test_depth_leads_back_to_the_surface_and_normals_point_outwards():
 
 def test_they_lie_beside_the_pictures_with_their_units(tmp_path):
     mesh = write(tmp_path / "in", ["mug"])
-    render_orbits(mesh, tmp_path / "out", views=2, size=24, passes=["normal", "depth"])
+    render_orbits(mesh, tmp_path / "out", Settings(views=2, size=24, passes=("normal", "depth")))
     views = ViewSet.load(tmp_path / "out" / "mug")
     assert "longest side being 1" in views.extra["passes"]["depth"]
     with np.load(tmp_path / "out" / "mug" / passes.FILE) as arrays:
@@ -51,7 +52,7 @@ def test_they_lie_beside_the_pictures_with_their_units(tmp_path):
             inside = image[..., 3] == 255
             assert (depth[inside] > 0).all()
             assert not depth[image[..., 3] == 0].any()
-    render_orbits(mesh, tmp_path / "out", views=2, size=24)  # without passes the old ones go
+    render_orbits(mesh, tmp_path / "out", Settings(views=2, size=24))  # without passes the old ones go
     assert not (tmp_path / "out" / "mug" / passes.FILE).exists()
 
 

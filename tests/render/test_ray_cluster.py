@@ -8,10 +8,12 @@ import pytest
 
 from render import demo, ray_cluster
 from render.run import MANIFEST, render_orbits
+from render.settings import Settings
 from tests.render.deadly import Deadly
 from viewmask.errors import ViewmaskError
 from viewmask.views.viewset import ViewSet
 
+SMALL = Settings(views=2, size=16)
 with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is absent (extra `ray`)")
 
 
@@ -48,7 +50,7 @@ def test_a_node_that_is_lost_in_the_middle_costs_nothing(tmp_path):
                 assert _nodes(ray) == 2
                 nodes.remove_node(lost, allow_graceful=False)
 
-        records = render_orbits(sources, out, views=2, size=16, ray=nodes.address, progress=progress)
+        records = render_orbits(sources, out, SMALL, ray=nodes.address, progress=progress)
     finally:
         ray.shutdown()
         nodes.shutdown()
@@ -58,13 +60,13 @@ def test_a_node_that_is_lost_in_the_middle_costs_nothing(tmp_path):
     assert "died (SIGSEGV" in records[-1]["reason"]
     lines = [json.loads(line)["id"] for line in (out / MANIFEST).read_text().splitlines()]
     assert sorted(lines) == sorted(names)  # each recorded once
-    local = render_orbits(sources[:1], tmp_path / "local", views=2, size=16)
+    local = render_orbits(sources[:1], tmp_path / "local", SMALL)
     assert local[0]["status"] == "ok"
     for file in sorted((tmp_path / "local" / "o00").iterdir()):
         assert (out / "o00" / file.name).read_bytes() == file.read_bytes()
     assert all(len(ViewSet.load(out / name)) == 2 for name in names if name != "bomb")
     begun = len(log.read_text().split())
-    again = render_orbits(sources, out, views=2, size=16)  # what a cluster did, one machine takes over
+    again = render_orbits(sources, out, SMALL)  # what a cluster did, one machine takes over
     assert [record["status"] for record in again] == [record["status"] for record in records]
     assert len(log.read_text().split()) == begun
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from render.light import LAMP, LAMP_WATTS, filmic
-from render.raycast import LIGHTS, render
+from render import raycast
+from render.light import LAMP, LAMP_WATTS, LIGHTS, Studio, filmic
+from render.raycast import render
 from render.surface import Surface, to_linear, to_srgb
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera, orbit
@@ -206,6 +207,105 @@ def test_a_studio_is_brighter_towards_its_key_light():
     towards, away = render(ball, orbit(2, size=48), "studio", seed=1, lamp=0)
     middle = (24, 24, 0)
     assert int(towards[middle]) > int(away[middle]) + 40
+
+
+def normal_of(tilt):
+    return np.array([np.cos(np.radians(tilt)), 0, np.sin(np.radians(tilt))])
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("lamp", [None, 30.0])
+def test_a_studio_on_an_open_square_is_its_lights_by_their_cosines(seed, lamp):
+    studio = Studio.of_seed(seed, lamp)
+    for tilt in (0, 60):
+        (picture,) = render(grey_square(tilt), [Camera.on_sphere(0, tilt, size=17)], "studio", 1, seed, 0.8, lamp)
+        light = studio.ambient_level
+        for level, towards in (
+            (studio.key_level, studio.key), (studio.fill_level, studio.fill), (studio.side_level, studio.side),
+        ):  # fmt: skip
+            light += level * max(0.0, float(normal_of(tilt) @ towards))
+        assert abs(int(picture[8, 8, 0]) - int(to_srgb(to_linear(188) * light * 0.8))) <= 1
+
+
+def test_the_key_light_s_shadow_is_dark_in_the_middle_and_soft_at_its_rim():
+    studio = Studio.of_seed(3, 0.0)
+    floor, lid = trimesh.creation.box((8, 8, 1e-5)), trimesh.creation.box((2, 2, 1e-5))
+    lid.apply_translation(1.5 * studio.key)  # its shadow falls on the origin
+    for part in (floor, lid):
+        part.visual.face_colors = [[60, 60, 60, 255]] * 12
+    surface = Surface.of_scene(trimesh.Scene([floor, lid]), transform=np.eye(4))
+    # From the side, so that the lid hides nothing.
+    camera = Camera.on_sphere(90, 15, 4, size=160)
+    (picture,) = render(surface, [camera], "studio", 1, 3, lamp=0.0)
+
+    def lit(x, y):
+        pixel, _ = camera.project(np.array([x, y, 0.0]))
+        return float(to_linear(picture[int(pixel[1]), int(pixel[0]), 0]) / to_linear(60))
+
+    rest = studio.ambient_level + sum(
+        level * max(0.0, float(towards[2]))
+        for level, towards in ((studio.fill_level, studio.fill), (studio.side_level, studio.side))
+    )
+    key = studio.key_level * float(studio.key[2])
+    assert rest - studio.ambient_level - 0.02 < lit(0, 0) < rest + 0.01
+    assert lit(0, -2) == pytest.approx(rest + key, abs=0.03)
+    rim = [lit(0, y) for y in np.linspace(-1.8, 0, 37)]
+    assert sum(rest + 0.1 * key < value < rest + 0.9 * key for value in rim) >= 3  # a penumbra, not an edge
+
+
+def test_light_is_computed_once_for_each_side_that_a_pixel_shows():
+    """Along a box's edges a pixel shows two sides; their lights must not be mixed up."""
+    box = trimesh.creation.box((0.8, 0.8, 0.8))
+    box.visual.face_colors = [[120, 120, 120, 255]] * 12
+    surface, camera = Surface.of_scene(trimesh.Scene(box), transform=np.eye(4)), Camera.on_sphere(40, 30, size=24)
+    (fine,) = render(surface, [camera.resized(96, 96)], "studio", 1, 3)
+    (coarse,) = render(surface, [camera], "studio", 4, 3)
+    full = (fine[..., 3] == 255).reshape(24, 4, 24, 4).all(axis=(1, 3))
+    mean = to_srgb(to_linear(fine[..., :3]).reshape(24, 4, 24, 4, 3).mean(axis=(1, 3)))
+    assert np.abs(coarse[..., :3].astype(int) - mean)[full].max() <= 2
+    assert len(np.unique(coarse[full][:, 0])) > 3  # the three sides, and their mixtures
+
+
+def test_pixels_of_a_tile_cast_different_rays_that_cover_the_disc_evenly():
+    tile = raycast._tile(np.arange(6 * 9), (6, 9)).reshape(6, 9)
+    for row, column in ((0, 0), (1, 2), (3, 6), (2, 5)):
+        assert sorted(tile[row : row + 3, column : column + 3].ravel()) == list(range(9))
+    x, y = raycast._disc(np.arange(72), 72)
+    assert (x**2 + y**2).max() < 1
+    assert [x.mean(), y.mean()] == pytest.approx([0, 0], abs=0.02)
+    assert [(x**2).mean(), (y**2).mean(), (x * y).mean()] == pytest.approx([0.25, 0.25, 0], abs=0.02)
+
+
+def test_the_mean_over_a_tile_takes_only_neighbours_that_face_alike():
+    random = np.random.default_rng(0)
+    values = random.random((5, 6)).astype(np.float32)
+    normals = np.zeros((5, 6, 3), np.float32)
+    normals[:, :3], normals[:, 3:] = (0, 0, 1), (0, 0.8, 0.6)  # 53 degrees apart
+    normals[::2, 0] = (0.5, 0, 0.866)  # 30 degrees from its neighbours: alike
+    pixel = np.arange(30)
+    mean = raycast._tile_mean(values.ravel(), normals.reshape(-1, 3), pixel, (5, 6)).reshape(5, 6)
+    for row in range(5):
+        for column in range(6):
+            half = slice(0, 3) if column < 3 else slice(3, 6)
+            low = max(column - 1, half.start)
+            near = values[max(row - 1, 0) : row + 2, low : min(column + 2, half.stop)]
+            assert mean[row, column] == pytest.approx(near.mean(), abs=1e-6)
+
+
+def test_light_between_surfaces_brightens_folds_and_leaves_the_open_as_it_is():
+    """Golden values of Jimenez et al.'s fit."""
+    albedo = np.array([[0.0], [0.5], [0.9]], np.float32)
+    half = raycast._multi_bounce(np.full((3, 1), 0.5, np.float32), albedo)
+    assert half.ravel() == pytest.approx([0.5, 0.68096, 0.85451], abs=1e-4)
+    assert raycast._multi_bounce(np.ones((3, 1), np.float32), albedo).ravel() == pytest.approx([1, 1, 1], abs=1e-3)
+
+
+def test_frames_are_perpendicular_unit_vectors():
+    normal = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    normal = np.concatenate([normal / np.linalg.norm(normal, axis=1, keepdims=True), np.eye(3, dtype=np.float32)])
+    tangent, bitangent = raycast._frame(normal)
+    frames = np.stack([tangent, bitangent, normal], axis=1)
+    assert frames @ frames.transpose(0, 2, 1) == pytest.approx(np.tile(np.eye(3), (53, 1, 1)), abs=1e-5)
 
 
 @pytest.mark.parametrize(("linear", "display"), [(0, 0), (0.18, 127), (0.5, 176), (1.0, 205)])

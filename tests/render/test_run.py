@@ -1,4 +1,4 @@
-"""Orbits of many objects: layout, resume, broken meshes, workers, a kill in the middle, jitter as a pure function."""
+"""Orbits of many objects: layout, resume, broken meshes, workers, a kill in the middle."""
 
 import json
 import os
@@ -8,19 +8,20 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from render import demo
-from render.run import MANIFEST, RUN, Settings, render_one, render_orbits
-from render.source import Source, find
+from render.run import MANIFEST, RUN, render_orbits
+from render.settings import Settings
 from viewmask.errors import ViewmaskError
 from viewmask.views.viewset import ViewSet
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"views": 2, "size": 16}
+SMALL = Settings(views=2, size=16)
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,10 @@ def times(out):
     return {path.name: (path / "transforms.json").stat().st_mtime_ns for path in out.iterdir() if path.is_dir()}
 
 
-def test_an_object_becomes_a_folder_of_posed_views_with_what_is_known_of_it(meshes, tmp_path):
+def test_an_object_becomes_a_folder_of_posed_views_with_its_description(meshes, tmp_path):
     seen = []
-    records = render_orbits(meshes, tmp_path / "out", views=3, size=20, elevation=10, start=15,
-                            progress=lambda done, total: seen.append((done, total)))  # fmt: skip
+    settings = Settings(views=3, size=20, elevation=10, start=15)
+    records = render_orbits(meshes, tmp_path / "out", settings, progress=lambda done, total: seen.append((done, total)))
     assert [(record["id"], record["status"], record["views"]) for record in records] == [
         ("chair", "ok", 3), ("house", "ok", 3), ("tree", "ok", 3),
     ]  # fmt: skip
@@ -56,20 +57,20 @@ def test_an_object_becomes_a_folder_of_posed_views_with_what_is_known_of_it(mesh
 
 
 def test_a_second_run_does_nothing_again(meshes, tmp_path):
-    first = render_orbits(meshes, tmp_path, **SMALL)
+    first = render_orbits(meshes, tmp_path, SMALL)
     before = times(tmp_path)
-    assert render_orbits(meshes, tmp_path, **SMALL) == first
+    assert render_orbits(meshes, tmp_path, SMALL) == first
     assert times(tmp_path) == before
 
 
 def test_a_lost_folder_and_other_settings_are_rendered_again(meshes, tmp_path):
-    render_orbits(meshes, tmp_path, **SMALL)
+    render_orbits(meshes, tmp_path, SMALL)
     before = times(tmp_path)
     shutil.rmtree(tmp_path / "house")
-    render_orbits(meshes, tmp_path, **SMALL)
+    render_orbits(meshes, tmp_path, SMALL)
     after = times(tmp_path)
     assert [name for name in after if after[name] != before[name]] == ["house"]
-    render_orbits(meshes, tmp_path, views=3, size=16)
+    render_orbits(meshes, tmp_path, replace(SMALL, views=3))
     assert all(len(ViewSet.load(tmp_path / name)) == 3 for name in before)
 
 
@@ -77,7 +78,7 @@ def test_a_folder_that_is_not_ours_is_never_replaced(meshes, tmp_path):
     (tmp_path / "house").mkdir()
     (tmp_path / "house" / "diary.txt").write_text("dear")
     with pytest.raises(ViewmaskError, match="not made by viewmask"):
-        render_orbits(meshes, tmp_path, **SMALL)
+        render_orbits(meshes, tmp_path, SMALL)
     assert (tmp_path / "house" / "diary.txt").read_text() == "dear"
 
 
@@ -90,7 +91,7 @@ def test_broken_meshes_are_recorded_and_do_not_stop_the_run(meshes, tmp_path, ma
     (folder / "line.glb").write_bytes(make_glb([(0, 0, 0), (0, 1, 0), (0, 2, 0)], [(0, 1, 2)]))
     (folder / "rubbish.glb").write_bytes(b"glTF rubbish")
     (folder / "empty.obj").write_text("v 0 0 0\n")
-    records = {record["id"]: record for record in render_orbits(folder, tmp_path / "out", **SMALL)}
+    records = {record["id"]: record for record in render_orbits(folder, tmp_path / "out", SMALL)}
     assert records.pop("good")["status"] == "ok"
     assert {record["status"] for record in records.values()} == {"failed"}
     reasons = {"nan": "not finite", "point": "no extent", "line": "nothing is seen", "rubbish": "cannot read"}
@@ -100,8 +101,9 @@ def test_broken_meshes_are_recorded_and_do_not_stop_the_run(meshes, tmp_path, ma
 
 
 def test_workers_render_the_same_bytes(meshes, tmp_path):
-    alone = render_orbits(meshes, tmp_path / "one", light="studio", seed=4, jitter=True, **SMALL)
-    many = render_orbits(meshes, tmp_path / "two", light="studio", seed=4, jitter=True, workers=2, **SMALL)
+    settings = replace(SMALL, light="studio", seed=4, jitter=True)
+    alone = render_orbits(meshes, tmp_path / "one", settings)
+    many = render_orbits(meshes, tmp_path / "two", settings, workers=2)
     assert [record["id"] for record in many] == [record["id"] for record in alone]
     for file in sorted((tmp_path / "one").rglob("*.*")):
         if file.name not in (MANIFEST, RUN):
@@ -113,9 +115,9 @@ def test_a_killed_run_goes_on_where_it_was_and_renders_nothing_twice(meshes, tmp
     program = textwrap.dedent(f"""
         import time
         from render import run
-        once = run.work
-        run.work = lambda *a: (once(*a), time.sleep(60 * (a[0].id == "house")))[0]
-        run.render_orbits({str(meshes)!r}, {str(out)!r}, views=2, size=16)
+        once = run.save_one
+        run.save_one = lambda *a: (once(*a), time.sleep(60 * (a[0].id == "house")))[0]
+        run.render_orbits({str(meshes)!r}, {str(out)!r}, run.Settings(views=2, size=16))
     """)
     child = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
     deadline = time.monotonic() + 300
@@ -126,61 +128,21 @@ def test_a_killed_run_goes_on_where_it_was_and_renders_nothing_twice(meshes, tmp
     before = times(out)
     assert set(before) == {"chair", "house"}
     assert len((out / MANIFEST).read_text().splitlines()) == 1  # the house was drawn but not yet recorded
-    records = render_orbits(meshes, out, **SMALL)
+    records = render_orbits(meshes, out, SMALL)
     assert [(record["status"], record["views"]) for record in records] == [("ok", 2)] * 3
     assert before.items() <= times(out).items()
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
-# -- jitter ---------------------------------------------------------------------------------------
-
-
-def test_jitter_depends_on_seed_and_id_alone(meshes):
-    first, second, _ = find(meshes)
-    settings = Settings(views=2, size=16, jitter=True, start="random", seed=5)
-    once, again = render_one(first, settings), render_one(first, settings)
-    assert np.array_equal(once.images, again.images)
-    assert once.extra == again.extra
-    assert once.cameras[0].azimuth == again.cameras[0].azimuth
-    others = [
-        render_one(second, settings),
-        render_one(first, Settings(2, size=16, jitter=True, start="random", seed=6)),
-    ]
-    for other in others:
-        assert other.cameras[0].azimuth != once.cameras[0].azimuth
-        assert other.extra["stretch"] != once.extra["stretch"]
-
-
-def test_jitter_stays_within_its_bounds_and_keeps_the_box_normalised(meshes):
-    (chair, *_) = find(meshes)
-    lights = set()
-    for seed in range(24):
-        views = render_one(chair, Settings(views=1, size=8, jitter=True, seed=seed))
-        assert all(0.8 <= factor <= 1.25 for factor in views.extra["stretch"])
-        assert views.cameras[0].azimuth == 0
-        light, strength = views.extra["light"], views.extra["strength"]
-        low, high = (0.4, 0.8) if light == "uniform" else (0.5, 1.0)
-        assert low <= strength <= high
-        lights.add(light)
-    assert lights == {"none", "uniform", "studio"}
-
-
-# -- refusals -------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
-    "wrong",
+    ("sources", "options", "reason"),
     [
-        {"views": 0}, {"size": 0}, {"elevation": 90}, {"distance": -1}, {"fov": 0}, {"light": "disco"},
-        {"samples": 0}, {"engine": "pencil"}, {"workers": 0}, {"split": "none such"},
-        {"shards": 0}, {"passes": ["smell"]}, {"spp": 4},
+        (None, {"workers": 0}, "workers must be at least 1"),
+        (None, {"shards": 0}, "a shard must hold at least 1 object"),
+        ([], {}, "nothing to render"),
     ],
-)  # fmt: skip
-def test_an_impossible_setting_is_refused_before_anything_is_written(meshes, tmp_path, wrong):
-    with pytest.raises(ViewmaskError):
-        render_orbits(meshes, tmp_path / "out", **wrong)
+)
+def test_an_impossible_run_is_refused_before_anything_is_written(meshes, tmp_path, sources, options, reason):
+    with pytest.raises(ViewmaskError, match=reason):
+        render_orbits(meshes if sources is None else sources, tmp_path / "out", SMALL, **options)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_source_is_compared_by_name_and_place():
-    assert Source("a", Path("a.glb"), about={"captions": []}) == Source("a", Path("a.glb"))

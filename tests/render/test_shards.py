@@ -3,18 +3,21 @@
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from render import demo
 from render.run import render_orbits
+from render.settings import Settings
 from render.shards import INDEX, Shards
 from viewmask.errors import ViewmaskError
 from viewmask.views import collection
 from viewmask.views.viewset import ViewSet
 
-SMALL = {"views": 2, "size": 16}
+SMALL = Settings(views=2, size=16)
+DEEP = replace(SMALL, passes=("depth",))
 NAMES = ["car", "chair", "house", "mug", "tree"]
 
 
@@ -35,8 +38,8 @@ def same(a, b):
 
 
 def test_finished_objects_are_packed_and_their_folders_go(meshes, tmp_path):
-    render_orbits(meshes, tmp_path / "folders", passes=["depth"], **SMALL)
-    records = render_orbits(meshes, tmp_path / "out", passes=["depth"], shards=2, **SMALL)
+    render_orbits(meshes, tmp_path / "folders", DEEP)
+    records = render_orbits(meshes, tmp_path / "out", DEEP, shards=2)
     assert [record["status"] for record in records] == ["ok"] * 5
     assert not [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
     tars = sorted((tmp_path / "out").glob("*.tar"))
@@ -48,12 +51,12 @@ def test_finished_objects_are_packed_and_their_folders_go(meshes, tmp_path):
     assert list(read) == NAMES
     assert all(same(views, ViewSet.load(tmp_path / "folders" / name)) for name, views in read.items())
     before = [tar.read_bytes() for tar in tars]
-    assert render_orbits(meshes, tmp_path / "out", passes=["depth"], shards=2, **SMALL) == records
+    assert render_orbits(meshes, tmp_path / "out", DEEP, shards=2) == records
     assert [tar.read_bytes() for tar in sorted((tmp_path / "out").glob("*.tar"))] == before
 
 
 def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(meshes, tmp_path):
-    render_orbits(meshes, tmp_path / "folders", **SMALL)
+    render_orbits(meshes, tmp_path / "folders", SMALL)
     for step in ("tar without a line", "folders not yet removed", "temporary"):
         out = tmp_path / step
         shutil.copytree(tmp_path / "folders", out)
@@ -67,7 +70,7 @@ def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(meshes, tmp_path
             shards._index.close()
         else:
             (out / ".000000-abcdefgh.tar").write_bytes(b"half")
-        render_orbits(meshes, out, shards=2, **SMALL)
+        render_orbits(meshes, out, SMALL, shards=2)
         packed = [name for line in (out / INDEX).read_text().splitlines() for name in json.loads(line)["objects"]]
         assert sorted(packed) == NAMES
         inside = [name.split(".")[0] for tar in out.glob("*.tar") for name in members(tar) if name.endswith(".json")]
@@ -76,15 +79,15 @@ def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(meshes, tmp_path
 
 
 def test_shards_of_other_settings_are_not_mixed(meshes, tmp_path):
-    render_orbits(meshes, tmp_path, shards=3, **SMALL)
+    render_orbits(meshes, tmp_path, SMALL, shards=3)
     with pytest.raises(ViewmaskError, match="other settings"):
-        render_orbits(meshes, tmp_path, shards=3, views=3, size=16)
+        render_orbits(meshes, tmp_path, replace(SMALL, views=3), shards=3)
 
 
 def test_webdataset_reads_ours_and_we_read_webdataset_s(meshes, tmp_path):
     webdataset = pytest.importorskip("webdataset", reason="webdataset is absent: pip install webdataset")
 
-    render_orbits(meshes, tmp_path, shards=3, **SMALL)
+    render_orbits(meshes, tmp_path, SMALL, shards=3)
     samples = list(webdataset.WebDataset(str(tmp_path / "{000000..000001}.tar"), shardshuffle=False).decode("pil"))
     assert [sample["__key__"] for sample in samples] == NAMES
     assert samples[0]["000.png"].size == (16, 16)

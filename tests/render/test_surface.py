@@ -190,6 +190,66 @@ def test_normals_are_smooth_on_a_ball_and_sharp_on_a_box():
     assert box.corner_normals == pytest.approx(np.repeat(box.face_normals[:, None], 3, axis=1), abs=1e-6)
 
 
+@pytest.mark.parametrize(("sides", "smooth"), [(12, True), (8, False)])  # 30 and 45 degrees between neighbours
+def test_edges_are_smooth_below_40_degrees_and_sharp_above(sides, smooth):
+    drum = trimesh.creation.cylinder(0.5, 1, sections=sides)
+    surface = Surface.of_scene(trimesh.Scene(drum), transform=np.eye(4))
+    wall = np.abs(surface.face_normals[:, 2]) < 0.5
+    cosine = (surface.corner_normals[wall] * surface.face_normals[wall][:, None]).sum(-1)
+    assert np.abs(surface.corner_normals[wall][..., 2]).max() < 1e-5  # the rim stays sharp
+    assert (cosine.min() < 0.99) == smooth
+    assert np.linalg.norm(surface.corner_normals, axis=-1) == pytest.approx(np.ones((len(drum.faces), 3)), abs=1e-5)
+
+
+def test_normals_are_smooth_across_a_seam_of_the_texture():
+    ball = trimesh.creation.icosphere(2, 0.5)
+    apart = trimesh.Trimesh(ball.triangles.reshape(-1, 3), np.arange(3 * len(ball.faces)).reshape(-1, 3), process=False)
+    whole, torn = (Surface.of_scene(trimesh.Scene(mesh), transform=np.eye(4)) for mesh in (ball, apart))
+    assert torn.corner_normals == pytest.approx(whole.corner_normals, abs=1e-4)
+
+
+def test_a_file_s_normals_win_over_computed_ones():
+    flat = trimesh.creation.icosphere(1)
+    slanted = np.tile(np.array([0.6, 0, 0.8]), (len(flat.vertices), 1))
+    mesh = trimesh.Trimesh(flat.vertices, flat.faces, vertex_normals=slanted, process=False)
+    surface = Surface.of_scene(trimesh.Scene(mesh), transform=np.eye(4))
+    assert surface.corner_normals == pytest.approx(np.tile(slanted[0], (len(flat.faces), 3, 1)), abs=1e-5)
+
+
+def test_the_window_holds_all_that_is_seen_and_little_more():
+    surface = Surface.of_scene(trimesh.Scene(trimesh.creation.icosphere(2, 0.2)), transform=np.eye(4))
+    camera = Camera(80, 60, 70, 70, 30, 35, Camera.on_sphere(20, 10, 1.5).camera_to_world)
+    left, top, right, bottom = surface.window(camera)
+    (picture,) = render(surface, [camera])
+    rows, columns = np.nonzero(picture[..., 3])
+    assert left <= columns.min() <= left + 2
+    assert right - 3 <= columns.max() < right
+    assert top <= rows.min() <= top + 2
+    assert bottom - 3 <= rows.max() < bottom
+    assert surface.window(Camera.on_sphere(0, 0, 0.1, size=16)) == (0, 0, 16, 16)  # the camera is inside
+    near = Camera(40, 30, 300, 300, 20, 15, Camera.on_sphere(0, 0, 1.5).camera_to_world)
+    assert surface.window(near) == (0, 0, 40, 30)  # it fills the picture
+
+
+def test_parts_are_joined_with_their_own_faces_colours_and_textures(make_glb, square_uv):
+    red, blue = (np.full((2, 2, 3), colour, np.uint8) for colour in ((255, 0, 0), (0, 0, 255)))
+    first, second = (Surface.load(make_glb(uv=square_uv, picture=picture)) for picture in (red, blue))
+    plain = Surface.load(make_glb(factor=(0.5, 0.25, 1.0)))
+    whole = Surface.joined([plain, first, second, first])
+    assert len(whole.textures) == 2
+    assert whole.texture.tolist() == [-1, -1, 0, 0, 1, 1, 0, 0]
+    assert whole.faces.tolist() == [(face + 4 * part).tolist() for part in range(4) for face in plain.faces]
+    middle = np.full(8, 1 / 3, np.float32)
+    colours = whole.albedo(np.arange(8, dtype=np.int32), middle, middle)
+    assert colours[::2] == pytest.approx(np.array([[0.5, 0.25, 1], [1, 0, 0], [0, 0, 1], [1, 0, 0]]), abs=0.003)
+
+
+def test_the_box_is_that_of_vertices_in_use():
+    mesh = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 2, 0], [9, 9, 9]], [[0, 1, 2]], process=False)
+    low, high = Surface.of_scene(trimesh.Scene(mesh), transform=np.eye(4)).box
+    assert (low.tolist(), high.tolist()) == ([0, 0, 0], [1, 2, 0])
+
+
 # -- broken files ---------------------------------------------------------------------------------
 
 

@@ -5,7 +5,8 @@ import pytest
 import trimesh
 
 from render import points
-from render.run import Settings, render_one
+from render.job import render_one
+from render.settings import Settings
 from render.vessel import Vessel
 
 SEEDS = range(12)

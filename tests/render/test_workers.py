@@ -7,21 +7,23 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from render import blender, demo
 from render.run import MANIFEST, render_orbits
+from render.settings import Limits, Settings
 from render.status import Status
-from render.workers import Limits
+from render.workers import Workers
 from tests.render.deadly import Deadly
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
 
 ROOT = Path(__file__).parents[2]
-SMALL = {"views": 2, "size": 16}
+SMALL = Settings(views=2, size=16)
 with_blender = pytest.mark.skipif(not blender.available(), reason="bpy or BlenderProc is absent (extra `blender`)")
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
@@ -61,7 +63,7 @@ def test_what_crashes_hangs_or_swells_costs_its_object_alone(mesh, tmp_path):
     sources = objects(
         mesh, log, a="nothing", bomb="crash", b="nothing", sleeper="hang", c="nothing", hog="swell", d="nothing"
     )
-    render_orbits(sources, out, workers=2, limits=Limits(seconds=6, mebibytes=600), **SMALL)
+    render_orbits(sources, out, SMALL, workers=2, limits=Limits(seconds=6, mebibytes=600))
     records = whole(out, [source.id for source in sources])
     assert {name for name, record in records.items() if record["status"] == "ok"} == {"a", "b", "c", "d"}
     assert "died (SIGSEGV" in records["bomb"]["reason"]
@@ -70,7 +72,7 @@ def test_what_crashes_hangs_or_swells_costs_its_object_alone(mesh, tmp_path):
     assert "MiB of memory, more than 600" in records["hog"]["reason"]
     assert sorted(read(log)) == sorted(source.id for source in sources)
     before = len(read(log))
-    render_orbits(sources, out, workers=2, **SMALL)  # failed ones are not tried again
+    render_orbits(sources, out, SMALL, workers=2)  # failed ones are not tried again
     assert len(read(log)) == before
     state = Status.read(out)
     assert (state.done, sum(state.failed.values()), state.left, state.running) == (4, 3, 0, False)
@@ -81,38 +83,33 @@ def test_a_failed_object_is_tried_again_when_asked(mesh, tmp_path):
     log, out = tmp_path / "log", tmp_path / "out"
     (tmp_path / "late.glb").write_bytes(b"rubbish")
     sources = [*objects(mesh, log, a="nothing"), *objects(tmp_path / "late.glb", log, late="nothing")]
-    assert [record["status"] for record in render_orbits(sources, out, **SMALL)] == ["ok", "failed"]
+    assert [record["status"] for record in render_orbits(sources, out, SMALL)] == ["ok", "failed"]
     (tmp_path / "late.glb").write_bytes(mesh.read_bytes())
-    assert [record["status"] for record in render_orbits(sources, out, retry=True, **SMALL)] == ["ok", "ok"]
+    assert [record["status"] for record in render_orbits(sources, out, SMALL, retry=True)] == ["ok", "ok"]
     assert read(log) == ["a", "late", "late"]
 
 
 def test_a_worker_is_replaced_after_so_many_objects(mesh, tmp_path):
-    from functools import partial
-
-    from render.workers import Crew
-
-    with Crew(partial(_pid), _nothing, 1, Limits(jobs=2)) as crew:
-        pids = [record["pid"] for _, record in crew.run([1, 2, 3, 4, 5])]
+    with Workers(_pid, _nothing, 1, Limits(jobs=2)) as workers:
+        pids = [record["pid"] for _, record in workers.run([1, 2, 3, 4, 5])]
     assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
 
 
 @needs_proc
 def test_a_worker_that_has_grown_is_replaced_after_its_object():
-    from render.workers import Crew
-
-    with Crew(_grow, _nothing, 1, Limits(mebibytes=800)) as crew:  # more than half of that, and it goes
-        records = [record for _, record in crew.run([0, 500, 0, "child", 0])]
+    with Workers(_grow, _nothing, 1, Limits(mebibytes=800)) as workers:  # more than half of that, and it goes
+        records = [record for _, record in workers.run([0, 500, 0, "child", 0])]
     assert not [record for record in records if "lost" in record]
     pids = [record["pid"] for record in records]
     assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
 
 
 def test_a_worker_that_cannot_start_ends_the_run(tmp_path):
-    from render.workers import Crew
-
-    with Crew(_pid, _fails, 1, Limits()) as crew, pytest.raises(ViewmaskError, match=r"could not start: .*no engine"):
-        list(crew.run([1]))
+    with (
+        Workers(_pid, _fails, 1, Limits()) as workers,
+        pytest.raises(ViewmaskError, match=r"could not start: .*no engine"),
+    ):
+        list(workers.run([1]))
 
 
 def _pid(job):
@@ -148,6 +145,7 @@ RUN = """
     import sys
     from pathlib import Path
     from render.run import render_orbits
+    from render.settings import Settings
     from tests.render.deadly import Deadly
 
     if __name__ == "__main__":
@@ -155,7 +153,7 @@ RUN = """
         signal.signal(signal.SIGINT, signal.default_int_handler)
         mesh, log, out = map(Path, sys.argv[1:])
         sources = [Deadly(f"o{i}", mesh, about={"does": "wait", "log": str(log)}) for i in range(24)]
-        render_orbits(sources, out, workers=2, views=2, size=16)
+        render_orbits(sources, out, Settings(views=2, size=16), workers=2)
 """
 
 
@@ -201,7 +199,7 @@ def test_a_run_that_is_killed_or_interrupted_takes_its_workers_along_and_goes_on
     assert len(workers) >= 2
     assert Status.read(out).running
     with pytest.raises(ViewmaskError, match="another run is writing"):
-        render_orbits(objects(out, log, a="nothing"), out, **SMALL)
+        render_orbits(objects(out, log, a="nothing"), out, SMALL)
     child.send_signal(blow)
     assert child.wait(20) != 0
     assert gone(workers)
@@ -241,11 +239,11 @@ def test_a_full_disk_stops_the_run_and_lays_nothing_on_the_objects(mesh, tmp_pat
         (disk / "ballast").write_bytes(bytes(9 * 2**20 - 96 * 2**10))
         for workers in (1, 2):
             with pytest.raises(ViewmaskError, match=r"No space left|is full"):
-                render_orbits(sources, disk / "out", workers=workers, views=4, size=256)
+                render_orbits(sources, disk / "out", Settings(views=4), workers=workers)
         lines = [json.loads(line) for line in (disk / "out" / MANIFEST).read_text().splitlines()]
         assert all(record["status"] == "ok" for record in lines)
         (disk / "ballast").unlink()
-        render_orbits(sources, disk / "out", views=4, size=256)
+        render_orbits(sources, disk / "out", Settings(views=4))
         whole(disk / "out", [source.id for source in sources])
     finally:
         subprocess.run(["umount", disk], check=True)
@@ -256,7 +254,7 @@ def test_a_mesh_that_crashes_blender_costs_itself_and_its_last_words_are_kept(me
     log, out = tmp_path / "log", tmp_path / "out"
     sources = objects(mesh, log, a="nothing", bomb="break blender", b="nothing")
     sources[1].about["cameras"] = orbit(1, size=16)
-    render_orbits(sources, out, engine="blender", **SMALL)
+    render_orbits(sources, out, replace(SMALL, engine="blender"))
     records = whole(out, ["a", "bomb", "b"])
     assert [records[name]["status"] for name in ("a", "bomb", "b")] == ["ok", "failed", "ok"]
     assert "Blender died (SIG" in records["bomb"]["reason"]
@@ -267,7 +265,8 @@ def test_a_mesh_that_crashes_blender_costs_itself_and_its_last_words_are_kept(me
 def test_blender_s_time_limit_ends_blender_too(mesh, tmp_path):
     out = tmp_path / "out"
     sources = objects(mesh, tmp_path / "log", a="nothing")
-    (record,) = render_orbits(sources, out, engine="blender", views=1, size=4096, spp=4096, limits=Limits(seconds=4))
+    settings = Settings(views=1, size=4096, engine="blender", spp=4096)
+    (record,) = render_orbits(sources, out, settings, limits=Limits(seconds=4))
     assert record["reason"] == "took longer than 4 s"
     assert not [path for path in Path("/proc").glob("[0-9]*") if _is_blender(path)]
 

@@ -7,6 +7,7 @@ import torch
 from recon.field import Field, FieldConfig
 from render.demo import write
 from render.run import render_orbits
+from render.settings import Settings
 from studies import field
 from viewmask.learning import checkpoint
 
@@ -14,7 +15,8 @@ TINY = FieldConfig(size=32, features=8, widths=(8, 8, 8), resolution=8, decoder=
 
 
 def test_the_hull_comes_first_and_every_field_has_a_row(tmp_path, monkeypatch, capsys):
-    render_orbits(write(tmp_path / "in", ["mug", "chair"]), tmp_path / "views", views=4, size=48, passes=["points"])
+    settings = Settings(views=4, size=48, passes=("points",))
+    render_orbits(write(tmp_path / "in", ["mug", "chair"]), tmp_path / "views", settings)
     for seed in (1, 2):
         torch.manual_seed(seed)
         checkpoint.save(tmp_path / f"f{seed}", Field(TINY), TINY, {})

@@ -20,11 +20,9 @@ QUICK = ("--bench", "demo", "--method", "copy", "--limit", 1, "--no-meshes")
 def test_the_choices_are_those_of_the_room():
     from eval.benches.gso import SETS
     from eval.protocols import PROTOCOLS
-    from render.light import LIGHTS
 
     assert get_args(command.Subset) == SETS
     assert get_args(command.Protocol) == tuple(PROTOCOLS)
-    assert get_args(command.Light) == LIGHTS
 
 
 def test_the_table_goes_to_standard_output_and_the_record_to_a_file(shell):

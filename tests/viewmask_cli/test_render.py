@@ -1,13 +1,14 @@
 """`viewmask render`."""
 
 import json
+from dataclasses import astuple, fields, replace
 
 import pytest
 
-from viewmask.views.camera import DISTANCE, ELEVATION, FIELD_OF_VIEW, SIZE
+from render.settings import Limits, Settings
 from viewmask.views.viewset import ViewSet
 from viewmask_cli import output
-from viewmask_cli.render import Engine, Light, render
+from viewmask_cli.render import render
 
 SMALL = ("--size", 24, "--views", 3)
 
@@ -27,22 +28,33 @@ def test_json_holds_the_manifest_and_nothing_else(shell):
     assert [(item["id"], item["status"]) for item in record["objects"]] == [("chair", "ok")]
 
 
-def test_a_program_can_call_it_with_the_defaults_of_the_camera(tmp_path):
+def test_a_program_can_call_it_with_the_defaults_of_the_settings(tmp_path):
     defaults = dict(zip(render.__code__.co_varnames, render.__defaults__ or (), strict=False))
-    cameras = [defaults[name] for name in ("elevation", "distance", "fov", "size")]
-    assert cameras == [ELEVATION, DISTANCE, FIELD_OF_VIEW, SIZE]
+    settings = {field.name: field.default for field in fields(Settings)} | {"passes": ""}
+    assert {name: value for name, value in defaults.items() if name in settings} == {
+        name: value for name, value in settings.items() if name != "strength"
+    }
+    limits = (defaults["time_limit"], defaults["recycle"], defaults["memory"])
+    assert limits == astuple(Limits())
     (record,) = render(out=tmp_path / "views", views=1, size=16)
     assert record["status"] == "ok"
 
 
-def test_the_choices_are_those_of_the_room():
-    from typing import get_args
-
-    from render.light import LIGHTS
-    from render.run import Engine as Engines
-
-    assert get_args(Engine) == get_args(Engines)
-    assert get_args(Light) == LIGHTS
+def test_every_option_reaches_the_picture_by_its_name(shell):
+    """Options are laid into `Settings` by hand: one in the place of another would be seen here."""
+    words = (
+        *("--views", 2, "--elevation", 10, "--distance", 2, "--fov", 40, "--size", 24, "--start", 15),
+        *("--light", "studio", "--samples", 3, "--seed", 5, "--up", "z", "--passes", "depth,normal"),
+    )
+    assert shell("render", *words).code == 0
+    settings = Settings(
+        views=2, elevation=10.0, distance=2.0, fov=40.0, size=24, start=15.0, light="studio", samples=3, seed=5,
+        up="z", passes=("depth", "normal"),
+    )  # fmt: skip
+    assert ViewSet.load("views/chair").extra["settings"] == settings.digest
+    assert shell("render", *words, "--jitter", "--random-start").code == 0
+    again = replace(settings, jitter=True, start="random")
+    assert ViewSet.load("views/chair").extra["settings"] == again.digest
 
 
 def test_a_broken_mesh_is_left_out_and_named(shell, tmp_path):
@@ -78,6 +90,8 @@ def test_objects_put_together_from_parts_of_others(shell, tmp_path):
         (["empty"], "no mesh in the folder empty"),
         (["--distance", "-1"], "distance must be positive"),
         (["--fov", "0"], "field of view"),
+        (["--passes", "depth,smell"], "passes are depth, normal, points, not 'smell'"),
+        (["--spp", "4"], "for the blender engine"),
         (["--out", "file"], "file is a file"),
         (["--out", "empty/../papers"], "did not make"),
     ],

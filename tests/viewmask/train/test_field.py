@@ -125,8 +125,10 @@ def test_colours_of_pictures_and_of_points_change_alike():
 def test_packing_reads_rendered_folders_and_keeps_what_it_packed(tmp_path):
     from render.demo import write
     from render.run import render_orbits
+    from render.settings import Settings
 
-    render_orbits(write(tmp_path / "in", ["mug"]), tmp_path / "views", views=4, size=48, passes=["points"])
+    settings = Settings(views=4, size=48, passes=("points",))
+    render_orbits(write(tmp_path / "in", ["mug"]), tmp_path / "views", settings)
     (whole,) = (tmp_path / "views").glob("*/transforms.json")
     shutil.copytree(whole.parent, tmp_path / "views" / ".mug-x1")  # what a killed run leaves half-written
     packed = Objects.load(pack([tmp_path / "views"], tmp_path / "packed", "train"))
@@ -135,7 +137,7 @@ def test_packing_reads_rendered_folders_and_keeps_what_it_packed(tmp_path):
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "packed").rglob("*.npy")}
     pack([tmp_path / "views"], tmp_path / "packed", "train")
     assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "packed").rglob("*.npy")}
-    render_orbits(tmp_path / "in", tmp_path / "bare", views=2, size=24)
+    render_orbits(tmp_path / "in", tmp_path / "bare", Settings(views=2, size=24))
     with pytest.raises(ViewmaskError, match="--passes points"):
         pack([tmp_path / "bare"], tmp_path / "other", "train")
 
@@ -143,8 +145,10 @@ def test_packing_reads_rendered_folders_and_keeps_what_it_packed(tmp_path):
 def test_a_run_packs_beside_its_folder_and_may_go_on_at_the_full_rates(tmp_path):
     from render.demo import write
     from render.run import render_orbits
+    from render.settings import Settings
 
-    render_orbits(write(tmp_path / "in", ["mug"]), tmp_path / "views", views=4, size=32, passes=["points"])
+    settings = Settings(views=4, size=32, passes=("points",))
+    render_orbits(write(tmp_path / "in", ["mug"]), tmp_path / "views", settings)
     weights = train([tmp_path / "views"], Run(tmp_path / "one", steps=1, seed=3))
     assert weights == tmp_path / "one" / "weights"
     assert {place.name for place in (tmp_path / "one-packed").iterdir()} == {"train", "val"}

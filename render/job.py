@@ -1,0 +1,161 @@
+"""One job: an object is rendered, and saved as a folder of posed views."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from render import passes
+from render.light import LIGHTS, Light
+from render.settings import Engine, Limits, Pass, Settings
+from render.source import Source
+from render.surface import Surface
+from render.workers import Record, Workers
+from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
+from viewmask.views.viewset import NAMES, ViewSet
+
+FILES = rf"{NAMES}|{re.escape(passes.FILE)}"  # pattern of the files in an object's folder
+DISK_MARGIN = 2**23  # bytes: with less disk than this left, a failure is the disk's fault and not the mesh's
+
+
+@dataclass(frozen=True)
+class Variation:
+    """What varies from object to object: a pure function of seed and id, so that a resumed run repeats it.
+
+    Attributes:
+        start: azimuth of view 0 in degrees, where it shall be random.
+        stretch: factors of the three axes for jitter, 0.8 to 1.25, float64 [3].
+        light, strength, lamp: of jitter. The strength is 0.5 to 1; in uniform light 0.4 to 0.8, around
+            SyncDreamer's 0.5. The lamp stands at any azimuth.
+        light_seed: of the studio's lights and of Blender's noise.
+    """
+
+    start: float
+    stretch: NDArray[np.float64]
+    light: Light
+    strength: float
+    lamp: float
+    light_seed: int
+
+    @classmethod
+    def of(cls, seed: int, name: str) -> Variation:
+        """The variation of the object `name`."""
+        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+        random = np.random.default_rng(int.from_bytes(digest[:8], "little"))
+        start, stretch = float(random.uniform(0, 360)), np.exp(random.uniform(np.log(0.8), np.log(1.25), 3))
+        light, level, lamp = LIGHTS[random.integers(len(LIGHTS))], float(random.uniform(0.5, 1)), random.uniform(0, 360)
+        strength = level * (0.8 if light == "uniform" else 1.0)
+        return cls(start, stretch, light, strength, float(lamp), int(random.integers(2**31)))
+
+
+def render_one(source: Source, settings: Settings) -> ViewSet:
+    """The view set of one object.
+
+    Raises:
+        ViewmaskError: the mesh cannot be read or rendered.
+    """
+    return _render(source, settings)[0]
+
+
+def save_one(source: Source, out: Path, settings: Settings) -> Record:
+    """Render one object into `out/<id>/`; its record for the manifest, whatever happens to the mesh.
+
+    Raises:
+        ViewmaskError: the disk refuses.
+    """
+    start = time.perf_counter()
+    try:
+        view_set, surface = _render(source, settings)
+        if not any(image[..., 3].any() for image in view_set.images):
+            raise ViewmaskError("nothing is seen in any view")
+    except ViewmaskError as error:
+        record = failure(source, settings, str(error), "\n".join(getattr(error, "__notes__", [])))
+    except (MemoryError, ArithmeticError, ValueError, IndexError, OSError, np.linalg.LinAlgError) as error:
+        record = failure(source, settings, f"{type(error).__name__}: {error}")
+    else:
+        folder = out / source.id
+        _save(view_set, surface, folder, settings.passes)
+        size = sum(file.stat().st_size for file in folder.iterdir())
+        record = {"id": source.id, "status": "ok", "views": len(view_set), "bytes": size}
+    if record["status"] == "failed":
+        for place in (out, Path(tempfile.gettempdir())):
+            if shutil.disk_usage(place).free < DISK_MARGIN:
+                raise ViewmaskError(f"the disk of {place} is full: make room, then run the same command again")
+    return record | {"seconds": round(time.perf_counter() - start, 3), "settings": settings.digest}
+
+
+def failure(source: Source, settings: Settings, reason: str, stderr: str = "") -> Record:
+    """The manifest's record of an object that failed; `stderr` is what a crashed process wrote last."""
+    record = {"id": source.id, "status": "failed", "reason": reason}
+    return record | ({"stderr": stderr} if stderr else {}) | {"settings": settings.digest}
+
+
+def engine_workers(
+    work: Callable[[Any], Record], engine: Engine, count: int, threads: int, limits: Limits
+) -> Workers[Any]:
+    """So many worker processes of an engine; Blender starts with them, and has `threads` in each."""
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return Workers(work, partial(_prepare, engine, threads), count, limits, single)
+
+
+def _prepare(engine: Engine, threads: int) -> None:
+    """Load what every object needs, before the clock of the first one starts."""
+    importlib.import_module("trimesh")
+    if engine == "blender":
+        from render import blender
+
+        blender.start(threads)
+    else:
+        importlib.import_module("render.raycast")
+
+
+def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface]:
+    surface = source.surface(settings.up)
+    variation = Variation.of(settings.seed, source.id)
+    about: dict[str, Any] = {"id": source.id} | source.about
+    light, strength, lamp = settings.light, settings.strength, None
+    if settings.jitter:
+        surface = surface.transformed(np.diag([*variation.stretch, 1.0])).normalised()
+        light, strength, lamp = variation.light, variation.strength, variation.lamp
+        about["stretch"] = [round(float(factor), 4) for factor in variation.stretch]
+    cameras = settings.cameras(variation.start if settings.start == "random" else float(settings.start))
+    seed = variation.light_seed
+    if settings.engine == "blender":
+        from render import blender
+
+        images = blender.render(
+            surface, cameras, light, settings.samples, seed, strength, lamp, spp=settings.spp, denoise=settings.denoise
+        )
+    else:
+        from render import raycast
+
+        images = raycast.render(surface, cameras, light, settings.samples, seed, strength, lamp)
+    about |= {"light": light, "strength": strength, "lamp": lamp, "engine": settings.engine}
+    about |= {"mesh_to_world": surface.file_to_world.tolist(), "settings": settings.digest}
+    return ViewSet(images, cameras, about), surface
+
+
+def _save(view_set: ViewSet, surface: Surface, folder: Path, names: tuple[Pass, ...]) -> None:
+    if not names and not (folder / passes.FILE).exists():
+        view_set.save(folder)
+        return
+    with atomic.folder(folder, ours=FILES) as temporary:
+        if names:
+            view_set.extra["passes"] = {name: passes.UNITS[name] for name in names}
+        view_set.save(temporary)
+        if names:
+            arrays: dict[str, Any] = passes.render(surface, view_set.cameras, names)
+            np.savez_compressed(temporary / passes.FILE, **arrays)
