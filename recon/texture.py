@@ -7,6 +7,7 @@ how squarely it looks (a power of the cosine); what no view sees takes after the
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -60,7 +61,7 @@ def bake(
     colours[~seen] = _nearest(atlas.points, colours, seen)
     if unseen is not None and not seen.all():
         colours[~seen] = (colours[~seen] + unseen(atlas.points[~seen])) / 2
-    return _padded(colours, atlas, size)
+    return padded(colours, atlas, size)
 
 
 def spread(image: Picture, inside: FloatImage) -> FloatImage:
@@ -79,21 +80,31 @@ def spread(image: Picture, inside: FloatImage) -> FloatImage:
 
 def weigh(shape: EmbreeScene, points: Floats, normals: Floats, camera: Camera, inside: FloatImage) -> Floats:
     """How much one view knows of points of a surface, given with their normals; 0 where it sees nothing of it."""
+    weight = np.zeros(len(points), np.float32)
+    seen, cosine = visible(shape, points, normals, camera, _GRAZING)
+    pixels, depth = camera.project(points[seen].astype(np.float64))
+    shown = (depth > 0) & (pixels > 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
+    rim = np.clip((sample(inside, pixels[shown]) + 1) / (_RIM + 2), 0.02, 1)
+    weight[seen[shown]] = (cosine[shown] - _GRAZING) ** _SHARPNESS * rim + 1e-6
+    return weight
+
+
+def visible(
+    shape: EmbreeScene, points: Floats, normals: Floats, camera: Camera, grazing: float
+) -> tuple[NDArray[np.intp], Floats]:
+    """Which points of a surface [n, 3] face a camera and are not hidden from it: their places, and their cosines.
+
+    Args:
+        grazing: the cosine of normal and line of sight below which a camera tells nothing.
+    """
     towards = camera.position.astype(np.float32) - points
-    distance = np.linalg.norm(towards, axis=1, keepdims=True)
-    towards /= distance
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
     cosine = (towards * normals).sum(1)
-    weight = np.zeros(len(cosine), np.float32)
-    facing = np.flatnonzero(cosine > _GRAZING)
+    facing = np.flatnonzero(cosine > grazing)
     # Rays start a little off the surface, so that it does not hide itself.
     starts = points[facing] + np.float32(2e-3) * (normals[facing] + towards[facing])
-    facing = facing[shape.run(starts, towards[facing]) < 0]
-    pixels, depth = camera.project(points[facing].astype(np.float64))
-    shown = (depth > 0) & (pixels > 0).all(1) & (pixels < [camera.width, camera.height]).all(1)
-    facing, pixels = facing[shown], pixels[shown]
-    rim = np.clip((sample(inside, pixels) + 1) / (_RIM + 2), 0.02, 1)
-    weight[facing] = (cosine[facing] - _GRAZING) ** _SHARPNESS * rim + 1e-6
-    return weight
+    seen = facing[shape.run(starts, towards[facing]) < 0]
+    return seen, cosine[seen]
 
 
 def sample(picture: FloatImage, pixels: NDArray[np.floating]) -> Floats:
@@ -117,8 +128,11 @@ def _nearest(points: Floats, colours: Floats, seen: NDArray[np.bool_]) -> Floats
     return mean.astype(np.float32)
 
 
-def _padded(colours: Floats, atlas: Atlas, size: int) -> NDArray[np.uint8]:
-    """The texture with every texel between charts set to the nearest chart's colour, so that no seam shows."""
+def padded(colours: NDArray[Any], atlas: Atlas, size: int) -> NDArray[np.uint8]:
+    """Colours (0 to 255) of an atlas' texels [texels, 3] as a texture, uint8 RGB [size, size, 3].
+
+    A texel between charts takes the nearest chart's colour, so that no seam shows.
+    """
     texture = np.zeros((size, size, 3), np.uint8)
     texture[atlas.rows, atlas.columns] = np.clip(np.round(colours), 0, 255).astype(np.uint8)
     empty = np.ones((size, size), bool)

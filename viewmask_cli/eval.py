@@ -121,11 +121,12 @@ def evaluate(
     if folders:
         raise ViewmaskError(f"{folders[0]}: folders are read with --consistency, or as --method views:DIR")
 
-    from eval.measure import repeat as measure_again
-    from eval.measure import run
-    from eval.methods.method import Sampling, open_method
-    from eval.report import report
-    from eval.report.table import table, to_csv
+    from eval import measure
+    from eval.benches import open_bench
+    from eval.methods import open_method
+    from eval.methods.method import Options
+    from eval.report import page
+    from eval.report.table import sweep_table, table, to_csv
     from eval.sweep import parse, run_sweep
 
     if sweep and records is not None:
@@ -136,43 +137,50 @@ def evaluate(
         if context is not None:
             _only_repeat(context)
         with progress(f"measuring again what {repeat} says", "objects") as show:
-            again, different = measure_again(repeat, data, workers, lpips_weights, show)
+            again, different = measure.repeat(repeat, data, workers, lpips_weights, show)
         _deliver(again.to_json(), table(again), to_csv(again), json_file, csv_file, [])
         print("\n".join(different) or "every figure and every pinned fact is the same", file=sys.stderr)
         if different:
             raise typer.Exit(1)
         return again
     swept = parse(sweep or [])
-    sampling = Sampling(steps, schedule, temperature, guidance, symmetry, weights)
-    options: dict[str, Any] = {
-        "data": data, "views": views, "subset": subset, "light": light, "split": split, "limit": limit,
-        "meshes": meshes, "sampling": sampling, "seed": seed, "out": out, "protocol": protocol, "workers": workers,
-        "lpips_weights": lpips_weights,
-    }  # fmt: skip
-    published, written = bench in ("gso", "3d-future") if published is None else published, []
+    options = Options(
+        steps=steps,
+        schedule=schedule,
+        temperature=temperature,
+        guidance=guidance,
+        symmetry=symmetry,
+        weights=weights,
+    )
+    scoring = measure.Scoring(protocol=protocol, views=views, meshes=meshes, seed=seed)
+    threads: dict[str, Any] = {"workers": workers, "lpips_weights": lpips_weights}
+    published = bench in ("gso", "3d-future") if published is None else published
     result: Any
-    if swept:
-        with progress(f"sweeping {', '.join(swept)} on {bench}", "objects") as show:
-            result = run_sweep(swept, bench, method, progress=show, **options)
-        printed, text = result.table(), result.to_csv()
-    else:
-        with progress(f"measuring {method} on {bench}", "objects") as show:
-            opened = open_method(method, sampling, seed, command) if command else method
-            result = run(bench, opened, records=records, progress=show, **options)
-        printed, text = table(result, published=published), to_csv(result)
+    title = f"sweeping {', '.join(swept)} on {bench}" if swept else f"measuring {method} on {bench}"
+    with progress(title, "objects") as show:
+        objects = open_bench(bench, data, subset=subset, light=light, split=split, limit=limit)
+        if swept:
+            result = run_sweep(swept, objects, method, scoring, options, out=out, progress=show, **threads)
+            printed, text = sweep_table(result), result.to_csv()
+        else:
+            # A command is no part of a result: what it starts cannot be measured again by --repeat.
+            judged = open_method(method, options, seed, command) if command else method
+            result = measure.run(objects, judged, scoring, options, out=out, records=records, progress=show, **threads)
+            printed, text = table(result, published=published), to_csv(result)
+    files = []
     if out is not None:
         with progress("writing the report", "objects") as show:
-            shown = report.of_sweep(result, out) if swept else report.of_result(result, out)
-            page = report.write_report(out / "report.html", shown, result if swept else None, published, show)
-        written += [page, out / ("sweep.json" if swept else "results.json")]
-    _deliver(result.to_json(), printed, text, json_file, csv_file, written)
+            shown = page.of_sweep(result, out) if swept else page.of_result(result, out)
+            report = page.write_report(out / "report.html", shown, result if swept else None, published, show)
+        files += [report, out / ("sweep.json" if swept else "results.json")]
+    _deliver(result.to_json(), printed, text, json_file, csv_file, files)
     return result
 
 
 def _only_repeat(context: typer.Context) -> None:
     """A setting beside --repeat would be passed over in silence."""
-    given = [name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
-    if extra := [f"--{_OPTIONS.get(name, name)}" for name in given if name not in _REPEATED]:
+    words = [name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
+    if extra := [f"--{_OPTIONS.get(name, name)}" for name in words if name not in _REPEATED]:
         raise ViewmaskError(f"--repeat takes its settings from the file: leave {', '.join(extra)} away")
 
 
