@@ -15,10 +15,10 @@ from viewmask.files import atomic
 from viewmask_cli import output
 from viewmask_cli.generate import Schedule
 from viewmask_cli.progress import progress
+from viewmask_cli.render import Light
 
 Subset = Literal["gso30", "others", "meshes", "vivid100", "all"]
 Protocol = Literal["viewmask", "syncdreamer", "eschernet", "vivid"]
-Light = Literal["none", "uniform", "studio"]
 
 _REPEATED = ("repeat", "data", "workers", "lpips_weights", "json_file", "csv_file", "force")
 _OPTIONS = {"subset": "set"}  # whose parameter has another name
@@ -27,28 +27,32 @@ _OURS = ("objects", "records.jsonl", "report.html", "results.json", "sweep.json"
 
 def evaluate(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR]...", help="With --consistency: view sets, at any depth.")
+        list[Path] | None, typer.Argument(metavar="[DIR]...", help="With --consistency: folders of view sets.")
     ] = None,
     bench: Annotated[
         str,
         typer.Option(
-            "--bench", "-b", help="demo (needs no data), gso, 3d-future, objects, scans, furniture, a folder."
+            "--bench", "-b", help="Objects: demo (no data), gso, 3d-future, objects, scans, furniture, a folder."
         ),
     ] = "demo",
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Its folder.", show_default="$VIEWMASK_DATA/BENCH, data/BENCH")
+        Path | None,
+        typer.Option("--data", "-d", help="The bench's folder.", show_default="$VIEWMASK_DATA/BENCH, data/BENCH"),
     ] = None,
     method: Annotated[
-        str, typer.Option("--method", "-m", help="viewmask, copy, mirror, white, gt-views, tokenizer ...")
+        str,
+        typer.Option("--method", "-m", help="viewmask, copy, mirror, white, gt-views, tokenizer ... docs/baselines.md"),
     ] = "viewmask",
-    protocol: Annotated[Protocol, typer.Option(help="The ruler: docs/protocols.md.")] = "viewmask",
+    protocol: Annotated[Protocol, typer.Option(help="How to measure: docs/protocols.md.")] = "viewmask",
     views: Annotated[
         int | None,
-        typer.Option(min=2, max=64, help="Of the orbit, the given one included.", show_default="the protocol's: 4"),
+        typer.Option(
+            min=2, max=64, help="Views of the orbit, the given one included.", show_default="the protocol's: 4"
+        ),
     ] = None,
-    subset: Annotated[Subset, typer.Option("--set", help="Of gso: true views, or rendered meshes.")] = "gso30",
-    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Of objects, scans, furniture.")] = "val",
-    light: Annotated[Light, typer.Option(help="Of rendered meshes.")] = "none",
+    subset: Annotated[Subset, typer.Option("--set", help="Objects of gso: docs/protocols.md.")] = "gso30",
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Split of objects, scans, furniture.")] = "val",
+    light: Annotated[Light, typer.Option(help="Light of rendered meshes.")] = "none",
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many objects, evenly spread.")] = None,
     meshes: Annotated[bool, typer.Option(help="Reconstruct and score meshes too.")] = True,
     steps: Annotated[
@@ -63,20 +67,21 @@ def evaluate(
     ] = None,
     symmetry: Annotated[bool, typer.Option(help="As in generate.")] = True,
     weights: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights")] = None,
-    command: Annotated[str | None, typer.Option(help="Starts another system: docs/baselines.md.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sampler and of points on meshes.")] = 0,
+    command: Annotated[str | None, typer.Option(help="Command of another system: docs/baselines.md.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler and of points on meshes.")] = 0,
     sweep: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=A,B", help="Compare settings: schedule, steps, views, temperature, guidance ..."),
     ] = None,
     consistency: Annotated[bool, typer.Option("--consistency", help="Do the views in DIR... show one object?")] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder: report.html, views, meshes, results; a rerun resumes.")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder for report, views, meshes, results; a rerun goes on there."),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", "-j", min=1, max=256, help="Objects scored at a time.", show_default="one a core; 1 with a GPU"
+            "--workers", "-j", min=1, max=256, help="Objects at a time.", show_default="one a core; 1 with a GPU"
         ),
     ] = None,
     lpips_weights: Annotated[
@@ -84,14 +89,16 @@ def evaluate(
     ] = None,
     published: Annotated[
         bool | None,
-        typer.Option("--published/--no-published", help="Quoted rows beside.", show_default="for gso and 3d-future"),
+        typer.Option(
+            "--published/--no-published", help="Show what papers report.", show_default="for gso and 3d-future"
+        ),
     ] = None,
     repeat: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Measure again what a --json measured; say what differs, exit code 1."),
+        typer.Option(metavar="FILE", help="Measure again what a --json file says; name what differs, exit code 1."),
     ] = None,
     records: Annotated[
-        Path | None, typer.Option(help="JSON Lines file, a line an object; a killed run resumes from it.")
+        Path | None, typer.Option(help="JSON Lines file, a line an object; a killed run goes on there.")
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it instead.")
@@ -115,7 +122,7 @@ def evaluate(
     if consistency:
         if not folders or sweep or out is not None:
             raise ViewmaskError(
-                "--consistency takes folders of views, --json and --csv: viewmask eval --consistency DIR"
+                "--consistency takes folders of view sets, --json and --csv: viewmask eval --consistency DIR"
             )
         return _consistency(folders, json_file, csv_file)
     if folders:
