@@ -53,7 +53,7 @@ class Scoring:
     """How a method is scored.
 
     Attributes:
-        protocol: the ruler, one of `eval.protocols.PROTOCOLS`.
+        protocol: one of `eval.protocols.PROTOCOLS`, by its name.
         views: of the orbit, the given one included; 4 scores azimuths 90, 180, 270. None takes the protocol's own.
         meshes: also reconstruct a mesh from the given view and the method's, where the true mesh is known.
         beside: methods scored on the same views for comparison.
@@ -147,7 +147,7 @@ def run(
     name = method if isinstance(method, str) else None
     bench = open_bench(bench) if isinstance(bench, str) else bench
     method = open_method(method, options, scoring.seed) if isinstance(method, str) else method
-    beside = [open_method(name) for name in scoring.beside if name != method.name]
+    beside = [open_method(other) for other in scoring.beside if other != method.name]
     lpips, missing = _lpips(scoring.ruler.lpips, lpips_weights)
     artefacts = Artefacts(Path(out), method.name) if out is not None else None
     scorer = _Scorer(method, beside, scoring, lpips, artefacts, _facts(bench, method, beside, scoring, lpips))

@@ -1,7 +1,7 @@
-"""Rulers by name: what exactly is compared, and how, when a paper says "PSNR on GSO".
+"""Protocols by name: what exactly is compared, and how, when a paper says "PSNR on GSO".
 
-At least four are in use and their figures do not compare (docs/protocols.md). Each is a `Protocol` here, with its
-source; all are applied to this project's orbits, and the report prints the one that was used.
+At least four are in use, and their figures do not compare (docs/protocols.md). Each is a `Protocol` here, with its
+source. All measure this project's orbits, and the report prints the one that was used.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Protocol:
         source: whose it is and where it stands.
         views: of the orbit, the given one included, unless asked otherwise.
         given: whether the given view is scored too, where a method makes it anew. A method that hands the given
-            picture back untouched is not scored on it: that would be a figure of nothing.
+            picture back as it is gets no figure for it.
         size: side in pixels at which pictures are compared.
         colours: an RGBA picture as RGB in [0, 1] on its background, at that size.
         ssim: of two such pictures.

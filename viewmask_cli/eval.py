@@ -217,10 +217,10 @@ def evaluate(
         if context is not None:
             _only_repeat(context)
         with progress(f"measuring again what {repeat} says", "objects") as show:
-            again, different = measure.repeat(repeat, data, workers, lpips_weights, show)
+            again, differences = measure.repeat(repeat, data, workers, lpips_weights, show)
         _deliver(again.to_json(), table(again), to_csv(again), json_file, csv_file, [])
-        print("\n".join(different) or "every figure and every pinned fact is the same", file=sys.stderr)
-        if different:
+        print("\n".join(differences) or "every figure and every pinned fact is the same", file=sys.stderr)
+        if differences:
             raise typer.Exit(1)
         return again
     swept = parse(sweep or [])

@@ -12,8 +12,8 @@ import trimesh
 from eval import measure
 from eval.benches import open_bench
 from eval.benches.bench import Bench, Subject
-from eval.measure import METRICS, Scoring, repeat, run
-from eval.methods.method import Method
+from eval.measure import ASKED, METRICS, Scoring, repeat, run
+from eval.methods.method import Method, Options
 from eval.metrics.appearance import CEILING
 from tests.conftest import SHARED
 from viewmask.errors import ViewmaskError
@@ -298,3 +298,19 @@ def test_what_has_no_name_cannot_be_repeated(squares: Bench, tmp_path: Path) -> 
     saved = run(squares, "copy", Scoring(meshes=False)).save(tmp_path / "result.json")
     with pytest.raises(ViewmaskError, match="can be repeated"):
         repeat(saved)
+
+
+def test_a_result_says_what_it_was_asked_for() -> None:
+    options = Options(steps=3, weights=Path("mine"))
+    scoring = Scoring(meshes=False, beside=("white",), seed=2)
+    asked = run(open_bench("demo", limit=1), "copy", scoring, options).protocol["asked"]
+    assert asked == {
+        "bench": "demo", "method": "copy", "subset": "gso30", "protocol": "viewmask", "views": 4, "light": "none",
+        "split": "val", "limit": 1, "meshes": False, "beside": ["white"], "seed": 2,
+        "sampling": {
+            "steps": 3, "schedule": "cosine", "temperature": None, "guidance": None, "symmetry": True,
+            "weights": "mine",
+        },
+    }  # fmt: skip
+    assert tuple(asked) == ASKED
+    assert Options.from_json(asked["sampling"]) == options
