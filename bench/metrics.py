@@ -27,17 +27,17 @@ import torchmetrics.functional.image as tm
 import trimesh
 from skimage import metrics as sk
 
-from eval.benches.bench import Bench, open_bench
-from eval.metrics import image
-from eval.metrics import mesh as mesh_metrics
-from eval.metrics.image import Colours
+from eval.benches import open_bench
+from eval.benches.bench import Bench
+from eval.metrics import appearance, geometry
+from eval.metrics.appearance import Colours
 from eval.protocols import VIEWMASK
 from viewmask.errors import ViewmaskError
 from viewmask.learning.lpips import Lpips
 from viewmask.views.viewset import Picture, composite
 
 Mesh = trimesh.Trimesh
-Figure = Callable[[Any, Any], float]  # of the truth and what was made
+Figure = Callable[[Any, Any], float]  # of the truth and what is scored
 COMPARED = 4  # objects; some peers take minutes
 
 
@@ -53,37 +53,37 @@ class Case:
 
 def cases(bench: Bench) -> list[Case]:
     turn = trimesh.transformations.rotation_matrix(np.radians(20), (0, 0, 1))
-    found = []
+    pairs = []
     for subject in bench.subjects:
         truth = subject.views(4).images[1:]
         assert subject.mesh is not None
         mesh = subject.mesh()
         whole = Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces), process=False)
         mirrored = [np.ascontiguousarray(picture[:, ::-1]) for picture in truth]
-        found.append(Case(truth, mirrored, whole, whole.copy().apply_transform(turn)))
-    return found
+        pairs.append(Case(truth, mirrored, whole, whole.copy().apply_transform(turn)))
+    return pairs
 
 
-def everything(found: Sequence[Case], lpips: Lpips | None, workers: int) -> None:
+def everything(cases: Sequence[Case], lpips: Lpips | None, workers: int) -> None:
     """Score all cases as `viewmask eval` does, and say how long it took."""
 
     def score(case: Case) -> None:
         VIEWMASK.images(case.truth, case.mirrored, lpips)
-        mesh_metrics.score(case.mesh, case.turned)
+        geometry.score(case.mesh, case.turned)
 
     wall, processor = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(score, found))
+        list(pool.map(score, cases))
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    faces = sum(len(case.mesh.faces) for case in found)
-    print(f"{len(found)} objects, {3 * len(found)} views, {faces:,} faces, {workers} threads")
+    faces = sum(len(case.mesh.faces) for case in cases)
+    print(f"{len(cases)} objects, {3 * len(cases)} views, {faces:,} faces, {workers} threads")
     print(f"all metrics: {wall:.1f} s, {processor:.1f} s of processor time")
 
 
 # -- peers' plain calls ------------------------------------------------------------------------------------
 
 
-def there(name: str) -> bool:
+def installed(name: str) -> bool:
     try:
         import_module(name)
     except (ImportError, RuntimeError, OSError) as error:  # torchvision's and open3d's own ways to be broken
@@ -116,7 +116,7 @@ def chamfer_by(distances: Callable[[Mesh, Any], Any]) -> Figure:
     """Half-sum of a peer's distances from points that trimesh samples to the other surface."""
 
     def chamfer(a: Mesh, b: Mesh) -> float:
-        on_a, on_b = (trimesh.sample.sample_surface(mesh, mesh_metrics.SAMPLES, seed=0)[0] for mesh in (a, b))
+        on_a, on_b = (trimesh.sample.sample_surface(mesh, geometry.SAMPLES, seed=0)[0] for mesh in (a, b))
         return float(np.mean(distances(b, on_a)) + np.mean(distances(a, on_b))) / 2
 
     return chamfer
@@ -126,8 +126,8 @@ def iou_by(inside: Callable[[Mesh, Any], Any]) -> Figure:
     """Volume IoU by a peer's inside test, at the centres of our voxels in a cube around both meshes."""
 
     def iou(a: Mesh, b: Mesh) -> float:
-        reach = np.ceil(np.abs(np.concatenate([a.bounds, b.bounds])).max() * mesh_metrics.RESOLUTION)
-        side = (np.arange(-reach, reach) + 0.5) / mesh_metrics.RESOLUTION
+        reach = np.ceil(np.abs(np.concatenate([a.bounds, b.bounds])).max() * geometry.RESOLUTION)
+        side = (np.arange(-reach, reach) + 0.5) / geometry.RESOLUTION
         grid = np.stack(np.meshgrid(side, side, side, indexing="ij"), axis=-1).reshape(-1, 3)
         first, second = inside(a, grid), inside(b, grid)
         return float((first & second).sum() / (first | second).sum())
@@ -149,7 +149,7 @@ def between_clouds(a: Mesh, b: Mesh) -> float:
 
     clouds = [
         open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
-        for points in (trimesh.sample.sample_surface(mesh, mesh_metrics.SAMPLES, seed=0)[0] for mesh in (a, b))
+        for points in (trimesh.sample.sample_surface(mesh, geometry.SAMPLES, seed=0)[0] for mesh in (a, b))
     ]
     return float(sum(np.mean(x.compute_point_cloud_distance(y)) for x, y in (clouds, clouds[::-1]))) / 2
 
@@ -158,12 +158,12 @@ def of_pictures(lpips: Lpips | None) -> dict[str, dict[str, Figure]]:
     """Per metric ours, then the peers'."""
     figures: dict[str, dict[str, Figure]] = {
         "PSNR": {
-            "ours": image.psnr,
+            "ours": appearance.psnr,
             "torchmetrics": lambda a, b: float(tm.peak_signal_noise_ratio(*tensors(b, a), data_range=1.0)),
             "scikit-image": lambda a, b: float(sk.peak_signal_noise_ratio(a, b, data_range=1.0)),
         },
         "SSIM": {
-            "ours": image.gaussian_ssim,  # scikit-image's with the options that Wang et al. define it by
+            "ours": appearance.gaussian_ssim,  # scikit-image's with the options that Wang et al. define it by
             "torchmetrics, border counted": lambda a, b: float(
                 tm.structural_similarity_index_measure(*tensors(b, a), data_range=1.0)  # type: ignore[arg-type]
             ),
@@ -175,8 +175,8 @@ def of_pictures(lpips: Lpips | None) -> dict[str, dict[str, Figure]]:
         },
     }
     if lpips is not None:
-        figures["LPIPS"] = {"ours": lambda a, b: image.lpips([a], [b], lpips)[0]}
-        if there("lpips"):
+        figures["LPIPS"] = {"ours": lambda a, b: appearance.lpips([a], [b], lpips)[0]}
+        if installed("lpips"):
             figures["LPIPS"]["lpips"] = lpips_forward(lpips)
     return figures
 
@@ -189,18 +189,18 @@ def of_meshes() -> dict[str, dict[str, Figure]]:
 
     figures: dict[str, dict[str, Figure]] = {
         "Chamfer": {
-            "ours": mesh_metrics.chamfer,  # libigl's distances; the normals come along
+            "ours": geometry.chamfer,  # libigl's distances; the normals come along
             "libigl": chamfer_by(lambda m, p: np.sqrt(igl.point_mesh_squared_distance(p, *parts(m))[0])),
         },
         "volume IoU": {
-            "ours": mesh_metrics.volume_iou,
+            "ours": geometry.volume_iou,
             "libigl, fast winding number": iou_by(lambda m, p: igl.fast_winding_number(*parts(m), p) > 0.5),
             "trimesh, contains": iou_by(lambda m, p: m.contains(p)),
         },
     }
-    if there("rtree"):  # trimesh's index of triangles
+    if installed("rtree"):  # trimesh's index of triangles
         figures["Chamfer"]["trimesh"] = chamfer_by(lambda m, p: trimesh.proximity.closest_point(m, p)[1])
-    if there("open3d"):
+    if installed("open3d"):
         figures["Chamfer"]["open3d, to the surface"] = chamfer_by(
             lambda m, p: open3d_scene(m).compute_distance(p.astype(np.float32)).numpy()
         )
@@ -230,13 +230,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     try:
-        found = cases(open_bench("gso", options.data, subset="meshes"))
+        every = cases(open_bench("gso", options.data, subset="meshes"))
         lpips = Lpips.load("alex")
     except ViewmaskError as error:
         raise SystemExit(f"error: {error}") from error
     torch.set_num_threads(1)
-    everything(found, lpips, options.workers)
-    few = found[:: len(found) // COMPARED][:COMPARED]
+    everything(every, lpips, options.workers)
+    few = every[:: len(every) // COMPARED][:COMPARED]
     views = [(composite(a), composite(b)) for case in few for a, b in zip(case.truth, case.mirrored, strict=True)]
     print(
         f"\n{COMPARED} objects, one thread\n\n| metric | library | mean | a pair | times ours |\n|---|---|---|---|---|"

@@ -27,8 +27,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.sweep import DEFINITION as INTERVALS
-from eval.sweep import Interval, compare
+from eval import intervals
+from eval.intervals import Interval, compare
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import TRANSFORMS, Picture, ViewSet, composite, resize
@@ -86,10 +86,10 @@ def measure(folders: Sequence[str | Path], progress: Callable[[int, int], None] 
     Raises:
         ViewmaskError: a folder without view sets, one that cannot be read, or one that shows nothing.
     """
-    found = [(Path(folder), _view_sets(Path(folder))) for folder in folders]
-    total, done = sum(len(places) for _, places in found), 0
+    sets = [(Path(folder), _view_sets(Path(folder))) for folder in folders]
+    total, done = sum(len(places) for _, places in sets), 0
     groups = []
-    for folder, places in found:
+    for folder, places in sets:
         records: list[dict[str, Any]] = []
         for place in places:
             views = ViewSet.load(place)
@@ -147,13 +147,12 @@ def table(groups: Sequence[Consistency]) -> Group:
             between = differences.get(name)
             if between is not None and between.low is not None and between.high is not None:
                 paired = True
-                words = f"\n{between.low:+.{digits}f}…{between.high:+.{digits}f}"
-                text.append(words, style="bold" if between.sure else "dim")
+                text.append(f"\n{between.ends(digits)}", style="bold" if between.sure else "dim")
             cells.append(text)
         grid.add_row(group.folder, str(len(group.records)), *cells)
     notes = [DEFINITION]
     if paired:
-        notes.append(f"Below: {INTERVALS}; bold where it leaves zero out.")
+        notes.append(f"Below: {intervals.DEFINITION}; bold where it leaves zero out.")
     if len({record["views"] for group in groups for record in group.records}) > 1:
         notes.append("Sets of different numbers of views do not compare.")
     return Group(grid, *(Text(note, style="dim") for note in notes))
@@ -189,19 +188,19 @@ def score(views: ViewSet) -> dict[str, float]:
     looks = _looks(pictures, cameras)
     figures = []
     for index, picture in enumerate(pictures):
-        shown, filled = picture[..., 3] > 127, looks[index].filled
-        foreseen, known = _foreseen(index, looks)
+        silhouette, filled = picture[..., 3] > 127, looks[index].filled
+        foreseen, seen = _foreseen(index, looks)
         view = composite(picture)
         # What the hull cannot show is foreseen as black or white, whichever is farther; what no other view has seen
         # is not judged.
         foreseen = np.where(filled[..., None], foreseen, view < 0.5)
-        counted = (shown & ~filled) | (filled & known)
+        counted = (silhouette & ~filled) | (filled & seen)
         error = float(((view - foreseen)[counted] ** 2).mean()) if counted.any() else 1.0
         figures.append(
             (
-                (shown & filled).sum() / max((shown | filled).sum(), 1),
+                (silhouette & filled).sum() / max((silhouette | filled).sum(), 1),
                 -10 * np.log10(max(error, 1e-10)),
-                _sharpness(view, foreseen, shown & filled & known),
+                _sharpness(view, foreseen, silhouette & filled & seen),
             )
         )
     return dict(zip(NAMES, np.mean(figures, axis=0).tolist(), strict=True))
@@ -252,32 +251,23 @@ def _looks(pictures: list[Picture], cameras: list[Camera]) -> list[_Look]:
 
 def _foreseen(index: int, looks: list[_Look]) -> tuple[Floats, NDArray[np.bool_]]:
     """View `index` as the others foresee it, on white [height, width, 3], and where any of them has seen the place."""
-    from scipy.ndimage import map_coordinates
+    from recon.texture import blend, visible
 
     look = looks[index]
     foreseen = np.ones((*look.filled.shape, 3), np.float32)
-    known = np.zeros(look.filled.shape, bool)
+    seen = np.zeros(look.filled.shape, bool)
     if look.shape is None:
-        return foreseen, known
-    total, colour = np.zeros((len(look.points), 1), np.float32), np.zeros((len(look.points), 3), np.float32)
+        return foreseen, seen
+    weighted = []
     for other in looks[:index] + looks[index + 1 :]:
-        towards = other.camera.position.astype(np.float32) - look.points
-        towards /= np.linalg.norm(towards, axis=1, keepdims=True)
-        cosine = (towards * look.normals).sum(1)
-        facing = np.flatnonzero(cosine > GRAZING)
-        # Rays start a little off the surface, so that it does not hide itself.
-        starts = look.points[facing] + np.float32(2e-3) * (look.normals[facing] + towards[facing])
-        facing = facing[look.shape.run(starts, towards[facing]) < 0]
-        pixels, _ = other.camera.project(look.points[facing].astype(np.float64))
-        where = [pixels[:, 1] - 0.5, pixels[:, 0] - 0.5]
-        weight = cosine[facing, None] ** 4
-        total[facing] += weight
-        colour[facing] += weight * np.stack(
-            [map_coordinates(plane, where, order=1, mode="nearest") for plane in np.moveaxis(other.painted, -1, 0)], -1
-        )
-    known[look.filled] = total[:, 0] > 0
-    foreseen[look.filled] = np.where(total > 0, colour / np.maximum(total, 1e-9), 1)
-    return foreseen, known
+        places, cosine = visible(look.shape, look.points, look.normals, other.camera, GRAZING)
+        weight = np.zeros(len(look.points), np.float32)
+        weight[places] = cosine**4
+        weighted.append((other.painted, other.camera, weight))
+    colours, total = blend(look.points, weighted)
+    seen[look.filled] = total > 0
+    foreseen[look.filled] = np.where(total[:, None] > 0, colours, 1)
+    return foreseen, seen
 
 
 def _sharpness(view: Floats, foreseen: Floats, counted: NDArray[np.bool_]) -> float:

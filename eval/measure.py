@@ -9,35 +9,72 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from dataclasses import asdict, dataclass, fields
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.benches.bench import Bench, Light, Subject, open_bench
-from eval.methods.method import TRIVIAL, Method, Sampling, open_method
-from eval.metrics import image as image_metrics
-from eval.metrics import mesh as mesh_metrics
+from eval.artefacts import TEXTURE, Artefacts
+from eval.benches import open_bench
+from eval.benches.bench import Bench, Subject
+from eval.methods import TRIVIAL, open_method
+from eval.methods.method import Method, Options
+from eval.metrics import appearance, geometry
 from eval.protocols import Protocol, open_protocol
-from eval.report.artefacts import TEXTURE, Artefacts
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.manifest import Manifest
 from viewmask.views.camera import DISTANCE, ELEVATION, FIELD_OF_VIEW
 from viewmask.views.viewset import Picture, ViewSet, resize
 
 if TYPE_CHECKING:
+    from eval.metrics.occupancy import Mesh
     from viewmask.learning.lpips import Lpips
 
-METRICS = (*image_metrics.NAMES, *mesh_metrics.NAMES)
+METRICS = (*appearance.NAMES, *geometry.NAMES)
 # What figures are computed with: views, meshes made of them, renderings of true meshes, metrics.
 PACKAGES = (
     "viewmask-1-to-3", "numpy", "scikit-image", "scipy", "torch", "torchmetrics", "trimesh", "libigl", "embreex",
     "fast-simplification", "manifold3d", "pillow",
 )  # fmt: skip
+# What a result says it was asked for, in this order; `repeat` asks for the same.
+ASKED = (
+    "bench", "method", "subset", "protocol", "views", "light", "split", "limit", "meshes", "beside", "seed", "sampling",
+)  # fmt: skip
 
 Means = dict[str, float | None]
-Record = tuple[dict[str, Any], bool]
+Record = dict[str, Any]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a method is scored.
+
+    Attributes:
+        protocol: one of `eval.protocols.PROTOCOLS`, by its name.
+        views: of the orbit, the given one included; 4 scores azimuths 90, 180, 270. None takes the protocol's own.
+        meshes: also reconstruct a mesh from the given view and the method's, where the true mesh is known.
+        beside: methods scored on the same views for comparison.
+        seed: of the sampler and of the points of the Chamfer distance.
+    """
+
+    protocol: str = "viewmask"
+    views: int | None = None
+    meshes: bool = True
+    beside: Sequence[str] = TRIVIAL
+    seed: int = 0
+
+    @property
+    def ruler(self) -> Protocol:
+        """The protocol itself."""
+        return open_protocol(self.protocol)
+
+    @property
+    def count(self) -> int:
+        """How many views of the orbit are asked for, the given one included."""
+        return self.ruler.views if self.views is None else self.views
 
 
 @dataclass
@@ -60,7 +97,7 @@ class Result:
     means: Means
     counts: dict[str, int]
     beside: dict[str, Means]
-    records: list[dict[str, Any]]
+    records: list[Record]
     protocol: dict[str, Any]
     notes: list[str]
 
@@ -77,105 +114,52 @@ class Result:
 def run(
     bench: str | Bench = "gso",
     method: str | Method = "viewmask",
+    scoring: Scoring | None = None,
+    options: Options | None = None,
     *,
-    data: str | Path | None = None,
-    subset: str = "gso30",
-    protocol: str = "viewmask",
-    views: int | None = None,
-    light: Light = "none",
-    split: str = "val",
-    limit: int | None = None,
-    meshes: bool = True,
-    beside: Sequence[str] = TRIVIAL,
-    sampling: Sampling | None = None,
-    seed: int = 0,
-    records: str | Path | None = None,
     out: str | Path | None = None,
+    records: str | Path | None = None,
     workers: int | None = None,
     lpips_weights: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Result:
-    """Score a method: view 0 is given, the other views of the orbit are scored, each figure a mean over views,
-    then over objects.
+    """Score a method: view 0 is given, the other views of the orbit are scored.
+
+    Each figure is a mean over views, then over objects.
 
     Args:
-        bench: a bench, or a name with `data`, `subset`, `light`, `split` and `limit` as in `open_bench`.
-        method: a method, or one of `METHODS`, with `sampling` for the model.
-        protocol: the ruler, one of `eval.protocols.PROTOCOLS`.
-        views: of the orbit, the given one included; 4 scores azimuths 90, 180, 270. The protocol's own unless given.
-        meshes: also reconstruct a mesh from the given view and the method's, where the true mesh is known.
-        beside: methods scored on the same views for comparison.
-        seed: of the sampler and of the points of the Chamfer distance.
-        records: a JSON Lines file to append to as objects are done; what it holds already is not done again.
+        bench: a bench, or the name of one that needs no more words (see `open_bench`).
+        method: a method, or the name of one (see `open_method`), which is then opened with `options`.
         out: a folder for `results.json`, `records.jsonl` (unless `records` says otherwise) and every object's views
-            and meshes (`eval.report.artefacts`), which a report shows.
-        lpips_weights: see `viewmask.learning.lpips.Lpips.load`.
+            and meshes (`eval.artefacts`), which a report shows.
+        records: a JSON Lines file to append to as objects are done; what it holds already is not done again.
         workers: objects scored at a time, in threads (numpy, scipy and torch let go of the interpreter), each on one
             core so that figures do not depend on how many there are. One a core unless given, one in all with a GPU.
+        lpips_weights: see `viewmask.learning.lpips.Lpips.load`.
         progress: called with (objects done, of).
 
     Raises:
         ViewmaskError: unknown names, missing data or weights, fewer than two views.
     """
-    ruler = open_protocol(protocol)
-    views = ruler.views if views is None else views
-    if views < 2:
-        raise ViewmaskError(f"a bench scores the views beside the given one: ask for at least 2, not {views}")
-    # What `repeat` asks for again; a bench or a method that a program made itself cannot be asked for by name.
-    named = isinstance(bench, str) and isinstance(method, str)
-    asked = {
-        "bench": bench, "method": method, "subset": subset, "protocol": protocol, "views": views, "light": light,
-        "split": split, "limit": limit, "meshes": meshes, "beside": list(beside), "seed": seed,
-        "sampling": {key: value if value is None else str(value) if key == "weights" else value
-                     for key, value in asdict(sampling or Sampling()).items()},
-    }  # fmt: skip
-    if isinstance(bench, str):
-        bench = open_bench(bench, data, subset, light, split, limit)
-    if isinstance(method, str):
-        method = open_method(method, sampling, seed)
-    others = [open_method(name) for name in beside if name != method.name]
-    lpips, missing = _lpips(ruler.lpips, lpips_weights)
-    notes = [*bench.notes, *method.notes, *missing]
-    settings = {
-        "bench": bench.name, "truth": bench.truth, "views": views, "method": method.name, "about": method.about,
-        "meshes": meshes, "seed": seed, "lpips": lpips.fingerprint if lpips else None, "protocol": ruler.name,
-        "reconstructor": _reconstructor() if meshes else None,
-        "definitions": ruler.definition, "versions": _versions(),
-        # Rows that depend on nothing else, the trivial ones, join a record when they are first asked for.
-        "beside": {other.name: other.about for other in others if other.about},
-    }  # fmt: skip
-
+    scoring = scoring or Scoring()
+    if scoring.count < 2:
+        raise ViewmaskError(f"a bench scores the views beside the given one: ask for at least 2, not {scoring.count}")
+    name = method if isinstance(method, str) else None
+    bench = open_bench(bench) if isinstance(bench, str) else bench
+    method = open_method(method, options, scoring.seed) if isinstance(method, str) else method
+    beside = [open_method(other) for other in scoring.beside if other != method.name]
+    lpips, missing = _lpips(scoring.ruler.lpips, lpips_weights)
     artefacts = Artefacts(Path(out), method.name) if out is not None else None
+    scorer = _Scorer(method, beside, scoring, lpips, artefacts, _facts(bench, method, beside, scoring, lpips))
+
     if out is not None and records is None:
         records = Path(out) / "records.jsonl"
-
-    done = []
+    done: list[Record] = []
     with ExitStack() as stack:
-        manifest = None
-        if records is not None:
-            from viewmask.files.manifest import Manifest
+        manifest = stack.enter_context(Manifest(Path(records))) if records is not None else None
 
-            manifest = stack.enter_context(Manifest(Path(records)))
-
-        def record_of(subject: Subject) -> Record:
-            """The record of an object, and whether it was made anew."""
-            truth = subject.views(views) if method.content else None
-            content = method.content(subject.id, truth) if method.content and truth else ""
-            pinned = [settings, subject.sha256, content]
-            key = hashlib.sha256(json.dumps(pinned, sort_keys=True).encode()).hexdigest()
-            record = manifest.records.get(subject.id, {}) if manifest else {}
-            new = record.get("key") != key or (artefacts is not None and not artefacts.holds(subject.id, key))
-            if new:
-                truth = truth or subject.views(views)
-                keep = partial(artefacts.keep, subject.id, key) if artefacts else None
-                figures = _score(subject, truth, method, ruler, meshes, seed, lpips, keep)
-                record = {"id": subject.id, "key": key} | figures | {"beside": {}}
-            absent = [other for other in others if other.name not in record["beside"]]
-            if absent:
-                truth = truth or subject.views(views)
-                rows = {o.name: ruler.images(truth.images[1:], _views(o, subject, truth), lpips) for o in absent}
-                record = record | {"beside": record["beside"] | rows}
-            return record, new or bool(absent)
+        def record_of(subject: Subject) -> tuple[Record, bool]:
+            return scorer.record(subject, manifest.records.get(subject.id, {}) if manifest else {})
 
         cores = stack.enter_context(_one_core_each())
         for record, new in _in_threads(record_of, bench.subjects, workers or cores):
@@ -187,21 +171,20 @@ def run(
     order = {subject.id: index for index, subject in enumerate(bench.subjects)}
     done.sort(key=lambda record: order[record["id"]])
 
-    failed = [record["id"] for record in done if "mesh_error" in record]
-    if failed:
-        notes.append(f"no mesh from the views of {len(failed)} objects: {', '.join(failed)}")
-    if ruler.given and not any(record["given"] for record in done):
-        notes.append(f"the given view is not scored: {method.name} hands it back as it is")
     means, counts = _means(done)
-    pinned = _protocol(bench, method, ruler, lpips, views, seed, given=any(record["given"] for record in done))
+    protocol = _protocol(bench, method, scoring, lpips, first=any(record["given"] for record in done))
+    if bench.asked is not None and name is not None:
+        asked = bench.asked | asdict(scoring) | {"method": name, "views": scoring.count, "beside": list(scoring.beside)}
+        asked["sampling"] = (options or Options()).to_json()
+        protocol["asked"] = {key: asked[key] for key in ASKED}
     result = Result(
         method=method.name,
         means=means,
         counts=counts,
-        beside={other.name: _means([record["beside"][other.name] for record in done])[0] for other in others},
+        beside={other.name: _means([record["beside"][other.name] for record in done])[0] for other in beside},
         records=done,
-        protocol=pinned | ({"asked": asked} if named else {}),
-        notes=notes,
+        protocol=protocol,
+        notes=[*bench.notes, *method.notes, *missing, *_remarks(done, method, scoring.ruler)],
     )
     if out is not None:
         result.save(Path(out) / "results.json")
@@ -213,14 +196,15 @@ def repeat(
     data: str | Path | None = None,
     workers: int | None = None,
     lpips_weights: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Result, list[str]]:
-    """Measure again what a saved result measured, and say what came out otherwise.
+    """Measure again what a saved result measured, and say what differs.
 
     Args:
         path: the JSON of `Result.save`: its protocol pins the objects, their hashes, the cameras, the definitions, the
             method's weights and the seed.
-        data, workers, lpips_weights: as in `run`.
+        data: the bench's folder, as in `open_bench`.
+        workers, lpips_weights: as in `run`.
 
     Returns:
         the new result, and a line for each thing that differs: pinned facts first, then figures.
@@ -230,30 +214,104 @@ def repeat(
     """
     try:
         saved = json.loads(Path(path).read_text())
-        protocol, asked = saved["protocol"], dict(saved["protocol"]["asked"])
-        sampling = Sampling(**asked.pop("sampling"))
+        protocol, asked = saved["protocol"], saved["protocol"]["asked"]
+        options = Options.from_json(asked["sampling"])
+        scoring = Scoring(**{field.name: asked[field.name] for field in fields(Scoring) if field.name in asked})
+        words = {word: asked[word] for word in ("subset", "light", "split", "limit") if word in asked}
+        name, method = asked["bench"], asked["method"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ViewmaskError(
             f"{path} is not a result of `viewmask eval --json` that can be repeated ({error!r})"
         ) from error
-    if sampling.weights is not None:
-        sampling = replace(sampling, weights=Path(sampling.weights))
-    result = run(**asked, sampling=sampling, data=data, workers=workers, lpips_weights=lpips_weights, progress=progress)
+    bench = open_bench(name, data, **words)
+    result = run(bench, method, scoring, options, workers=workers, lpips_weights=lpips_weights, progress=progress)
     now = json.loads(json.dumps(result.to_json()))
-    different = [
+    lines = [
         f"{key}: {json.dumps(protocol.get(key))} then, {json.dumps(value)} now"
         for key, value in now["protocol"].items()
         if value != protocol.get(key) and key != "object_hashes"
     ]
     hashes = protocol.get("object_hashes", {})
-    different += [
+    lines += [
         f"{name} is another object" for name, new in result.protocol["object_hashes"].items() if hashes.get(name) != new
     ]
-    for name in METRICS:
-        then, again = saved.get(name), result.means[name]
-        if then != again:
-            different.append(f"{name}: {then} then, {again} now")
-    return result, different
+    lines += [
+        f"{name}: {saved.get(name)} then, {result.means[name]} now"
+        for name in METRICS
+        if saved.get(name) != result.means[name]
+    ]
+    return result, lines
+
+
+# -- one object -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """What gives an object its record; `facts` are all that the figures hang on beside the object."""
+
+    method: Method
+    beside: list[Method]
+    scoring: Scoring
+    lpips: Lpips | None
+    artefacts: Artefacts | None
+    facts: dict[str, Any]
+
+    def record(self, subject: Subject, record: Record) -> tuple[Record, bool]:
+        """An object's record, and whether it is new; `record` is what an earlier run left of it, perhaps nothing."""
+        truth = subject.views(self.scoring.count) if self.method.content else None
+        content = self.method.content(subject.id, truth) if self.method.content and truth else ""
+        key = hashlib.sha256(json.dumps([self.facts, subject.sha256, content], sort_keys=True).encode()).hexdigest()
+        new = record.get("key") != key or (self.artefacts is not None and not self.artefacts.holds(subject.id, key))
+        if new:
+            truth = truth or subject.views(self.scoring.count)
+            record = {"id": subject.id, "key": key} | self.figures(subject, truth, key) | {"beside": {}}
+        absent = [other for other in self.beside if other.name not in record["beside"]]
+        if absent:
+            truth = truth or subject.views(self.scoring.count)
+            rows = {
+                other.name: self.scoring.ruler.images(truth.images[1:], _views(other, subject, truth), self.lpips)
+                for other in absent
+            }
+            record = record | {"beside": record["beside"] | rows}
+        return record, new or bool(absent)
+
+    def figures(self, subject: Subject, truth: ViewSet, key: str) -> Record:
+        """The method's figures of one object; its views and meshes are kept, if they are to be."""
+        method, ruler = self.method, self.scoring.ruler
+        start = time.monotonic()
+        record: Record = {"sha256": subject.sha256, "given": False, "seconds": None} | dict.fromkeys(METRICS)
+        completed = ViewSet(truth.images[:1], truth.cameras[:1])  # the given view, and what the method adds to it
+        if method.has_views:
+            views = _views(method, subject, truth)
+            record["seconds"] = round(time.monotonic() - start, 3)
+            others = views if len(views) < len(truth) else views[1:]
+            record["given"] = first = ruler.given and len(views) == len(truth)
+            record |= ruler.images(truth.images if first else truth.images[1:], views if first else others, self.lpips)
+            completed = ViewSet([truth.images[0], *others], truth.cameras)
+        mesh = true_mesh = None
+        if self.scoring.meshes and ruler.meshes and subject.mesh and (method.has_views or method.mesh):
+            true_mesh = subject.mesh()
+            try:
+                mesh = self._mesh(subject, truth, completed)
+                record |= ruler.meshes(true_mesh, mesh, self.scoring.seed)
+            except ViewmaskError as error:
+                record["mesh_error"] = str(error)
+        if self.artefacts:
+            self.artefacts.keep(subject.id, key, truth, completed, true_mesh, mesh)
+        return record
+
+    def _mesh(self, subject: Subject, truth: ViewSet, views: ViewSet) -> Mesh:
+        if self.method.mesh:
+            return self.method.mesh(subject.id, truth)
+        from recon.reconstructor import reconstruct
+
+        # Only the shape is measured: a texture that nobody looks at may be tiny.
+        return reconstruct(views, texture=TEXTURE if self.artefacts else 16)
+
+
+def _views(method: Method, subject: Subject, truth: ViewSet) -> list[Picture]:
+    return [resize(image, truth.images[0].shape[0]) for image in method.views(subject.id, truth)]
 
 
 @contextmanager
@@ -269,67 +327,39 @@ def _one_core_each() -> Iterator[int]:
         torch.set_num_threads(threads)
 
 
-def _in_threads(work: Callable[[Subject], Record], items: Sequence[Subject], workers: int) -> Iterator[Record]:
+def _in_threads(
+    work: Callable[[Subject], tuple[Record, bool]], subjects: Sequence[Subject], workers: int
+) -> Iterator[tuple[Record, bool]]:
     """The results of `work`, as they are done."""
     if workers <= 1:
-        yield from map(work, items)
+        yield from map(work, subjects)
         return
     with ThreadPoolExecutor(workers) as pool:
-        waiting = [pool.submit(work, item) for item in items]
+        waiting = [pool.submit(work, subject) for subject in subjects]
         try:
-            for done in as_completed(waiting):
-                yield done.result()
+            for future in as_completed(waiting):
+                yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _score(
-    subject: Subject,
-    truth: ViewSet,
-    method: Method,
-    ruler: Protocol,
-    meshes: bool,
-    seed: int,
-    lpips: Lpips | None,
-    keep: Callable[..., None] | None,
-) -> dict[str, Any]:
-    """The figures of one object; `keep` is given its views and meshes."""
-    start = time.monotonic()
-    record: dict[str, Any] = {"sha256": subject.sha256, "given": False, "seconds": None} | dict.fromkeys(METRICS)
-    completed = ViewSet(truth.images[:1], truth.cameras[:1])  # the given view, and what the method adds to it
-    if method.has_views:
-        made = _views(method, subject, truth)
-        record["seconds"] = round(time.monotonic() - start, 3)
-        added = made if len(made) < len(truth) else made[1:]
-        record["given"] = given = ruler.given and len(made) == len(truth)
-        record |= ruler.images(truth.images if given else truth.images[1:], made if given else added, lpips)
-        completed = ViewSet([truth.images[0], *added], truth.cameras)
-    mesh = true_mesh = None
-    if meshes and ruler.meshes is not None and subject.mesh is not None and (method.has_views or method.mesh):
-        from recon.reconstructor import reconstruct
-
-        true_mesh = subject.mesh()
-        try:
-            # Only the shape is measured: a texture that nobody looks at may be tiny.
-            texture = TEXTURE if keep else 16
-            mesh = method.mesh(subject.id, truth) if method.mesh else reconstruct(completed, texture=texture)
-            record |= ruler.meshes(true_mesh, mesh, seed)
-        except ViewmaskError as error:
-            record["mesh_error"] = str(error)
-    if keep:
-        keep(truth, completed, true_mesh, mesh)
-    return record
+# -- all objects ------------------------------------------------------------------------------------------
 
 
-def _views(method: Method, subject: Subject, truth: ViewSet) -> list[Picture]:
-    return [resize(image, truth.images[0].shape[0]) for image in method.views(subject.id, truth)]
-
-
-def _means(records: list[dict[str, Any]]) -> tuple[Means, dict[str, int]]:
+def _means(records: list[Record]) -> tuple[Means, dict[str, int]]:
     figures = {name: [record[name] for record in records if record.get(name) is not None] for name in METRICS}
     means = {name: sum(values) / len(values) if values else None for name, values in figures.items()}
     return means, {name: len(values) for name, values in figures.items()}
+
+
+def _remarks(records: list[Record], method: Method, ruler: Protocol) -> Iterator[str]:
+    """What a reader should know of how it went."""
+    failures = [record["id"] for record in records if "mesh_error" in record]
+    if failures:
+        yield f"no mesh from the views of {len(failures)} objects: {', '.join(failures)}"
+    if ruler.given and not any(record["given"] for record in records):
+        yield f"the given view is not scored: {method.name} hands it back as it is"
 
 
 @cache
@@ -344,10 +374,22 @@ def _lpips(net: str, weights: str | Path | None) -> tuple[Lpips | None, list[str
         return None, [f"no LPIPS: {error}"]
 
 
-def _protocol(
-    bench: Bench, method: Method, ruler: Protocol, lpips: Lpips | None, views: int, seed: int, given: bool
-) -> dict[str, Any]:
-    azimuths = [round(360 * i / views, 3) for i in range(views)]
+def _facts(bench: Bench, method: Method, beside: list[Method], scoring: Scoring, lpips: Lpips | None) -> dict[str, Any]:
+    """All that the figures of an object hang on beside the object."""
+    return {
+        "bench": bench.name, "truth": bench.truth, "views": scoring.count, "method": method.name, "about": method.about,
+        "meshes": scoring.meshes, "seed": scoring.seed, "lpips": lpips.fingerprint if lpips else None,
+        "protocol": scoring.protocol, "reconstructor": _reconstructor() if scoring.meshes else None,
+        "definitions": scoring.ruler.definition, "versions": _versions(),
+        # Rows that depend on nothing else, the trivial ones, join a record when they are first asked for.
+        "beside": {other.name: other.about for other in beside if other.about},
+    }  # fmt: skip
+
+
+def _protocol(bench: Bench, method: Method, scoring: Scoring, lpips: Lpips | None, first: bool) -> dict[str, Any]:
+    """How it was measured; `first` says whether the given view is scored too."""
+    ruler = scoring.ruler
+    azimuths = [round(360 * i / scoring.count, 3) for i in range(scoring.count)]
     return {
         "name": ruler.name,
         "source": ruler.source,
@@ -355,7 +397,7 @@ def _protocol(
         "objects": bench.title,
         "truth": bench.truth,
         "given_azimuth": 0,
-        "scored_azimuths": azimuths if given else azimuths[1:],
+        "scored_azimuths": azimuths if first else azimuths[1:],
         "elevation": ELEVATION,
         "distance": DISTANCE,
         "field_of_view": FIELD_OF_VIEW,
@@ -365,7 +407,7 @@ def _protocol(
         "definitions": ruler.definition,
         "lpips_weights": lpips.fingerprint if lpips else None,
         "method": {"name": method.name} | method.about,
-        "seed": seed,
+        "seed": scoring.seed,
         "object_hashes": {subject.id: subject.sha256 for subject in bench.subjects},
         "versions": _versions(),
     }

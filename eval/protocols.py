@@ -1,7 +1,7 @@
-"""Rulers by name: what exactly is compared, and how, when a paper says "PSNR on GSO".
+"""Protocols by name: what exactly is compared, and how, when a paper says "PSNR on GSO".
 
-At least four are in use and their figures do not compare (docs/protocols.md). Each is a `Protocol` here, with its
-source; all are applied to this project's orbits, and the report prints the one that was used.
+At least four are in use, and their figures do not compare (docs/protocols.md). Each is a `Protocol` here, with its
+source. All measure this project's orbits, and the report prints the one that was used.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from eval.metrics import image
-from eval.metrics import mesh as mesh_metrics
-from eval.metrics.image import Colours
+from eval.metrics import appearance, geometry
+from eval.metrics.appearance import Colours
 from eval.metrics.occupancy import Mesh
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import SIZE
@@ -35,7 +34,7 @@ class Protocol:
         source: whose it is and where it stands.
         views: of the orbit, the given one included, unless asked otherwise.
         given: whether the given view is scored too, where a method makes it anew. A method that hands the given
-            picture back untouched is not scored on it: that would be a figure of nothing.
+            picture back as it is gets no figure for it.
         size: side in pixels at which pictures are compared.
         colours: an RGBA picture as RGB in [0, 1] on its background, at that size.
         ssim: of two such pictures.
@@ -72,15 +71,15 @@ class Protocol:
         if len(truths) != len(views) or not truths:
             raise ViewmaskError(f"{len(views)} views cannot be scored against {len(truths)} true ones")
         pairs = list(zip(truths, views, strict=True))
-        own = {"foreground_psnr": image.foreground_psnr, "silhouette_iou": image.silhouette_iou}
+        own = {"foreground_psnr": appearance.foreground_psnr, "silhouette_iou": appearance.silhouette_iou}
         figures: Figures = {name: float(np.mean([metric(*pair) for pair in pairs])) for name, metric in own.items()}
         true_colours, colours = ([self.colours(picture) for picture in pictures] for pictures in (truths, views))
-        theirs = {"psnr": image.psnr, "ssim": self.ssim}
+        theirs = {"psnr": appearance.psnr, "ssim": self.ssim}
         for name, metric in theirs.items():
             figures[name] = float(np.mean([metric(a, b) for a, b in zip(true_colours, colours, strict=True)]))
-        distances = image.lpips(true_colours, colours, model) if model else None
+        distances = appearance.lpips(true_colours, colours, model) if model else None
         figures["lpips"] = float(np.mean(distances)) if distances else None
-        return {name: figures[name] for name in image.NAMES}
+        return {name: figures[name] for name in appearance.NAMES}
 
 
 # -- backgrounds and sizes --------------------------------------------------------------------------------
@@ -109,14 +108,14 @@ def white_where_empty_512(picture: Picture) -> Colours:
 
 
 def _syncdreamer_meshes(truth: Mesh, mesh: Mesh, seed: int) -> dict[str, float]:
-    points = (mesh_metrics.visible_points(m) for m in (truth, mesh))
-    return {"chamfer": mesh_metrics.point_chamfer(*points), "iou": mesh_metrics.grid_iou(truth, mesh)}
+    points = (geometry.visible_points(m) for m in (truth, mesh))
+    return {"chamfer": geometry.point_chamfer(*points), "iou": geometry.grid_iou(truth, mesh)}
 
 
 def _eschernet_meshes(truth: Mesh, mesh: Mesh, seed: int) -> dict[str, float]:
-    a, b = (mesh_metrics.unit_box(m) for m in (truth, mesh))
-    chamfer = mesh_metrics.point_chamfer(np.asarray(a.vertices), np.asarray(b.vertices))
-    return {"chamfer": chamfer, "iou": mesh_metrics.grid_iou(a, b)}
+    a, b = (geometry.unit_box(m) for m in (truth, mesh))
+    chamfer = geometry.point_chamfer(np.asarray(a.vertices), np.asarray(b.vertices))
+    return {"chamfer": chamfer, "iou": geometry.grid_iou(a, b)}
 
 
 # -- the protocols ----------------------------------------------------------------------------------------
@@ -132,16 +131,16 @@ VIEWMASK = Protocol(
     given=False,
     size=SIZE,
     colours=composite,
-    ssim=image.gaussian_ssim,
+    ssim=appearance.gaussian_ssim,
     lpips="alex",
-    meshes=mesh_metrics.score,
+    meshes=geometry.score,
     definition={
         "images": "pictures composited on white by true alpha blending, values in [0, 1]; "
         "PSNR = -10 log10 of the mean squared error over all pixels and channels, at most 58.9 dB, the error "
         "of rounding to 8 bits; "
         f"{_OURS}; SSIM = Gaussian window 11x11, sigma 1.5, data range 1, mean over channels without a border of "
         "5 pixels; LPIPS = AlexNet, version 0.1; the given view is not scored",
-        "meshes": mesh_metrics.DEFINITION,
+        "meshes": geometry.DEFINITION,
     },
 )
 
@@ -152,7 +151,7 @@ SYNCDREAMER = Protocol(
     given=True,
     size=SIZE,
     colours=composite,
-    ssim=image.own_range_ssim,
+    ssim=appearance.own_range_ssim,
     lpips="vgg",
     meshes=_syncdreamer_meshes,
     definition={
@@ -173,7 +172,7 @@ ESCHERNET = Protocol(
     given=False,
     size=SIZE,
     colours=white_where_empty,
-    ssim=image.uniform_ssim,
+    ssim=appearance.uniform_ssim,
     lpips="alex",
     meshes=_eschernet_meshes,
     definition={
@@ -193,7 +192,7 @@ VIVID = Protocol(
     given=False,
     size=512,
     colours=white_where_empty_512,
-    ssim=image.clipped_ssim,
+    ssim=appearance.clipped_ssim,
     lpips="vgg",
     meshes=None,
     definition={

@@ -9,56 +9,23 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from eval.artefacts import safe
+from eval.benches import open_bench
 from eval.benches.bench import Bench
-from eval.measure import Result, run
-from eval.methods.method import TRIVIAL, Sampling
-from eval.report.artefacts import safe
-from eval.report.table import COLUMNS, cell, heading
+from eval.intervals import DEFINITION, Interval, compare
+from eval.measure import Progress, Result, Scoring, run
+from eval.methods.method import Options
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-
-if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.text import Text
 
 PARAMETERS: dict[str, Callable[[str], Any]] = {
     "schedule": str, "steps": int, "temperature": float, "guidance": float, "weights": Path,
     "views": int, "seed": int, "method": str,
 }  # fmt: skip
-RESAMPLES = 10_000
-LEVEL = 0.95
-DEFINITION = (
-    f"the {LEVEL:.0%} percentile interval of the mean difference from the first setting, objects resampled "
-    f"{RESAMPLES:,} times in pairs (Efron 1979), seed 0"
-)
 
 Setting = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean with its confidence interval.
-
-    Attributes:
-        mean: over the objects.
-        low, high: the interval; None with fewer than two objects.
-        objects: how many there are.
-    """
-
-    mean: float
-    low: float | None
-    high: float | None
-    objects: int
-
-    @property
-    def sure(self) -> bool:
-        """Whether the interval leaves zero out."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 @dataclass
@@ -66,7 +33,7 @@ class Sweep:
     """A bench under several settings.
 
     Attributes:
-        settings: what was chosen for each, `{"schedule": "cosine", "steps": 4}`.
+        settings: the values of each, `{"schedule": "cosine", "steps": 4}`.
         results: what each scored.
     """
 
@@ -82,7 +49,7 @@ class Sweep:
         return {
             "settings": [
                 {
-                    "setting": {name: _plain(value) for name, value in setting.items()},
+                    "setting": {name: plain(value) for name, value in setting.items()},
                     "means": result.means,
                     "differences": {metric: asdict(interval) for metric, interval in differences.items()},
                 }
@@ -105,7 +72,7 @@ class Sweep:
         for setting, result, differences in zip(self.settings, self.results, self.differences(), strict=True):
             for metric, interval in differences.items():
                 figures = [result.means[metric], interval.mean, interval.low, interval.high, interval.objects]
-                writer.writerow([*(_plain(setting[name]) for name in names), metric, *figures])
+                writer.writerow([*(plain(setting[name]) for name in names), metric, *figures])
         return text.getvalue()
 
     def cautions(self) -> list[str]:
@@ -119,35 +86,6 @@ class Sweep:
         if len(self.results[0].records) < 10:
             cautions.append(f"{len(self.results[0].records)} objects are too few for an interval to be trusted.")
         return cautions
-
-    def table(self) -> Group:
-        """A rich table: means, and below each the interval of its difference from the first setting."""
-        from rich.console import Group
-        from rich.table import Table
-        from rich.text import Text
-
-        metrics = [m for m in self.results[0].means if any(result.means[m] is not None for result in self.results)]
-        protocol = self.results[0].protocol
-        grid = Table(title=f"{protocol['objects']}: scored against {protocol['truth']}", title_justify="left")
-        for name in self.settings[0]:
-            grid.add_column(name)
-        for metric in metrics:
-            grid.add_column(heading(metric), justify="right")
-        blank = [""] * (len(self.settings[0]) - 1)
-        for name, means in self.results[0].beside.items():
-            grid.add_row(name, *blank, *(cell(means, metric) for metric in metrics), style="dim")
-        for setting, result, differences in zip(
-            self.settings, self.results, [{}, *self.differences()[1:]], strict=True
-        ):
-            cells = [
-                Text(cell(result.means, metric)).append_text(_interval(metric, differences.get(metric)))
-                for metric in metrics
-            ]
-            grid.add_row(*(str(_plain(value)) for value in setting.values()), *cells)
-        notes = [f"Below each mean: {DEFINITION}; bold where it leaves zero out."]
-        notes += self.cautions()
-        notes += dict.fromkeys(note for result in self.results for note in result.notes)
-        return Group(grid, *(Text(note, style="dim") for note in notes))
 
 
 def parse(words: Sequence[str]) -> dict[str, list[Any]]:
@@ -178,95 +116,73 @@ def cross(swept: Mapping[str, Sequence[Any]]) -> list[Setting]:
 
 def title(setting: Setting) -> str:
     """`schedule=cosine steps=4`."""
-    return " ".join(f"{name}={_plain(value)}" for name, value in setting.items())
+    return " ".join(f"{name}={plain(value)}" for name, value in setting.items())
 
 
 def run_sweep(
     swept: Mapping[str, Sequence[Any]],
     bench: str | Bench = "gso",
     method: str = "viewmask",
+    scoring: Scoring | None = None,
+    options: Options | None = None,
     *,
-    views: int | None = None,
-    seed: int = 0,
-    sampling: Sampling | None = None,
     out: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    **options: Any,
+    workers: int | None = None,
+    lpips_weights: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> Sweep:
     """Score every combination of `swept` (see `parse`); the trivial rows once per number of views.
 
     Args:
-        bench, method, views, seed, sampling: as in `bench.run`, for what is not swept.
-        out: a folder; each setting gets a folder in it, as `bench.run` writes it, and `sweep.json` stands beside them.
+        bench, method, scoring, options: as in `measure.run`, for what is not swept.
+        out: a folder; each setting gets a folder in it, as `measure.run` writes it, and `sweep.json` stands beside.
+        workers, lpips_weights: as in `measure.run`.
         progress: called with (objects done, of) over all settings.
-        options: whatever else `bench.run` takes.
 
     Raises:
-        ViewmaskError: as `bench.run`, or nothing to sweep.
+        ViewmaskError: as `measure.run`, or nothing to sweep.
     """
     settings = cross(swept)
     if not swept or not settings:
         raise ViewmaskError("there is nothing to sweep: give steps=4,8 or the like")
-    known = {field.name for field in fields(Sampling)}
+    bench = open_bench(bench) if isinstance(bench, str) else bench
     results: list[Result] = []
-    shown: set[int | None] = set()
+    orbits: set[int | None] = set()  # numbers of views whose trivial rows there are
     for index, setting in enumerate(settings):
-        chosen = {name: value for name, value in setting.items() if name in known}
-        count = setting.get("views", views)
+        judged = _changed(scoring or Scoring(), setting)
+        judged = replace(judged, beside=()) if judged.views in orbits else judged
 
         def report(done: int, total: int, before: int = index) -> None:
             if progress:
                 progress(before * total + done, len(settings) * total)
 
-        results.append(
-            run(
-                bench,
-                setting.get("method", method),
-                views=count,
-                seed=setting.get("seed", seed),
-                sampling=replace(sampling or Sampling(), **chosen),
-                beside=() if count in shown else TRIVIAL,
-                out=Path(out) / safe(title(setting)) if out is not None else None,
-                progress=report,
-                **options,
-            )
+        result = run(
+            bench,
+            setting.get("method", method),
+            judged,
+            _changed(options or Options(), setting),
+            out=Path(out) / safe(title(setting)) if out is not None else None,
+            workers=workers,
+            lpips_weights=lpips_weights,
+            progress=report,
         )
-        shown.add(count)
-    swept_over = Sweep(settings, results)
+        results.append(result)
+        orbits.add(judged.views)
+    sweep = Sweep(settings, results)
     if out is not None:
-        swept_over.save(Path(out) / "sweep.json")
-    return swept_over
+        sweep.save(Path(out) / "sweep.json")
+    return sweep
 
 
-def compare(
-    first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]], metrics: Sequence[str]
-) -> dict[str, Interval]:
-    """Per metric, the paired difference second minus first over the objects (`id`) that both have a figure of."""
-    known = {record["id"]: record for record in first}
-    found = {}
-    for metric in metrics:
-        pairs = [
-            record[metric] - known[record["id"]][metric]
-            for record in second
-            if record.get(metric) is not None and known.get(record["id"], {}).get(metric) is not None
-        ]
-        if pairs:
-            found[metric] = bootstrap(pairs)
-    return found
+def _changed(knobs: Any, setting: Setting) -> Any:
+    """Options or scoring with the values that a setting has for them."""
+    names = {field.name for field in fields(knobs)}
+    return replace(knobs, **{name: value for name, value in setting.items() if name in names})
 
 
-def bootstrap(values: ArrayLike, seed: int = 0, resamples: int = RESAMPLES, level: float = LEVEL) -> Interval:
-    """The mean of values [n] with its percentile bootstrap interval (Efron 1979).
-
-    For paired differences give the differences: resampling objects keeps the pairs.
-    """
-    array = np.asarray(values, dtype=np.float64)
-    mean = float(array.mean())
-    if len(array) < 2:
-        return Interval(mean, None, None, len(array))
-    drawn = np.random.default_rng(seed).integers(0, len(array), (resamples, len(array)))
-    low, high = np.quantile(array[drawn].mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(mean, float(low), float(high), len(array))
+def plain(value: Any) -> Any:
+    """A value as JSON and CSV hold it."""
+    return str(value) if isinstance(value, Path) else value
 
 
 def _read(name: str, value: str) -> Any:
@@ -274,17 +190,3 @@ def _read(name: str, value: str) -> Any:
         return PARAMETERS[name](value.strip())
     except ValueError as error:
         raise ViewmaskError(f"{name}={value} is not a number") from error
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
-
-
-def _interval(metric: str, interval: Interval | None) -> Text:
-    from rich.text import Text
-
-    if interval is None or interval.low is None or interval.high is None:
-        return Text()
-    digits = COLUMNS[metric][1] if metric in COLUMNS else 3
-    words = f"\n{interval.low:+.{digits}f}…{interval.high:+.{digits}f}"
-    return Text(words, style="bold" if interval.sure else "dim")

@@ -8,7 +8,7 @@ decide. What neither shows does no harm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -103,28 +103,6 @@ def agreement(views: ViewSet) -> float:
     trials = _Trials(views, distances, _RESOLUTION)
     shares = trials.without(trials.nothing)[-1]
     return float(np.mean([share * (distance > 0).any() for share, distance in zip(shares, distances, strict=True)]))
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Views, how far they agree, and their place among those that were chosen from."""
-
-    views: ViewSet
-    agreement: float
-    place: int
-
-
-def agreeing(samples: Iterable[ViewSet]) -> Draw:
-    """The first of samples whose views agree; if none do, the one whose views agree best."""
-    best: Draw | None = None
-    for place, views in enumerate(samples):
-        agreed = agreement(views)
-        if best is None or agreed > best.agreement:
-            best = Draw(views, agreed, place)
-        if agreed >= AGREED:
-            return Draw(views, agreed, place)
-    assert best is not None, "at least one sample"
-    return best
 
 
 def explained(

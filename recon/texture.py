@@ -54,9 +54,7 @@ def bake(
     colours[~seen] = _nearest(atlas.points, colours, seen)
     if unseen is not None and not seen.all():
         colours[~seen] = (colours[~seen] + unseen(atlas.points[~seen])) / 2
-    texture = np.zeros((size, size, 3), np.uint8)
-    texture[atlas.rows, atlas.columns] = np.clip(np.round(colours), 0, 255).astype(np.uint8)
-    return fill_gaps(texture, atlas)
+    return padded(colours, atlas, size)
 
 
 def blend(points: Floats, looks: Iterable[tuple[FloatImage, Camera, Floats]]) -> tuple[Floats, Floats]:
@@ -151,9 +149,14 @@ def _nearest(points: Floats, colours: Floats, seen: NDArray[np.bool_]) -> Floats
     return mean.astype(np.float32)
 
 
-def fill_gaps(texture: NDArray[np.uint8], atlas: Atlas) -> NDArray[np.uint8]:
-    """A texture [size, size, 3] whose texels between charts take the nearest chart's colour, so that no seam shows."""
-    empty = np.ones(texture.shape[:2], bool)
+def padded(colours: Floats, atlas: Atlas, size: int) -> NDArray[np.uint8]:
+    """Colours (0 to 255) of an atlas' texels [texels, 3] as a texture, uint8 RGB [size, size, 3].
+
+    A texel between charts takes the nearest chart's colour, so that no seam shows.
+    """
+    texture = np.zeros((size, size, 3), np.uint8)
+    texture[atlas.rows, atlas.columns] = np.clip(np.round(colours), 0, 255).astype(np.uint8)
+    empty = np.ones((size, size), bool)
     empty[atlas.rows, atlas.columns] = False
     nearest = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
     return texture[tuple(nearest)]

@@ -1,10 +1,10 @@
-"""The mean of several weights of one model, which may be better than each (Wortsman et al., "Model soups", ICML 2022).
+"""Is the mean of several weights of one model better than each (Wortsman et al., "Model soups", ICML 2022)?
 
     python studies/average.py viewmask/weights/transformer runs/t2mv/weights --out soup
 
-Worth trying for runs of which one began where the other ended, or that began at the same place with other seeds. A
-transformer with fewer words than the other gets those that it lacks, as the other did when it began.
-Whether it is better, `viewmask eval` on `val` tells, for a field `studies/field.py`.
+Writes the mean. `viewmask eval` on `val` tells whether it is better, for a field `studies/field.py`. It is worth a try
+where one run began at the other's end, or where both began at one place with other seeds. A transformer with fewer
+words than the other gets the words that it lacks, as the other did when it began.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.learning import checkpoint
 from viewmask.model.growth import worded
 from viewmask.model.transformer import Transformer, TransformerConfig
+from viewmask.model.weights import lexicon_of
 
 KINDS: dict[str, tuple[Any, Any]] = {"Transformer": (Transformer, TransformerConfig), "Field": (Field, FieldConfig)}
 
@@ -33,26 +34,29 @@ def average(folders: list[Path], out: Path) -> Path:
     kind = checkpoint.kind_of(folders[0])
     if kind not in KINDS:
         raise ViewmaskError(f"{folders[0]} holds a {kind}, not one of {', '.join(KINDS)}")
-    loaded: list[tuple[Any, Any, dict[str, Any]]] = [checkpoint.load(folder, *KINDS[kind]) for folder in folders]
+    files: dict[str, str] = {}
+    models: list[tuple[Any, Any, dict[str, Any]]] = [checkpoint.load(folder, *KINDS[kind]) for folder in folders]
     if kind == "Transformer":
-        most = max(config.words for _, config, _ in loaded)
-        loaded = [(grown := worded(model, most), grown.config, about) for model, _, about in loaded]
-    model, config, about = loaded[0]
-    for folder, (_, other, theirs) in zip(folders, loaded, strict=True):
+        lexicons = [lexicon_of(folder, about) for folder, (_, _, about) in zip(folders, models, strict=True)]
+        lexicon = max(lexicons, key=lambda each: (len(each.vocabulary), len(each.things)))
+        most, files = max(config.words for _, config, _ in models), lexicon.files()
+        models = [(grown := worded(model, most, lexicon.vocabulary), grown.config, about) for model, _, about in models]
+    model, config, about = models[0]
+    for folder, (_, other, theirs) in zip(folders, models, strict=True):
         if other != config or theirs.get("tokenizer") != about.get("tokenizer"):
             raise ViewmaskError(f"{folder} and {folders[0]} differ in architecture or tokenizer: they have no mean")
-    states = [each.state_dict() for each, _, _ in loaded]
+    states = [each.state_dict() for each, _, _ in models]
     model.load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]})
-    means = [{"steps": each.get("steps"), "seconds": each.get("seconds")} for _, _, each in loaded]
-    return checkpoint.save(out, model, config, about | {"mean_of": means}, half=True)
+    means = [{"steps": each.get("steps"), "seconds": each.get("seconds")} for _, _, each in models]
+    return checkpoint.save(out, model, config, about | {"mean_of": means}, files, half=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("weights", nargs="+", type=Path, help="folders of transformers, or of fields")
     parser.add_argument("--out", type=Path, required=True)
-    asked = parser.parse_args()
-    print(average(asked.weights, asked.out))
+    arguments = parser.parse_args()
+    print(average(arguments.weights, arguments.out))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,13 @@
-"""The paper's claims about sampling, put to this project's weights on the `val` splits.
-
-The paper says that the cosine schedule is best, that 20 steps suffice, and that a model of four views makes eight.
+"""Is the cosine schedule best, do 20 steps suffice, and does a model of four views make eight?
 
     python studies/claims.py --data DIR [--sets scans furniture objects] [--limit 26] [--out out/claims] [--weights DIR]
 
-The claims are about the sampler, so views are as it leaves them (`viewmask.model.symmetry` is off).
+The paper claims all three. Here they are put to this project's weights on the `val` splits. The claims are about the
+sampler, so views stay as it leaves them (`viewmask.model.symmetry` is off).
 
 Prints the tables of docs/RESULTS.md. Every difference is paired over the objects of all sets, with its bootstrap
-interval, bold where it leaves zero out. What is done is kept in --out, with a report and its plots for each set, so
-that a broken-off run goes on and other weights are measured anew.
+interval, bold where it leaves zero out. Results stay in --out, with a report and its plots for each set: a run that
+was broken off goes on there.
 """
 
 from __future__ import annotations
@@ -19,11 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from eval.measure import Result, run
-from eval.methods.method import Method, Sampling
-from eval.report.report import of_sweep, write_report
-from eval.report.table import COLUMNS, cell, heading
-from eval.sweep import DEFINITION, Sweep, compare, run_sweep
+from eval.benches import open_bench
+from eval.intervals import DEFINITION, compare
+from eval.measure import Result, Scoring, run
+from eval.methods.method import Method, Options
+from eval.report.page import of_sweep, write_report
+from eval.report.table import cell, digits, heading
+from eval.sweep import Sweep, run_sweep
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
 from viewmask.views.viewset import Picture, ViewSet
@@ -35,29 +36,32 @@ Records = list[dict[str, Any]]
 Row = list[str]
 
 
-def swept(name: str, data: Path, limit: int, out: Path, weights: Path | None) -> Sweep:
+def sweep_of(name: str, data: Path, limit: int, out: Path, weights: Path | None) -> Sweep:
     """Every schedule with every number of steps on one set, and its report."""
-    choices = {"schedule": SCHEDULES, "steps": STEPS}
     print(f"{name}: {len(SCHEDULES)} schedules, {len(STEPS)} numbers of steps", file=sys.stderr)
     sweep = run_sweep(
-        choices, name, data=data, limit=limit, meshes=False, out=out, progress=counted,
-        sampling=Sampling(symmetry=False, weights=weights),
-    )  # fmt: skip
+        {"schedule": SCHEDULES, "steps": STEPS},
+        open_bench(name, data, limit=limit),
+        scoring=Scoring(meshes=False),
+        options=Options(symmetry=False, weights=weights),
+        out=out,
+        progress=count,
+    )
     write_report(out / "report.html", of_sweep(sweep, out), sweep)
     return sweep
 
 
-def asked_for(generator: Generator, name: str, steps: int = 20, views: int = 4, every: int = 1) -> Method:
+def model(generator: Generator, name: str, steps: int = 20, views: int = 4, every: int = 1) -> Method:
     """The model asked for so many views, of which every `every`-th is scored."""
     about = {"model": generator.fingerprint, "steps": steps, "views": views, "every": every}
 
-    def made(_: str, truth: ViewSet) -> list[Picture]:
+    def sampled(_: str, truth: ViewSet) -> list[Picture]:
         return generator.from_image(truth.images[0], views=views, steps=steps, symmetry=False).images[every::every]
 
-    return Method(name, made, about)
+    return Method(name, sampled, about)
 
 
-def pooled(results: dict[str, Result], row: str | None = None) -> Records:
+def pool(results: dict[str, Result], row: str | None = None) -> Records:
     """The records of all sets, or those of a trivial row beside them."""
     return [
         (record["beside"][row] if row else record) | {"id": f"{name}/{record['id']}"}
@@ -66,7 +70,7 @@ def pooled(results: dict[str, Result], row: str | None = None) -> Records:
     ]
 
 
-def counted(done: int, total: int) -> None:
+def count(done: int, total: int) -> None:
     print(f"\r{done} of {total}", end="\n" if done == total else "", file=sys.stderr)
 
 
@@ -81,20 +85,20 @@ def table(title: str, first: str, rows: dict[str, Row]) -> None:
 
 
 def means(records: Records) -> Row:
-    known = {metric: [record[metric] for record in records if record[metric] is not None] for metric in METRICS}
-    return [cell({m: sum(values) / len(values) if values else None}, m) for m, values in known.items()]
+    figures = {metric: [record[metric] for record in records if record[metric] is not None] for metric in METRICS}
+    return [cell({m: sum(values) / len(values) if values else None}, m) for m, values in figures.items()]
 
 
 def less(records: Records, others: Records) -> Row:
     """The mean differences of records from others, with their intervals."""
-    found = {name: between for name, between in compare(others, records, METRICS).items() if between.low is not None}
+    differences = compare(others, records, METRICS)
     cells = []
     for metric in METRICS:
-        if metric not in found:  # no weights of LPIPS, or a single object
+        between = differences.get(metric)
+        if between is None or between.low is None:  # no weights of LPIPS, or a single object
             cells.append("–")
             continue
-        digits, between = COLUMNS[metric][1], found[metric]
-        words = f"{between.mean:+.{digits}f} [{between.low:+.{digits}f}, {between.high:+.{digits}f}]"
+        words = f"{between.mean:+.{digits(metric)}f} [{between.ends(digits(metric), ', ')}]"
         cells.append(f"**{words}**" if between.sure else words)
     return cells
 
@@ -106,44 +110,50 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=26, help="objects a set")
     parser.add_argument("--out", type=Path, default=Path("out/claims"))
     parser.add_argument("--weights", type=Path)
-    asked = parser.parse_args()
-    generator = Generator.load(asked.weights)
-    sweeps = {name: swept(name, asked.data / name, asked.limit, asked.out / name, asked.weights) for name in asked.sets}
+    arguments = parser.parse_args()
+    generator = Generator.load(arguments.weights)
+    sweeps = {
+        name: sweep_of(name, arguments.data / name, arguments.limit, arguments.out / name, arguments.weights)
+        for name in arguments.sets
+    }
 
     def setting(schedule: str, steps: int) -> Records:
-        chosen = {"schedule": schedule, "steps": steps}
-        return pooled({name: sweep.results[sweep.settings.index(chosen)] for name, sweep in sweeps.items()})
+        place = next(iter(sweeps.values())).settings.index({"schedule": schedule, "steps": steps})
+        return pool({name: sweep.results[place] for name, sweep in sweeps.items()})
 
     def measured(method: Method, views: int = 4, beside: Sequence[str] = ()) -> dict[str, Result]:
         print(method.name, file=sys.stderr)
         return {
             name: run(
-                name, method, views=views, data=asked.data / name, limit=asked.limit, meshes=False, progress=counted,
-                beside=beside, records=asked.out / f"{name}, {method.name}.jsonl",
+                open_bench(name, arguments.data / name, limit=arguments.limit),
+                method,
+                Scoring(views=views, meshes=False, beside=beside),
+                records=arguments.out / f"{name}, {method.name}.jsonl",
+                progress=count,
             )
-            for name in asked.sets
-        }  # fmt: skip
+            for name in arguments.sets
+        }
 
     plain = setting("cosine", 20)
-    print(f"Weights {generator.fingerprint}; {', '.join(asked.sets)}, {len(plain)} objects in all.")
+    print(f"Weights {generator.fingerprint}; {', '.join(arguments.sets)}, {len(plain)} objects in all.")
     print(f"Intervals: {DEFINITION}.")
 
     others = [(schedule, steps) for schedule in SCHEDULES[1:] for steps in STEPS]
     rows = {f"{a}, {n} steps": less(setting(a, n), setting("cosine", n)) for a, n in others}
     table("Cosine is best? Other schedules less cosine, at the same number of steps.", "schedule", rows)
 
-    more = pooled(measured(asked_for(generator, "40 steps", steps=40)))
+    more = pool(measured(model(generator, "40 steps", steps=40)))
     rows = {f"{n} steps": less(setting("cosine", n), plain) for n in STEPS[:-1]} | {"40 steps": less(more, plain)}
     table("20 steps suffice? Cosine, less 20 steps.", "steps", rows)
 
-    among = pooled(measured(asked_for(generator, "3 of 8 views", views=8, every=2)))
+    among = pool(measured(model(generator, "3 of 8 views", views=8, every=2)))
     rows = {"made among 4": means(plain), "made among 8": means(among), "difference": less(among, plain)}
     table("Eight views from a model of four? The same views, 90, 180 and 270, made among four and eight.", "", rows)
 
-    eight = measured(asked_for(generator, "8 views", views=8), views=8, beside=("copy", "mirror"))
-    trivial = {row: pooled(eight, row) for row in ("copy", "mirror")}
-    rows = {row: means(records) for row, records in trivial.items()} | {"8 views": means(pooled(eight))}
-    rows |= {f"8 views less {row}": less(pooled(eight), records) for row, records in trivial.items()}
+    eight = measured(model(generator, "8 views", views=8), views=8, beside=("copy", "mirror"))
+    trivial = {row: pool(eight, row) for row in ("copy", "mirror")}
+    rows = {row: means(records) for row, records in trivial.items()} | {"8 views": means(pool(eight))}
+    rows |= {f"8 views less {row}": less(pool(eight), records) for row, records in trivial.items()}
     table("All seven made views of eight.", "", rows)
 
     every = {f"{schedule}, {steps} steps": means(setting(schedule, steps)) for schedule in SCHEDULES for steps in STEPS}

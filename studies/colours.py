@@ -2,10 +2,9 @@
 
     python studies/colours.py [--weights DIR] [--draws N]
 
-Every one of ten colours is asked of eight common things ("a red chair", seed 0). A sentence is right if the
-median colour of the views' foreground is nearer, in CIE Lab, to the colour it names than to the nine others. Prints the
-table of docs/RESULTS.md: right sentences of eight for every colour, and how far the views agree in the mean
-(`recon.agreement`).
+Ten colours are asked of eight common things each ("a red chair", seed 0). A sentence is right if the median colour of
+the views' foreground is nearer to the colour that it names than to the nine others, in CIE Lab. Prints the table of
+docs/RESULTS.md: right sentences of eight for every colour, and how far the views agree in the mean (`recon.agreement`).
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from skimage.color import rgb2lab
 
-from eval.metrics.image import silhouette
+from eval.metrics.appearance import silhouette
 from recon.agreement import agreement
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
-from viewmask.generator import DRAWS
+from viewmask.model.sampling import DRAWS
 from viewmask.views.viewset import Picture
 
 COLOURS = {
@@ -34,11 +33,11 @@ THINGS = ("chair", "bottle", "table", "car", "box", "house", "vase", "sofa")
 
 def nearest(pictures: list[Picture]) -> str:
     """The name of the colour nearest to the median of what pictures show."""
-    shown = np.concatenate([picture[silhouette(picture)][:, :3] for picture in pictures])
-    if not len(shown):
+    pixels = np.concatenate([picture[silhouette(picture)][:, :3] for picture in pictures])
+    if not len(pixels):
         return ""
     names = rgb2lab(np.array([*COLOURS.values()], np.float64) / 255)
-    distance = np.linalg.norm(names - rgb2lab(np.median(shown, 0) / 255), axis=1)
+    distance = np.linalg.norm(names - rgb2lab(np.median(pixels, 0) / 255), axis=1)
     return list(COLOURS)[int(distance.argmin())]
 
 
@@ -48,19 +47,19 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=DRAWS, help="to choose from")
     arguments = parser.parse_args()
     generator = Generator.load(arguments.weights)
-    right, agreed = dict.fromkeys(COLOURS, 0), []
+    right, agreements = dict.fromkeys(COLOURS, 0), []
     for colour in COLOURS:
         for thing in THINGS:
             sentence = f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {thing}"
             views = generator.from_text(sentence, draws=arguments.draws)
-            found = nearest(views.images)
-            right[colour] += found == colour
-            agreed.append(agreement(views))
-            print(f"{sentence}: {found or 'nothing'}, {agreed[-1]:.2f}", file=sys.stderr)
+            name = nearest(views.images)
+            right[colour] += name == colour
+            agreements.append(agreement(views))
+            print(f"{sentence}: {name or 'nothing'}, {agreements[-1]:.2f}", file=sys.stderr)
     count = len(COLOURS) * len(THINGS)
     print(f"Weights {generator.fingerprint}, {count} sentences, the best of {arguments.draws} draws.\n")
     print(f"| {' | '.join(COLOURS)} | all | views agree |\n|{'---|' * (len(COLOURS) + 2)}")
-    print(f"| {' | '.join(map(str, right.values()))} | {sum(right.values())} of {count} | {np.mean(agreed):.3f} |")
+    print(f"| {' | '.join(map(str, right.values()))} | {sum(right.values())} of {count} | {np.mean(agreements):.3f} |")
 
 
 if __name__ == "__main__":

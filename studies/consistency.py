@@ -3,8 +3,8 @@
     python studies/consistency.py --bench demo
     python studies/consistency.py --bench scans --data data/scans --limit 10
 
-Prints the mean of each figure, and the share of objects whose true views score higher than the changed ones.
-A ball looks the same in any order, so that a share below 1 need not be a mistake.
+Prints the mean of each figure, and the share of objects whose true views score higher than the changed ones. A ball
+looks the same in any order, so a share below 1 need not be a mistake.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from eval.benches.bench import open_bench
+from eval.benches import open_bench
 from eval.consistency import NAMES, score
 from viewmask.errors import ViewmaskError
 from viewmask.views.viewset import Picture, ViewSet
@@ -50,7 +50,7 @@ def all_three(picture: Picture, rng: Generator) -> Picture:
     return blurred(recoloured(shifted(picture, rng), rng), rng)
 
 
-def changed(sets: list[ViewSet], index: int) -> dict[str, ViewSet]:
+def variants(sets: list[ViewSet], index: int) -> dict[str, ViewSet]:
     """The true views of an object, and what a careless generator might have made of them."""
     true, rng, n = sets[index], np.random.default_rng(index), len(sets[index])
 
@@ -80,15 +80,11 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--views", type=int, default=4)
     arguments = parser.parse_args()
-    try:
-        bench = open_bench(arguments.bench, arguments.data, limit=arguments.limit)
-        sets = [subject.views(arguments.views) for subject in bench.subjects]
-    except ViewmaskError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+    bench = open_bench(arguments.bench, arguments.data, limit=arguments.limit)
+    sets = [subject.views(arguments.views) for subject in bench.subjects]
     rows: dict[str, list[list[float]]] = {}
     for index, subject in enumerate(bench.subjects):
-        for name, views in changed(sets, index).items():
+        for name, views in variants(sets, index).items():
             rows.setdefault(name, []).append(list(score(views).values()))
         print(subject.id, file=sys.stderr)
     print(f"{bench.title}, {arguments.views} views")
@@ -100,4 +96,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ViewmaskError as error:
+        raise SystemExit(f"error: {error}") from error

@@ -1,9 +1,10 @@
-"""How well fields tell inside from outside, at points drawn evenly in and around objects; no meshes are made.
+"""How well do fields tell inside from outside?
 
     python studies/field.py recon/weights/field runs/recon/weights --data work/v/scans work/v/furniture
 
-The data is views with points (`viewmask render --passes points`); `--split train` tells whether a field has learnt its
-objects by heart. The figures are means of IoU over objects; the hull's come first.
+They are asked at points drawn evenly in and around objects; no meshes are made. The data is views with points
+(`viewmask render --passes points`). `--split train` tells whether a field has learnt its objects by heart. Prints the
+mean IoU over objects, the hull's first.
 """
 
 from __future__ import annotations
@@ -40,15 +41,14 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--limit", type=int, default=1_000_000, help="objects of a set, evenly spread")
     parser.add_argument("--packed", type=Path, help="where packed objects are kept (default: nowhere)")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        sets = {
-            str(folder): Objects.load(pack([folder], asked.packed or scratch, asked.split)) for folder in asked.data
-        }
-    shown = Table("IoU", *(f"{name} ({min(len(objects), asked.limit)})" for name, objects in sets.items()))
-    for row in table(asked.weights, sets, asked.views, asked.limit):
-        shown.add_row(*row)
-    Console().print(shown)
+        place, split = arguments.packed or scratch, arguments.split
+        sets = {str(folder): Objects.load(pack([folder], place, split)) for folder in arguments.data}
+    grid = Table("IoU", *(f"{name} ({min(len(objects), arguments.limit)})" for name, objects in sets.items()))
+    for row in table(arguments.weights, sets, arguments.views, arguments.limit):
+        grid.add_row(*row)
+    Console().print(grid)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
     python studies/fit.py --data DIR [--count 10] [--samples 4] [--weights DIR]
 
-For first captions of `val` objects, evenly spread over each set, several samples are made and compared with the
-object's true views. Prints the table of docs/RESULTS.md: silhouette IoU and PSNR of the sample that
-the reranker ranks first, of the mean sample, of the one ranked last, of the truly best and of the one that `viewmask
-generate` would keep (the first in this order whose views agree), with the bootstrap interval of the difference from
-the mean sample; and how far the views of each agree (`recon.agreement`).
+The sentences are first captions of `val` objects, evenly spread over each set. Several samples of each are compared
+with the object's true views. Prints the table of docs/RESULTS.md: silhouette IoU and PSNR, with the bootstrap interval
+of the difference from the mean sample, and how far the views agree (`recon.agreement`). Its rows are the sample that
+the reranker ranks first, the one that `viewmask generate` keeps (the first in this order whose views agree), the mean
+sample, the one ranked last, and the truly best.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.benches.bench import open_bench
-from eval.metrics import image
-from eval.sweep import bootstrap
-from recon.agreement import agreeing, agreement
+from eval.benches import open_bench
+from eval.intervals import bootstrap
+from eval.metrics import appearance
+from recon.agreement import agreement
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
+from viewmask.generator import first_agreeing
 from viewmask.views.viewset import composite
 
 SETS = ("objects", "scans", "furniture")
@@ -34,26 +35,28 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10, help="sentences a set")
     parser.add_argument("--samples", type=int, default=4, help="of a sentence")
     parser.add_argument("--weights", type=Path)
-    asked = parser.parse_args()
-    generator = Generator.load(asked.weights)
-    scores, kept = [], []
-    for subject in [s for name in SETS for s in open_bench(name, asked.data / name, limit=asked.count).subjects]:
+    arguments = parser.parse_args()
+    generator = Generator.load(arguments.weights)
+    scores, places = [], []  # of the samples kept
+    for subject in [
+        s for name in SETS for s in open_bench(name, arguments.data / name, limit=arguments.count).subjects
+    ]:
         true = subject.views(4).images
-        made = generator.samples(subject.caption, asked.samples)
-        scores.append([(*score(views.images, true), agreement(views)) for views in made])
-        kept.append(agreeing(made).place)
-        print(f"{len(kept)}: {subject.caption}", file=sys.stderr)
+        samples = generator.samples(subject.caption, arguments.samples)
+        scores.append([(*score(views.images, true), agreement(views)) for views in samples])
+        places.append(first_agreeing(samples).rank)
+        print(f"{len(places)}: {subject.caption}", file=sys.stderr)
     figures = np.array(scores)  # those that fit best first
     every = np.arange(len(figures))
     mean = figures.mean(1)
     rows = {
         "ranked first": figures[:, 0],
-        "first whose views agree": figures[every, kept],
+        "first whose views agree": figures[every, places],
         "the mean sample": mean,
         "ranked last": figures[:, -1],
         "truly best": figures.max(1),
     }
-    print(f"Weights {generator.fingerprint}, {len(figures)} sentences, {asked.samples} samples each.\n")
+    print(f"Weights {generator.fingerprint}, {len(figures)} sentences, {arguments.samples} samples each.\n")
     print("| sample | silhouette IoU | PSNR | views agree |\n|---|---|---|---|")
     for name, row in rows.items():
         cells = []
@@ -61,16 +64,16 @@ def main() -> None:
             cells.append(f"{row[:, column].mean():.{digits}f}")
             if row is not mean:
                 between = bootstrap(row[:, column] - mean[:, column])
-                cells[-1] += f" [{between.low:+.{digits}f}, {between.high:+.{digits}f}]"
+                cells[-1] += f" [{between.ends(digits, ', ')}]"
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-def score(made: list[np.ndarray], true: list[np.ndarray]) -> tuple[float, float]:
+def score(views: list[np.ndarray], true: list[np.ndarray]) -> tuple[float, float]:
     """Silhouette IoU and PSNR over white, means over the views."""
-    pairs = list(zip(made, true, strict=True))
+    pairs = list(zip(views, true, strict=True))
     return (
-        float(np.mean([image.silhouette_iou(b, a) for a, b in pairs])),
-        float(np.mean([image.psnr(composite(a), composite(b)) for a, b in pairs])),
+        float(np.mean([appearance.silhouette_iou(b, a) for a, b in pairs])),
+        float(np.mean([appearance.psnr(composite(a), composite(b)) for a, b in pairs])),
     )
 
 

@@ -1,9 +1,9 @@
-"""Hull IoU: how much of the true volume the silhouettes of 4, 8 and 16 views give back.
-
-The true meshes are rendered from their own cameras (elevation 30, azimuth 0 first), the hull is carved
-from the silhouettes, and both are compared as occupancy on a 96^3 grid over the unit cube.
+"""How much of the true volume do the silhouettes of 4, 8 and 16 views give back?
 
     python studies/hull.py --data DIR [--json FILE] [--resolution 128]
+
+The true meshes are rendered (elevation 30, azimuth 0 first), and the hull is carved from the silhouettes. Both are
+compared as occupancy on a 96^3 grid over the unit cube.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from eval.metrics.occupancy import occupancy
 from recon import hull, silhouette
@@ -74,20 +72,19 @@ def main() -> None:
     parser.add_argument("--resolution", type=int, default=128, help="grid points along the longest side")
     parser.add_argument("--json", type=Path, help="write all rows to this file")
     arguments = parser.parse_args()
-    try:
-        rows = measure(arguments.data, arguments.resolution)
-    except ViewmaskError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+    rows = measure(arguments.data, arguments.resolution)
     print(f"{'set':22}", *(f"{views:>3} views" for views in VIEWS), f"{'carve 4, s':>11}")
-    for title, chosen in (("all", rows), ("GSO-30 with a mesh", [row for row in rows if row["gso30"]])):
-        means = [float(np.mean([row[f"iou_{views}"] for row in chosen])) for views in VIEWS]  # type: ignore[misc]
-        seconds = float(np.mean([row["seconds_4"] for row in chosen]))  # type: ignore[misc]
-        print(f"{f'{title} ({len(chosen)})':22}", *(f"{mean:9.3f}" for mean in means), f"{seconds:11.2f}")
+    for title, part in (("all", rows), ("GSO-30 with a mesh", [row for row in rows if row["gso30"]])):
+        means = [float(np.mean([row[f"iou_{views}"] for row in part])) for views in VIEWS]  # type: ignore[misc]
+        seconds = float(np.mean([row["seconds_4"] for row in part]))  # type: ignore[misc]
+        print(f"{f'{title} ({len(part)})':22}", *(f"{mean:9.3f}" for mean in means), f"{seconds:11.2f}")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
     if arguments.json:
         atomic.write(arguments.json, json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ViewmaskError as error:
+        raise SystemExit(f"error: {error}") from error

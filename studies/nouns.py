@@ -2,13 +2,14 @@
 
     python studies/nouns.py --data $DATA [--weights DIR ...] [--guidance G ...] [--temperature T ...] [--draws N ...]
 
-Sixteen common things are asked for in five colours each ("a red chair", seed 0). To choose how to sample,
-ask with other `--colours` and another `--seed` than those that are reported. The classifier reads the
-features of a network trained on photographs (AlexNet's convolutions, those of LPIPS, extra `lpips`) in four views, and
-learns from the true views of the `train` objects that have one of these names (`captions.thing` of their first
-caption), after they went through the generator's tokenizer, so that blur is no sign of anything. How often it is right
-with true views of `val` objects, through the tokenizer too, stands beside; one in sixteen is chance. Prints the table
-of docs/RESULTS.md: right sentences of five for every thing.
+Sixteen common things are asked for in five colours each ("a red chair", seed 0). To choose how to sample, ask with
+other `--colours` and another `--seed` than those that are reported.
+
+The classifier reads the features of a network trained on photographs in four views (AlexNet's convolutions, those of
+LPIPS, extra `lpips`). It learns from the true views of the `train` objects that have one of these names
+(`captions.thing` of their first caption). They go through the generator's tokenizer first, so that blur is no sign of
+anything. One in sixteen is chance. Prints the table of docs/RESULTS.md: right sentences of five for every thing, and
+how often the classifier is right with true views of `val` objects.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from render.settings import Settings
 from render.source import Source, find
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
-from viewmask.generator import DRAWS
 from viewmask.learning.lpips import Lpips
-from viewmask.model import captions as wording
+from viewmask.model.captions import thing
+from viewmask.model.sampling import DRAWS
 from viewmask.views.viewset import Picture, composite
 
 SETS = ("objects", "furniture", "scans")
@@ -83,24 +84,24 @@ def describe(network: Lpips, views: list[Picture]) -> NDArray[np.float64]:
 
 def named(data: Path, split: str) -> list[tuple[Source, str]]:
     """Objects of a split whose first caption is about one of the things."""
-    found = []
+    objects = []
     for name in SETS:
         for source in find(data / name, split):
             captions = source.about.get("captions") or [""]
-            if wording.thing(captions[0]) in THINGS:
-                found.append((source, wording.thing(captions[0])))
-    return found
+            if thing(captions[0]) in THINGS:
+                objects.append((source, thing(captions[0])))
+    return objects
 
 
-def seen(generator: Generator, objects: list[tuple[Source, str]]) -> list[list[Picture]]:
+def true_views(generator: Generator, objects: list[tuple[Source, str]]) -> list[list[Picture]]:
     """Four views of every object, as the tokenizer gives them back."""
-    settings = Settings(views=4, size=generator.tokenizer.config.size)
-    made = []
+    settings = Settings(views=4, size=generator.weights.tokenizer.config.size)
+    sets = []
     for number, (source, _) in enumerate(objects, start=1):
-        made.append(generator.round_trip(render_one(source, settings).images))
+        sets.append(generator.round_trip(render_one(source, settings).images))
         print(f"\r{number} of {len(objects)} objects", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
-    return made
+    return sets
 
 
 def main() -> None:
@@ -114,10 +115,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     network, first = Lpips.load(), Generator.load(arguments.weights[0])
-    taught, asked = named(arguments.data, "train"), named(arguments.data, "val")
-    classifier = Classifier.learn(network, seen(first, taught), [name for _, name in taught])
-    known = [classifier(views) == name for views, (_, name) in zip(seen(first, asked), asked, strict=True)]
-    rows = [row("true views of `val`", [name for _, name in asked], known)]
+    train, val = named(arguments.data, "train"), named(arguments.data, "val")
+    classifier = Classifier.learn(network, true_views(first, train), [name for _, name in train])
+    right = [classifier(views) == name for views, (_, name) in zip(true_views(first, val), val, strict=True)]
+    rows = [row("true views of `val`", [name for _, name in val], right)]
     sentences = [
         (thing, f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {thing}")
         for thing in THINGS
@@ -127,18 +128,18 @@ def main() -> None:
         generator = Generator.load(weights)
         for values in product(arguments.guidance, arguments.temperature, arguments.draws):
             options = dict(zip(("guidance", "temperature", "draws"), values, strict=True))
-            made = (generator.from_text(sentence, seed=arguments.seed, **options).images for _, sentence in sentences)
-            right = [classifier(views) == thing for views, (thing, _) in zip(made, sentences, strict=True)]
-            chosen = [f"{name} {value:g}" for name, value in options.items() if value is not None]
-            rows.append(row(", ".join([generator.fingerprint, *chosen]), [thing for thing, _ in sentences], right))
+            sets = (generator.from_text(sentence, seed=arguments.seed, **options).images for _, sentence in sentences)
+            right = [classifier(views) == thing for views, (thing, _) in zip(sets, sentences, strict=True)]
+            words = [f"{name} {value:g}" for name, value in options.items() if value is not None]
+            rows.append(row(", ".join([generator.fingerprint, *words]), [thing for thing, _ in sentences], right))
             print(rows[-1], file=sys.stderr)
     print(f"| | {' | '.join(THINGS)} | all |\n|{'---|' * (len(THINGS) + 2)}", *rows, sep="\n")
 
 
 def row(title: str, things: list[str], right: list[bool]) -> str:
     """A line of the table: how many of how many for every thing, and the share of all."""
-    found = {thing: [r for t, r in zip(things, right, strict=True) if t == thing] for thing in THINGS}
-    cells = [f"{sum(each)}/{len(each)}" for each in found.values()]
+    answers = {thing: [r for t, r in zip(things, right, strict=True) if t == thing] for thing in THINGS}
+    cells = [f"{sum(each)}/{len(each)}" for each in answers.values()]
     return f"| {title} | {' | '.join(cells)} | {np.mean(right):.2f} |"
 
 

@@ -1,14 +1,14 @@
-"""Sentences without a truth: with which schedule, and how many steps, do the made views show one object?
+"""With which schedule, and how many steps, do the views of a sentence show one object? No truth is needed.
 
     python studies/sentences.py --data DIR [--count 8] [--out out/sentences] [--weights DIR]
 
-The sentences are first captions of `val` objects, evenly spread over each set. The views of every setting are written
-to a folder of --out, so that the command line can compare them with another model's, too:
+The sentences are first captions of `val` objects, evenly spread over each set. The views of every setting lie in a
+folder of --out, so that the command line can compare them with another model's, too:
 
     viewmask eval --consistency out/sentences/cosine-20 out/sentences/linear-20
 
 Prints the table of docs/RESULTS.md: means, and the paired difference from the first row with its bootstrap interval.
-`strangers` says what the figures are worth: each of its views is of another sentence.
+The row `strangers` says what the figures are worth: each of its views is of another sentence.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from eval.benches.bench import open_bench
+from eval.benches import open_bench
 from eval.consistency import COLUMNS, DEFINITION, measure, to_json
 from viewmask import Generator, ViewSet
 from viewmask.errors import ViewmaskError
+from viewmask.views.viewset import TRANSFORMS
 
 SETS = ("objects", "scans", "furniture")
 SETTINGS = (("cosine", 20), ("linear", 20), ("quadratic", 20), ("cosine", 4), ("cosine", 8))
 
 
-def made(generator: Generator, sentences: list[str], schedule: str, steps: int, out: Path) -> list[ViewSet]:
+def generated(generator: Generator, sentences: list[str], schedule: str, steps: int, out: Path) -> list[ViewSet]:
     """The views of each sentence, written to OUT/NUMBER; what these weights made of it before is not made again."""
     sets = []
     for number, sentence in enumerate(sentences):
         place = out / f"{number:03d}"
-        views = ViewSet.load(place) if (place / "transforms.json").is_file() else None
-        made_of = (views.extra.get("weights"), views.extra.get("caption")) if views else None
-        if views is None or made_of != (generator.fingerprint, sentence):
+        views = ViewSet.load(place) if (place / TRANSFORMS).is_file() else None
+        source = (views.extra.get("weights"), views.extra.get("caption")) if views else None
+        if views is None or source != (generator.fingerprint, sentence):
             views = generator.from_text(sentence, steps=steps, schedule=schedule, draws=1)
             views.save(place, force=True)
         sets.append(views)
@@ -47,20 +48,20 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8, help="sentences a set")
     parser.add_argument("--out", type=Path, default=Path("out/sentences"))
     parser.add_argument("--weights", type=Path)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     sentences = [
         subject.caption
         for name in SETS
-        for subject in open_bench(name, asked.data / name, limit=asked.count).subjects
+        for subject in open_bench(name, arguments.data / name, limit=arguments.count).subjects
     ]  # fmt: skip
-    generator = Generator.load(asked.weights)
+    generator = Generator.load(arguments.weights)
     folders = []
     for schedule, steps in SETTINGS:
-        folders.append(asked.out / f"{schedule}-{steps}")
-        sets = made(generator, sentences, schedule, steps, folders[-1])
+        folders.append(arguments.out / f"{schedule}-{steps}")
+        sets = generated(generator, sentences, schedule, steps, folders[-1])
         if len(folders) == 1:
             first = sets
-    folders.append(asked.out / "strangers")
+    folders.append(arguments.out / "strangers")
     for number, views in enumerate(first):
         pictures = [first[(number + k) % len(first)].images[k] for k in range(len(views))]
         ViewSet(pictures, views.cameras).save(folders[-1] / f"{number:03d}", force=True)

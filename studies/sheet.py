@@ -1,24 +1,20 @@
-"""Sheets to look at: ten sentences and ten pictures, with their views and meshes, none picked.
-
-Sentences and pictures are those of `val` objects spread evenly over `objects`, `scans` and `furniture`;
-each row is one object, four views and its mesh rendered from 45 degrees to the right.
+"""What do views and meshes of ten sentences and ten pictures look like, none of them picked?
 
     python studies/sheet.py --data DIR [--out docs] [--weights DIR]
+
+Writes two sheets. Sentences and pictures are those of `val` objects, spread evenly over `objects`, `scans` and
+`furniture`. Each row is one object: four views, and its mesh seen from 45 degrees to the right.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from eval.benches.bench import open_bench
-from recon.agreement import agreeing
+from eval.benches import open_bench
 from recon.reconstructor import reconstruct
 from render.raycast import render
 from render.surface import Surface
@@ -73,23 +69,25 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("docs"))
     parser.add_argument("--weights", type=Path)
-    options = parser.parse_args()
-    generator = Generator.load(options.weights)
+    arguments = parser.parse_args()
+    generator = Generator.load(arguments.weights)
     sheets: dict[str, list[Image.Image]] = {"sentences": [], "pictures": []}
     for name, count in SHARES.items():
-        for subject in open_bench(name, options.data / name, limit=count).subjects:
+        for subject in open_bench(name, arguments.data / name, limit=count).subjects:
             print(subject.id, subject.caption, flush=True)
-            drawn = agreeing(generator.samples(subject.caption))  # as `viewmask generate` does
-            sheets["sentences"].append(row(subject.caption, drawn.views))
+            sheets["sentences"].append(row(subject.caption, generator.from_text(subject.caption)))
             sheets["pictures"].append(row(subject.caption, generator.from_image(subject.views(4).images[0])))
     for name, rows in sheets.items():
         sheet = Image.new("RGB", (rows[0].width, TILE * len(rows)), "white")
         for index, strip in enumerate(rows):
             sheet.paste(strip, (0, index * TILE))
-        path = options.out / f"{name}.jpg"
+        path = arguments.out / f"{name}.jpg"
         atomic.write_with(path, lambda temporary, sheet=sheet: sheet.save(temporary, "JPEG", quality=88))  # type: ignore[misc]
         print(path)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ViewmaskError as error:
+        raise SystemExit(f"error: {error}") from error

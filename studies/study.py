@@ -1,19 +1,22 @@
-"""A study: which of ten captions do these four views show? Asked of people who do not know where the views come from.
+"""Which of ten captions do these four views show? Asked of people who do not know where the views come from.
 
     python studies/study.py --data $DATA --out DIR [--weights DIR ...] [--count 60]
     python studies/study.py --out DIR --answers FILE ...
 
-The first form takes the first captions of `val` objects, evenly spread, and for each the views that every source has:
-the object's true views, through the generator's tokenizer; those of the `train` object whose caption is most alike
-(`studies/recall.py`); those made from the sentence, the best of the usual draws, by each of the weights. It writes
-booklets DIR/booklet-N/sheet-M.png, one for each source, in which every caption is asked once and every source equally
-often (a Latin square), so that nobody sees a caption's views twice, and DIR/key.json, which answerers must not see.
-Beside the views of an item stand its caption and the nine of `val` that are most alike and name other things: they
-tell of the same style and, where there are such, of the same colour, so that the shape must tell.
+The first form takes the first captions of `val` objects, evenly spread. For each there are views from every source:
+
+- the object's true views, through the generator's tokenizer;
+- those of the `train` object whose caption is most alike (`studies/recall.py`);
+- those generated from the sentence, the best of the usual draws, by each of the weights.
+
+It writes booklets DIR/booklet-N/sheet-M.png, one for each source, and DIR/key.json, which answerers must not see. A
+booklet asks every caption once and shows every source equally often (a Latin square), so that nobody sees the views of
+a caption twice. Beside an item's views stand its caption and nine others of `val`: the ones most alike that name other
+things. They share its style and, where they can, its colour, so that the shape must tell.
+
 An answer is a line `ITEM LETTER`, as in `2.07 c`. The second form counts the right ones for each source, with 95 %
-bootstrap intervals over items, and by how many objects of `train` are called so
-(`viewmask.model.captions.things`). One in ten is
-chance; the row without views answers what is most like the other captions, for that can be seen without looking.
+bootstrap intervals over items, and by how many objects of `train` are called so (`things.json` of the shipped weights).
+One in ten is chance. The row without views answers the caption most like the others: that can be seen without looking.
 """
 
 from __future__ import annotations
@@ -30,15 +33,16 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1]))  # `studies` is not installed
 
-from eval.sweep import bootstrap
-from studies.nouns import seen
-from studies.recall import asked, known, likeness
+from eval.intervals import bootstrap
+from studies.nouns import true_views
+from studies.recall import described, likeness, most_alike
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.model import captions as wording
+from viewmask.model.captions import thing
+from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
 from viewmask.views.viewset import Picture
 
 CHOICES = "abcdefghij"
@@ -65,17 +69,17 @@ def booklets(captions: list[str], sources: list[str], pool: list[str], seed: int
     items = []
     for number, caption in enumerate(captions):
         order = [pool[place] for place in (-alike[number]).argsort()]
-        others = [each for each in order if wording.thing(each) != wording.thing(caption)][: len(CHOICES) - 1]
+        others = [each for each in order if thing(each) != thing(caption)][: len(CHOICES) - 1]
         if len(others) < len(CHOICES) - 1:
             raise ViewmaskError(f"only {len(others)} captions of other things than '{caption}' to choose from")
         choices = [caption, *others]
         choices = [choices[place] for place in random.permutation(len(choices))]
         items.append({"number": number, "choices": choices, "right": CHOICES[choices.index(caption)]})
-    made = []
+    result = []
     for first in range(len(sources)):
         booklet = [item | {"source": sources[(item["number"] + first) % len(sources)]} for item in items]  # type: ignore[operator]
-        made.append([booklet[place] for place in random.permutation(len(booklet))])
-    return made
+        result.append([booklet[place] for place in random.permutation(len(booklet))])
+    return result
 
 
 def label(booklet: int, item: int) -> str:
@@ -101,20 +105,21 @@ def sheet(items: list[tuple[str, list[Picture], list[str]]]) -> Image.Image:
     return page
 
 
-def judged(key: list[list[dict[str, Any]]], answers: str) -> list[tuple[dict[str, Any], bool]]:
-    """The items that were answered, in that order, and whether rightly.
+def marks(key: list[list[dict[str, Any]]], answers: str) -> list[tuple[dict[str, Any], bool]]:
+    """The items that have an answer, in the order of the answers, and whether it is right.
 
     Raises:
         ViewmaskError: a line that is no answer to an item of the key.
     """
     items = {label(b, i): item for b, booklet in enumerate(key, 1) for i, item in enumerate(booklet, 1)}
-    found = []
+    results = []
     for line in filter(None, map(str.strip, answers.splitlines())):
-        said = re.fullmatch(rf"(\d+\.\d+)\s+([{CHOICES}])", line.lower())
-        if said is None or said[1] not in items:
+        answer = re.fullmatch(rf"(\d+\.\d+)\s+([{CHOICES}])", line.lower())
+        if answer is None or answer[1] not in items:
             raise ViewmaskError(f"'{line}' is no answer to an item of this study: write for example '1.01 c'")
-        found.append((items[said[1]], said[2] == items[said[1]]["right"]))
-    return found
+        item = items[answer[1]]
+        results.append((item, answer[2] == item["right"]))
+    return results
 
 
 def guess(choices: list[str]) -> str:
@@ -123,14 +128,14 @@ def guess(choices: list[str]) -> str:
     return CHOICES[int((alike.sum(1) - alike.diagonal()).argmax())]
 
 
-def table(found: list[tuple[dict[str, Any], bool]]) -> str:
+def table(results: list[tuple[dict[str, Any], bool]]) -> str:
     """The share of right answers for each source, over all and by how many objects of `train` show such a thing."""
     counts = ["no object", *(f"{low} to {high}" if high < math.inf else f"{low} or more" for low, high in SHOWN[1:])]
     lines = [f"| views | answers | right | 95 % interval | {' | '.join(counts)} |", "|---|---|---|---|---|---|---|"]
     alone = [(item | {"source": "none, a guess by the captions"}, guess(item["choices"]) == item["right"])
-             for item in {item["number"]: item for item, _ in found}.values()]  # fmt: skip
-    for source in dict.fromkeys(item["source"] for item, _ in found + alone):
-        mine = [(item["shown"], well) for item, well in found + alone if item["source"] == source]
+             for item in {item["number"]: item for item, _ in results}.values()]  # fmt: skip
+    for source in dict.fromkeys(item["source"] for item, _ in results + alone):
+        mine = [(item["shown"], well) for item, well in results + alone if item["source"] == source]
         share = bootstrap(np.array([well for _, well in mine], np.float64))
         parts = [[well for shown, well in mine if low <= shown <= high] for low, high in SHOWN]
         cells = [f"{np.mean(part):.2f} of {len(part)}" if part else "–" for part in parts]
@@ -143,16 +148,20 @@ def table(found: list[tuple[dict[str, Any], bool]]) -> str:
 def write(data: Path, out: Path, weights: list[Path | None], count: int) -> None:
     """The booklets and the key."""
     first = Generator.load(weights[0])
-    objects = asked(data, "val", count)
+    objects = described(data, "val", count)
     captions = [caption for _, caption in objects]
-    shown = {"true views": seen(first, objects), "`train`, most alike caption": seen(first, known(data, captions))}
+    shown = {
+        "true views": true_views(first, objects),
+        "`train`, most alike caption": true_views(first, most_alike(data, captions)),
+    }
     for each in weights:
         generator = Generator.load(each)
         shown[generator.fingerprint] = [generator.from_text(caption).images for caption in captions]
-    pool = [caption for _, caption in asked(data, "val", 10**6)]
+    pool = [caption for _, caption in described(data, "val", 10**6)]
     key = booklets(captions, [*shown], pool)
+    things = lexicon_of(SHIPPED / TRANSFORMER, {}).things
     for item in chain(*key):
-        item["shown"] = wording.things().get(wording.thing(captions[item["number"]]), 0)
+        item["shown"] = things.get(thing(captions[item["number"]]), 0)
     for booklet, items in enumerate(key, 1):
         rows = [
             (label(booklet, place), shown[item["source"]][item["number"]], item["choices"])
@@ -173,18 +182,18 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, nargs="+", default=[None])
     parser.add_argument("--count", type=int, default=60, help="captions")
     parser.add_argument("--answers", type=Path, nargs="+")
-    given = parser.parse_args()
-    if given.answers is None:
-        if given.data is None:
+    arguments = parser.parse_args()
+    if arguments.answers is None:
+        if arguments.data is None:
             parser.error("--data is where the objects are, or --answers what was answered")
-        write(given.data, given.out, given.weights, given.count)
+        write(arguments.data, arguments.out, arguments.weights, arguments.count)
         return
     try:
-        key = json.loads((given.out / "key.json").read_text())
-        answers = "\n".join(path.read_text() for path in given.answers)
+        key = json.loads((arguments.out / "key.json").read_text())
+        answers = "\n".join(path.read_text() for path in arguments.answers)
     except (OSError, ValueError) as error:
         raise ViewmaskError(f"no study, or no answers to it, can be read: {error}") from error
-    print(table(judged(key, answers)))
+    print(table(marks(key, answers)))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from recon.agreement import AGREED, agreement
 from viewmask.errors import ViewmaskError
 from viewmask.model import sequence, vocabulary
 from viewmask.model.sampler import Unmasked, unmask
-from viewmask.model.sampling import FROM_IMAGE, FROM_TEXT, Sampling
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling
 from viewmask.model.symmetry import reused
 from viewmask.model.tokenizer import pack, unpack
 from viewmask.model.weights import Weights
@@ -28,7 +28,6 @@ from viewmask.views import camera
 from viewmask.views.viewset import Picture, ViewSet, resize
 
 MOST_VIEWS = 16
-DRAWS = 4  # of a sentence, of which one is kept
 _STRIDE = 1_000_003  # between the seeds of two draws: far from those of other samples
 
 Progress = Callable[[int, int], None]

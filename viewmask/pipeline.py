@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recon.agreement import POOR
 from recon.mesh import TexturedMesh
@@ -22,9 +22,12 @@ from recon.page import write_page
 from recon.reconstructor import reconstruct
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.generator import DRAWS, Generator, Progress
 from viewmask.model.captions import thing
+from viewmask.model.sampling import DRAWS
 from viewmask.views.viewset import MADE_BY, Picture, ViewSet
+
+if TYPE_CHECKING:  # it loads torch, which a mesh alone need not
+    from viewmask.generator import Generator, Progress
 
 SHEET = "sheet.png"
 

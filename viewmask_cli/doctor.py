@@ -166,6 +166,6 @@ def _lpips() -> str:
 
 
 def _gso() -> str:
-    from eval.benches.bench import open_bench
+    from eval.benches import open_bench
 
     return open_bench("gso").title

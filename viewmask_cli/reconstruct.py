@@ -13,7 +13,7 @@ from viewmask_cli import output
 from viewmask_cli.progress import note, steps
 
 if TYPE_CHECKING:
-    from viewmask.views.viewset import ViewSet
+    pass
 
 
 def reconstruct(
@@ -93,25 +93,20 @@ def reconstruct(
         from viewmask.views.viewset import ViewSet
 
         views = ViewSet.load(folder)
-    files, about = _write(
-        views, out, page, field, method=method, faces=faces, texture=texture, resolution=resolution, refine=refine,
-        weights=weights, nerfstudio=nerfstudio, steps=nerf_steps,
-    )  # fmt: skip
+    with steps("reconstructing the mesh") as report:
+        from viewmask.pipeline import write_mesh
+
+        files, mesh = write_mesh(
+            views, out, page, field, progress=report, method=method, faces=faces, texture=texture,
+            resolution=resolution, refine=refine, weights=weights, nerfstudio=nerfstudio, steps=nerf_steps,
+        )  # fmt: skip
+    for line in mesh.notes:
+        note(line)
     output.remember(files)
+    about = mesh.summary() | {"up": UP[out.suffix.lower()], "notes": list(mesh.notes)}
     record = {"views": str(folder), "mesh": about, "files": [str(file) for file in files]}
     output.say(as_json, record, files, facts(about))
     return files
-
-
-def write_mesh(
-    views: ViewSet,
-    path: Path,
-    page: Path | None = None,
-    faces: int = 20_000,
-    texture: int = 1024,
-) -> list[Path]:
-    """Reconstruct with the defaults, and save the mesh and its page; the files written."""
-    return _write(views, path, page, faces=faces, texture=texture)[0]
 
 
 def facts(about: dict[str, Any]) -> str:
@@ -122,23 +117,3 @@ def facts(about: dict[str, Any]) -> str:
         f"{'' if about['watertight'] else 'not '}watertight, {components} component{'s' if components > 1 else ''}, "
         f"{about['faces']:,} faces, size {size}, {about['up']} up"
     )
-
-
-def _write(
-    views: ViewSet, path: Path, page: Path | None = None, raw: Path | None = None, **options: Any
-) -> tuple[list[Path], dict[str, Any]]:
-    """Reconstruct with the options of `recon.reconstruct`, and save; the files written, and the mesh's summary."""
-    with steps("reconstructing the mesh") as report:
-        from recon.page import write_page
-        from recon.reconstructor import reconstruct as mesh_from_views
-
-        mesh = mesh_from_views(views, progress=report, **options)
-        report("writing", 0.96)
-        files = [Path(file) for file in mesh.save(path)]
-        if page is not None:
-            files.append(write_page(mesh, views, page))
-        if raw is not None:
-            files.append(mesh.save_raw(raw))
-    for line in mesh.notes:
-        note(line)
-    return files, mesh.summary() | {"up": UP[path.suffix.lower()], "notes": list(mesh.notes)}

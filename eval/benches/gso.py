@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.benches.bench import Bench, Light, Subject, digest, rendered, rendered_words
+from eval.benches.bench import Bench, Subject, digest, rendered, rendered_words
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import ViewSet, read_picture
 
 if TYPE_CHECKING:
+    from render.light import Light
     from render.surface import Surface
 
 MANIFEST = Path(__file__).with_name("gso.json")
@@ -42,7 +43,7 @@ def manifest() -> dict[str, Any]:
     return content
 
 
-def is_gso(folder: Path) -> bool:
+def holds(folder: Path) -> bool:
     """Whether a folder holds objects of the bench, in either layout."""
     if not folder.is_dir():
         return False
@@ -69,40 +70,45 @@ def open_gso(folder: Path, subset: str, light: Light) -> Bench:
         raise ViewmaskError(f"gso has the sets {', '.join(SETS)}, not {subset!r}")
     if subset in ("vivid100", "all"):
         names = manifest()["vivid100"] if subset == "vivid100" else _downloaded(folder)
-        chosen = [_front_on(folder, name, light) for name in names]
+        subjects = [_front_on(folder, name, light) for name in names]
         title = (
             "ViVid-1-to-3's 100 Google Scanned Objects" if subset == "vivid100" else f"{len(names)} objects of {folder}"
         )
-        return Bench("gso", title, rendered_words(light), _all_there(chosen, folder))
+        return Bench("gso", title, rendered_words(light), _all_there(subjects, folder))
     titles = {
         "gso30": "GSO-30, the 30 objects of SyncDreamer",
         "others": "20 further Google Scanned Objects",
         "meshes": "48 meshes of Google Scanned Objects",
     }
-    wanted = {
+    names = {
         "gso30": [name for name, about in objects.items() if about["gso30"]],
         "others": [name for name, about in objects.items() if not about["gso30"]],
         "meshes": [name for name, about in objects.items() if about["mesh_to_world"]],
     }[subset]
-    seen = subset == "gso30" and any((folder / name / "views").is_dir() for name in wanted)
+    seen = subset == "gso30" and any((folder / name / "views").is_dir() for name in names)
     if subset == "gso30" and not seen:  # two of the thirty have no known frame: only their views are
-        wanted = [name for name in wanted if objects[name]["mesh_to_world"]]
-        titles["gso30"] += f" ({len(wanted)} whose frame is known: there are no true views in {folder})"
-    chosen = [_seen(folder, name) if seen else _in_frame(folder, name, light) for name in wanted]
+        names = [name for name in names if objects[name]["mesh_to_world"]]
+        titles["gso30"] += f" ({len(names)} whose frame is known: there are no true views in {folder})"
+    subjects = [_seen(folder, name) if seen else _in_frame(folder, name, light) for name in names]
     truth = "SyncDreamer's own views" if seen else rendered_words(light)
-    changed = differing_files(folder)
-    notes = (f"{len(changed)} files differ from those of the bench: {', '.join(changed[:3])}",) if changed else ()
-    return Bench("gso", titles[subset], truth, _all_there(chosen, folder), notes)
+    changes = differing_files(folder)
+    notes = (f"{len(changes)} files differ from those of the bench: {', '.join(changes[:3])}",) if changes else ()
+    return Bench("gso", titles[subset], truth, _all_there(subjects, folder), notes)
 
 
-def _all_there(chosen: list[Subject | str], folder: Path) -> list[Subject]:
-    missing = [one for one in chosen if isinstance(one, str)]
-    if not chosen:
+def _all_there(subjects: list[Subject | str], folder: Path) -> list[Subject]:
+    """The objects, where a name stands for one that is missing.
+
+    Raises:
+        ViewmaskError: there is none, or one is missing.
+    """
+    missing = [one for one in subjects if isinstance(one, str)]
+    if not subjects:
         raise ViewmaskError(f"{folder} holds no object in Google's own layout, <GSO name>/{MODEL}")
     if missing:
         some = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
         raise ViewmaskError(f"{len(missing)} objects of the bench are missing in {folder} ({some}): put there {LAYOUT}")
-    return [one for one in chosen if isinstance(one, Subject)]
+    return [one for one in subjects if isinstance(one, Subject)]
 
 
 def _downloaded(folder: Path) -> list[str]:
@@ -168,15 +174,15 @@ def _surface(mesh: Path, mesh_to_world: list[list[float]]) -> Any:
     matrix = np.array(mesh_to_world)
 
     def surface() -> Surface:
-        loaded = _load(mesh, matrix)
+        scan = _load(mesh, matrix)
         # In the world's units and axes, before the turn about +Z, a scan's own box has longest side 1.
         scale = np.linalg.det(matrix[:3, :3]) ** (1 / 3)
-        sides = np.ptp(loaded.vertices.astype(np.float64) @ matrix[:3, :3] / scale, axis=0)
+        sides = np.ptp(scan.vertices.astype(np.float64) @ matrix[:3, :3] / scale, axis=0)
         if abs(sides.max() - 1) > 0.01:
             raise ViewmaskError(
                 f"{mesh} is not the scan that the bench means: in the world it measures {sides.max():.2f}"
             )
-        return loaded
+        return scan
 
     return surface
 
@@ -207,10 +213,10 @@ def _resolver(folder: Path) -> Any:
     return Shipped(str(folder))
 
 
-def _true_views(folder: Path, listed: list[tuple[str, float]], n: int) -> ViewSet:
+def _true_views(folder: Path, views: list[tuple[str, float]], n: int) -> ViewSet:
     """The `n` views at azimuths 360 i / n."""
     intrinsics = manifest()["cameras"]
-    by_azimuth = {round(float(azimuth), 3): folder / file for file, azimuth in listed}
+    by_azimuth = {round(float(azimuth), 3): folder / file for file, azimuth in views}
     images, cameras = [], []
     for i in range(n):
         azimuth = round(360.0 * i / n, 3)

@@ -25,35 +25,35 @@ STEP = 5  # degrees of the first search; the second goes by 1
 SCALES = np.geomspace(0.7, 1.4, 18)  # 4 % apart; the second search goes by 1 %
 
 
-def fitted(surface: Surface, given: Picture, camera: Camera, turn: bool) -> Surface:
-    """A mesh scaled, and with `turn` turned about +Z, so that `camera` sees what `given` shows.
+def fitted(surface: Surface, reference: Picture, camera: Camera, turn: bool) -> Surface:
+    """A mesh scaled, and with `turn` turned about +Z, so that `camera` sees what `reference` shows.
 
     The search ends at whole degrees and percents; the centre stays where the box has it. Its measure is the mean
     squared difference at 64 x 64 pixels: of alpha alone for the scale, of premultiplied colour too for the turn.
 
     Args:
         surface: upright in the world; its box is first scaled to a longest side of 1 and centred on the origin.
-        given: the given view, uint8 RGBA.
+        reference: the given view, uint8 RGBA.
         camera: where it was taken from.
     """
     surface = surface.normalised()
     small = camera.resized(SIZE, SIZE)
-    wanted = premultiplied(resize(given, SIZE))
+    target = premultiplied(resize(reference, SIZE))
     degrees, scale = 0, 1.0
     if turn:
-        degrees = _best(surface, wanted, small, ((d, 1.0) for d in range(0, 360, STEP)), colour=True)[0]
+        degrees = _best(surface, target, small, ((d, 1.0) for d in range(0, 360, STEP)), colour=True)[0]
     for scales in (SCALES, np.arange(-4, 5) / 100 + 1):
-        scale = _best(surface, wanted, small, ((degrees, scale * s) for s in scales), colour=False)[1]
+        scale = _best(surface, target, small, ((degrees, scale * s) for s in scales), colour=False)[1]
         if turn:
             nearby = range(degrees - STEP + 1, degrees + STEP)
-            degrees = _best(surface, wanted, small, ((d, scale) for d in nearby), colour=True)[0]
+            degrees = _best(surface, target, small, ((d, scale) for d in nearby), colour=True)[0]
     return surface.transformed(about_z(degrees) @ np.diag([scale, scale, scale, 1.0]))
 
 
 def _best(
-    surface: Surface, wanted: NDArray[np.float32], camera: Camera, poses: Iterable[tuple[int, float]], colour: bool
+    surface: Surface, target: NDArray[np.float32], camera: Camera, poses: Iterable[tuple[int, float]], colour: bool
 ) -> tuple[int, float]:
-    """Of (degrees, scale) the pair under which the surface looks most as wanted."""
+    """Of (degrees, scale) the pair under which the surface looks most like the target."""
     from render.raycast import render
 
     candidates = list(poses)
@@ -61,7 +61,7 @@ def _best(
     cameras = [_nearer(turned(camera, -degrees), scale) for degrees, scale in candidates]
     channels = slice(None) if colour else slice(3, 4)
     misses = [
-        float(((premultiplied(picture) - wanted)[..., channels] ** 2).mean())
+        float(((premultiplied(picture) - target)[..., channels] ** 2).mean())
         for picture in render(surface, cameras, samples=1)
     ]
     return candidates[int(np.argmin(misses))]

@@ -13,7 +13,7 @@ from eval.benches.bench import digest
 from eval.methods.method import Method
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Array, Camera
-from viewmask.views.viewset import Picture, ViewSet
+from viewmask.views.viewset import TRANSFORMS, Picture, ViewSet
 
 if TYPE_CHECKING:
     from render.surface import Surface
@@ -70,7 +70,7 @@ def meshes_of(folder: Path) -> Method:
     )
 
 
-def matched(made: ViewSet, truth: ViewSet, where: str) -> list[Picture]:
+def matched(views: ViewSet, truth: ViewSet, where: str) -> list[Picture]:
     """Of a system's views those that see what the true views see, in their order, the given one left out.
 
     The given view of the true set is the system's azimuth 0, or `given_azimuth` (degrees) in its transforms.json. A
@@ -82,21 +82,21 @@ def matched(made: ViewSet, truth: ViewSet, where: str) -> list[Picture]:
             `given_azimuth` is no number.
     """
     try:
-        turn = truth.cameras[0].azimuth - float(made.extra.get("given_azimuth", 0.0))
+        turn = truth.cameras[0].azimuth - float(views.extra.get("given_azimuth", 0.0))
     except (TypeError, ValueError) as error:
-        raise ViewmaskError(f"{where}: given_azimuth is {made.extra['given_azimuth']!r}, not degrees") from error
-    shapes = {f"{camera.width} x {camera.height}" for camera in made.cameras if camera.width != camera.height}
+        raise ViewmaskError(f"{where}: given_azimuth is {views.extra['given_azimuth']!r}, not degrees") from error
+    shapes = {f"{camera.width} x {camera.height}" for camera in views.cameras if camera.width != camera.height}
     if shapes:
         raise ViewmaskError(f"{where} has pictures of {', '.join(sorted(shapes))}: the bench's are square")
     pictures = []
-    for wanted in truth.cameras[1:]:
-        misses = [_miss(camera, wanted, turn) for camera in made.cameras]
+    for target in truth.cameras[1:]:
+        misses = [_miss(camera, target, turn) for camera in views.cameras]
         best = int(np.argmin(misses))
         if misses[best] > TOLERANCE:
             raise ViewmaskError(
-                f"{where} has no view from {_words(wanted, -turn)}; the nearest is from {_words(made.cameras[best])}"
+                f"{where} has no view from {_words(target, -turn)}; the nearest is from {_words(views.cameras[best])}"
             )
-        pictures.append(made.images[best])
+        pictures.append(views.images[best])
     return pictures
 
 
@@ -120,11 +120,11 @@ def about_z(degrees: float) -> Array:
     return matrix
 
 
-def _miss(camera: Camera, wanted: Camera, turn: float) -> float:
+def _miss(camera: Camera, target: Camera, turn: float) -> float:
     """The farthest that a corner of the unit box lands from its place, as a share of the picture's width."""
     corners = np.array(list(product((-0.5, 0.5), repeat=3)))
     places = []
-    for each in (turned(camera, turn), wanted):
+    for each in (turned(camera, turn), target):
         pixels, depth = each.project(corners)
         if (depth <= 0).any():
             return float("inf")
@@ -142,8 +142,8 @@ def _words(camera: Camera, turn: float = 0.0) -> str:
 
 def _view_folder(folder: Path, subject: str) -> Path:
     place = folder / subject
-    if not (place / "transforms.json").is_file():
-        raise ViewmaskError(f"no views of {subject} in {folder}: put its pictures and transforms.json into {place}")
+    if not (place / TRANSFORMS).is_file():
+        raise ViewmaskError(f"no views of {subject} in {folder}: put its pictures and {TRANSFORMS} into {place}")
     return place
 
 
@@ -167,7 +167,7 @@ def _check(folder: Path) -> None:
         raise ViewmaskError(f"no folder {folder}: it should hold another system's output, named by the bench's objects")
 
 
-def _check_scale(folder: Path, looked_at: int = 5) -> None:
+def _check_scale(folder: Path, count: int = 5) -> None:
     """Meshes of another scale are a mistake of frames, not of a system: say so before scoring them."""
     from render.surface import Surface
 
@@ -179,9 +179,9 @@ def _check_scale(folder: Path, looked_at: int = 5) -> None:
     )
     if not files:
         raise ViewmaskError(f"no meshes in {folder}: put them at {folder / 'ID'}.glb or {folder / 'ID' / 'mesh.glb'}")
-    step = max(len(files) // looked_at, 1)
+    step = max(len(files) // count, 1)
     sides = []
-    for path in files[::step][:looked_at]:
+    for path in files[::step][:count]:
         corners = Surface.load(path, transform=np.eye(4)).vertices
         sides.append(float(np.ptp(corners, axis=0).max()))
     side = float(np.median(sides))

@@ -146,9 +146,6 @@ def open_system(name: str, folder: Path, command: str | None = None, seed: int =
             _start(name, command, folder, subject, truth.images[0], seed)
         return _written(system, place)[0]
 
-    def made(subject: str, truth: ViewSet) -> ViewSet:
-        return read(file(subject, truth), name)
-
     last: list[tuple[str, ViewSet, Surface]] = []  # views and mesh are asked for in turn: fit once
 
     def views(subject: str, truth: ViewSet) -> list[Picture]:
@@ -156,18 +153,18 @@ def open_system(name: str, folder: Path, command: str | None = None, seed: int =
             return rendered(mesh(subject, truth), truth)
         if not system.scored:
             raise ViewmaskError(f"{name}: {system.note}")
-        grid = made(subject, truth)
+        grid = read(file(subject, truth), name)
         whole = ViewSet([from_white(image[..., :3]) for image in grid.images], grid.cameras)
         return matched(whole, truth, str(folder / subject))
 
     def mesh(subject: str, truth: ViewSet) -> Surface:
-        known = last[0] if last else None  # held here: another thread may put its own object in `last`
-        if known is None or known[0] != subject or known[1] is not truth:
-            read = system.surface
-            shape = read(file(subject, truth), truth) if read else _carved(made(subject, truth), truth)
-            known = (subject, truth, shape)
-            last[:] = [known]
-        return known[2]
+        latest = last[0] if last else None  # held here: another thread may put its own object in `last`
+        if latest is not None and latest[0] == subject and latest[1] is truth:
+            return latest[2]
+        path = file(subject, truth)
+        surface = system.surface(path, truth) if system.surface else _reconstruction(read(path, name), truth)
+        last[:] = [(subject, truth, surface)]
+        return surface
 
     return Method(
         name,
@@ -180,12 +177,12 @@ def open_system(name: str, folder: Path, command: str | None = None, seed: int =
     )
 
 
-def _carved(made: ViewSet, truth: ViewSet) -> Surface:
+def _reconstruction(views: ViewSet, truth: ViewSet) -> Surface:
     """Our reconstruction from a system's own views, turned to the given view's azimuth and scaled to it."""
     from recon.reconstructor import reconstruct
     from render.surface import Surface
 
-    shape = reconstruct(made, texture=16).geometry()  # its colours are not measured
+    shape = reconstruct(views, texture=16).geometry()  # its colours are not measured
     surface = Surface.of_scene(trimesh.Scene(shape), transform=about_z(truth.cameras[0].azimuth))
     return fitted(surface, truth.images[0], truth.cameras[0], turn=False)
 
@@ -201,11 +198,11 @@ def _absent(name: str, place: Path, subject: str = "") -> str:
     return f"{what}: put {system.form} into {where}, or let it be made: --command '{system.command}'"
 
 
-def _start(name: str, command: str, folder: Path, subject: str, given: Picture, seed: int) -> None:
+def _start(name: str, command: str, folder: Path, subject: str, reference: Picture, seed: int) -> None:
     """Run a command for one object; its folder appears when all is well."""
     log = folder.absolute() / f"{subject}.log"
     with atomic.folder(folder.absolute() / subject, ours=GIVEN) as temporary:
-        Image.fromarray(given, "RGBA").save(temporary / GIVEN)
+        Image.fromarray(reference, "RGBA").save(temporary / GIVEN)
         line = command
         for word, value in {"image": temporary / GIVEN, "out": temporary, "id": subject, "seed": seed}.items():
             line = line.replace(f"{{{word}}}", shlex.quote(str(value)))

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eval.methods import released
-from eval.methods.method import Method, Sampling
+from eval.methods import hub
+from eval.methods.method import Method, Options
 from eval.methods.zero123 import GUIDANCE, STEPS, Zero123, decoded, device, setting, starting_noise
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Array, Camera
@@ -57,14 +57,14 @@ class Vivid123:
 
         place = device()
         views = Zero123.load(zero123)
-        unet = released.part(zeroscope, "unet", UNet3DConditionModel).to(**place)
-        vae = released.part(zeroscope, "vae", AutoencoderKL).to(**place)
-        encoder = released.part(zeroscope, "text_encoder", CLIPTextModel)
+        unet = hub.part(zeroscope, "unet", UNet3DConditionModel).to(**place)
+        vae = hub.part(zeroscope, "vae", AutoencoderKL).to(**place)
+        encoder = hub.part(zeroscope, "text_encoder", CLIPTextModel)
         with torch.inference_mode():
             text = encoder(_tokens(zeroscope))[0].to(**place)
         return cls(
-            replace(views, vae=vae), unet, text, released.scheduler(zeroscope, DPMSolverMultistepScheduler),
-            f"{views.fingerprint} {released.fingerprint(zeroscope, *PARTS)}",
+            replace(views, vae=vae), unet, text, hub.scheduler(zeroscope, DPMSolverMultistepScheduler),
+            f"{views.fingerprint} {hub.fingerprint(zeroscope, *PARTS)}",
         )  # fmt: skip
 
     @torch.inference_mode()
@@ -82,31 +82,31 @@ class Vivid123:
         Returns:
             uint8 RGBA pictures of 256 x 256, cut out of white.
         """
-        told = self.zero123.condition(picture, poses)
-        latents = starting_noise(noise, (len(poses), *told.latent.shape[1:])).to(told.latent)
+        condition = self.zero123.condition(picture, poses)
+        latents = starting_noise(noise, (len(poses), *condition.latent.shape[1:])).to(condition.latent)
         scheduler = deepcopy(self.scheduler)  # it remembers the last steps: other threads have other objects
         scheduler.set_timesteps(steps)
         for step, weight in zip(scheduler.timesteps, video_weights(steps), strict=True):
             clip = scheduler.scale_model_input(latents, step).transpose(0, 1)[None]  # [1, 4, frames, h, w]
             video = self.unet(clip, step, encoder_hidden_states=self.text).sample[0].transpose(0, 1)
-            predicted = weight * video + self.zero123.noise(latents, step, told, guidance)
+            predicted = weight * video + self.zero123.noise(latents, step, condition, guidance)
             latents = scheduler.step(predicted, step, latents).prev_sample
         return decoded(self.zero123.vae, latents)
 
 
-def open_vivid123(sampling: Sampling, seed: int) -> Method:
+def open_vivid123(options: Options, seed: int) -> Method:
     """`vivid123`, its sweep laid around the orbit from the given view; `--weights` holds `zero123-xl` and `zeroscope`.
 
     Raises:
         ViewmaskError: the extra `baselines` or the weights are missing.
     """
-    weights = sampling.weights
+    weights = options.weights
     model = Vivid123.load(
-        released.find(weights and weights / "zero123-xl", ZERO123),
-        released.find(weights and weights / "zeroscope", ZEROSCOPE, REVISION),
+        hub.find(weights and weights / "zero123-xl", ZERO123),
+        hub.find(weights and weights / "zeroscope", ZEROSCOPE, REVISION),
     )
-    steps = sampling.steps or STEPS
-    guidance = GUIDANCE if sampling.guidance is None else sampling.guidance
+    steps = options.steps or STEPS
+    guidance = GUIDANCE if options.guidance is None else options.guidance
 
     def views(subject: str, truth: ViewSet) -> list[Picture]:
         frames, scored = orbit_frames(truth)
@@ -131,15 +131,16 @@ def orbit_frames(truth: ViewSet) -> tuple[list[Camera], list[int]]:
     Raises:
         ViewmaskError: the bench's views do not lie evenly around one orbit.
     """
-    given, count = truth.cameras[0], len(truth)
+    reference, count = truth.cameras[0], len(truth)
     between = -(-FRAMES // count)
     step = 360.0 / (count * between)
     frames = [
-        Camera.on_sphere(given.azimuth + step * i, given.elevation, given.distance) for i in range(count * between)
+        Camera.on_sphere(reference.azimuth + step * i, reference.elevation, reference.distance)
+        for i in range(count * between)
     ]
     scored = [between * i for i in range(1, count)]
     for camera, index in zip(truth.cameras[1:], scored, strict=True):
-        if not np.allclose(camera.position, frames[index].position, atol=0.01 * given.distance):
+        if not np.allclose(camera.position, frames[index].position, atol=0.01 * reference.distance):
             raise ViewmaskError("vivid123 makes one even orbit from the given view: this bench's views lie elsewhere")
     return frames, scored
 
@@ -153,7 +154,7 @@ def _tokens(folder: Path) -> Tensor:
     """The prompt's token ids, [1, 77]."""
     from transformers import CLIPTokenizer
 
-    released.quiet()
+    hub.quiet()
     try:
         tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"), local_files_only=True)
     except Exception as error:

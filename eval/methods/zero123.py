@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from eval.methods import released
+from eval.methods import hub
 from eval.methods.cutout import from_white
-from eval.methods.method import Method, Sampling
+from eval.methods.method import Method, Options
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Array
 from viewmask.views.viewset import Picture, ViewSet, composite, resize
@@ -70,12 +70,12 @@ class Zero123:
         from transformers import CLIPVisionModelWithProjection
 
         model = cls(
-            unet=released.part(folder, "unet", UNet2DConditionModel),
-            vae=released.part(folder, "vae", AutoencoderKL),
-            image_encoder=released.part(folder, "image_encoder", CLIPVisionModelWithProjection),
+            unet=hub.part(folder, "unet", UNet2DConditionModel),
+            vae=hub.part(folder, "vae", AutoencoderKL),
+            image_encoder=hub.part(folder, "image_encoder", CLIPVisionModelWithProjection),
             projection=_projection(folder),
-            scheduler=released.scheduler(folder, DDIMScheduler),
-            fingerprint=released.fingerprint(folder, *PARTS),
+            scheduler=hub.scheduler(folder, DDIMScheduler),
+            fingerprint=hub.fingerprint(folder, *PARTS),
         )
         if model.unet.config.in_channels != 8:
             raise ViewmaskError(f"{folder / 'unet'} takes {model.unet.config.in_channels} channels, Zero-1-to-3's 8")
@@ -107,11 +107,11 @@ class Zero123:
         return Condition(tokens[:, None], self.vae.encode(rgb).latent_dist.mode())
 
     @torch.inference_mode()
-    def noise(self, latents: Tensor, step: Tensor, told: Condition, guidance: float) -> Tensor:
+    def noise(self, latents: Tensor, step: Tensor, condition: Condition, guidance: float) -> Tensor:
         """The noise in `latents` [views, 4, height, width] at a time step, with classifier-free guidance."""
-        given = told.latent.expand(len(latents), -1, -1, -1)
-        inputs = torch.cat([torch.cat([latents, torch.zeros_like(given)], 1), torch.cat([latents, given], 1)])
-        tokens = torch.cat([torch.zeros_like(told.tokens), told.tokens])
+        reference = condition.latent.expand(len(latents), -1, -1, -1)
+        inputs = torch.cat([torch.cat([latents, torch.zeros_like(reference)], 1), torch.cat([latents, reference], 1)])
+        tokens = torch.cat([torch.zeros_like(condition.tokens), condition.tokens])
         without, with_it = self.unet(inputs, step, encoder_hidden_states=tokens).sample.chunk(2)
         return without + guidance * (with_it - without)
 
@@ -128,24 +128,24 @@ class Zero123:
         Returns:
             uint8 RGBA pictures of `size`, cut out of white.
         """
-        told = self.condition(picture, poses)
-        latents = starting_noise(noise, (len(poses), *told.latent.shape[1:])).to(told.latent)
+        condition = self.condition(picture, poses)
+        latents = starting_noise(noise, (len(poses), *condition.latent.shape[1:])).to(condition.latent)
         self.scheduler.set_timesteps(steps)
         for step in self.scheduler.timesteps:
-            predicted = self.noise(self.scheduler.scale_model_input(latents, step), step, told, guidance)
+            predicted = self.noise(self.scheduler.scale_model_input(latents, step), step, condition, guidance)
             latents = self.scheduler.step(predicted, step, latents, eta=0.0).prev_sample
         return decoded(self.vae, latents)
 
 
-def open_zero123(name: str, sampling: Sampling, seed: int) -> Method:
+def open_zero123(name: str, options: Options, seed: int) -> Method:
     """`zero123` or `zero123-xl`, asked for the bench's own cameras.
 
     Raises:
         ViewmaskError: the extra `baselines` or the weights are missing.
     """
-    model = Zero123.load(released.find(sampling.weights, REPOSITORIES[name]))
-    steps = sampling.steps or STEPS
-    guidance = GUIDANCE if sampling.guidance is None else sampling.guidance
+    model = Zero123.load(hub.find(options.weights, REPOSITORIES[name]))
+    steps = options.steps or STEPS
+    guidance = GUIDANCE if options.guidance is None else options.guidance
 
     def views(subject: str, truth: ViewSet) -> list[Picture]:
         return model.views(truth.images[0], poses(truth), steps, guidance, f"{seed} {subject}")
@@ -186,7 +186,7 @@ def device() -> dict[str, Any]:
 
 def setting() -> dict[str, Any]:
     """What else the figures may hang on, for the report."""
-    return {"device": device()["device"], "dtype": str(device()["dtype"]).removeprefix("torch.")} | released.versions()
+    return {"device": device()["device"], "dtype": str(device()["dtype"]).removeprefix("torch.")} | hub.versions()
 
 
 def _reduction(vae: Any) -> int:
@@ -197,7 +197,7 @@ def _projection(folder: Path) -> torch.nn.Linear:
     """The linear layer that mixes CLIP's embedding with the pose."""
     from safetensors.torch import load_file
 
-    path = released.file(folder, "clip_camera_projection")
+    path = hub.file(folder, "clip_camera_projection")
     try:
         tensors = load_file(path)
         weight, bias = tensors["proj.weight"], tensors["proj.bias"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
+from eval.intervals import Interval
 from eval.report.table import COLUMNS, cell
-from eval.sweep import Interval, Sweep, title
+from eval.sweep import Sweep, title
 
 WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 34, 36  # margins
@@ -62,30 +63,30 @@ def _panel(sweep: Sweep, metric: str, along: str, series: list[list[int]], inter
     for tick in ticks:
         kind = "zero" if tick == 0 else "tick"
         shapes.append(f'<path class="{kind}" d="M{LEFT} {up(tick):.1f}H{WIDTH - RIGHT}"/>')
-        label = f"{tick:+.{_places(ticks)}f}" if tick else "0"
-        shapes.append(f'<text x="{LEFT - 6}" y="{up(tick) + 3.5:.1f}" class="y">{label}</text>')
+        number = f"{tick:+.{_places(ticks)}f}" if tick else "0"
+        shapes.append(f'<text x="{LEFT - 6}" y="{up(tick) + 3.5:.1f}" class="y">{number}</text>')
     for value in values:
         shapes.append(f'<text x="{across(value):.1f}" y="{HEIGHT - 17}" class="x">{escape(str(value))}</text>')
     shapes.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 5}" class="along">{escape(along)}</text>')
-    for number, members in enumerate(series):
-        shift = 5 * (number - (len(series) - 1) / 2)
+    for place, members in enumerate(series):
+        shift = 5 * (place - (len(series) - 1) / 2)
         points = []
         for index in members:
             interval, x = intervals[index], across(sweep.settings[index][along], shift)
             if interval is None:
                 continue
             points.append(f"{x:.1f} {up(interval.mean):.1f}")
-            said = f"{title(sweep.settings[index])}: {cell(sweep.results[index].means, metric)}"
+            label = f"{title(sweep.settings[index])}: {cell(sweep.results[index].means, metric)}"
             if interval.low is not None and interval.high is not None:
                 shapes.append(
-                    f'<path class="bar s{number % 6}" d="M{x:.1f} {up(interval.low):.1f}V{up(interval.high):.1f}"/>'
+                    f'<path class="bar s{place % 6}" d="M{x:.1f} {up(interval.low):.1f}V{up(interval.high):.1f}"/>'
                 )
-                said += f" ({interval.low:+.{digits}f} to {interval.high:+.{digits}f})"
+                label += f" ({interval.ends(digits, ' to ')})"
             shapes.append(
-                f'<circle class="s{number % 6}" cx="{x:.1f}" cy="{up(interval.mean):.1f}" r="3.5">'
-                f"<title>{escape(said)}</title></circle>"
+                f'<circle class="s{place % 6}" cx="{x:.1f}" cy="{up(interval.mean):.1f}" r="3.5">'
+                f"<title>{escape(label)}</title></circle>"
             )
-        shapes.append(f'<path class="line s{number % 6}" d="M{"L".join(points)}"/>')
+        shapes.append(f'<path class="line s{place % 6}" d="M{"L".join(points)}"/>')
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(words)}">{"".join(shapes)}</svg>'
 
 

@@ -1,16 +1,19 @@
-"""The table of a result: its row, the trivial rows beside it, and what papers report, marked as quoted."""
+"""Tables: a result with the trivial rows and what papers report beside it; a sweep with its intervals."""
 
 from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from eval.intervals import DEFINITION, Interval
 from eval.measure import METRICS, Means, Result
+from eval.report.literature import CAUTION, PUBLISHED
+from eval.sweep import Sweep, plain
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.text import Text
 
 # Column heading, digits, and whether more is better.
 COLUMNS = {
@@ -24,49 +27,6 @@ COLUMNS = {
     "iou": ("IoU", 3, True),
     "normals": ("normals", 3, True),
 }
-
-
-@dataclass(frozen=True)
-class Quoted:
-    """A row that somebody else reports.
-
-    Attributes:
-        method: whose row.
-        figures: as printed there.
-        source: where it stands.
-    """
-
-    method: str
-    figures: Means
-    source: str
-
-
-_PAPER = "ViewMask-1-to-3, arXiv 2512.14099, as summarised by readers"
-
-
-def _quoted(method: str, psnr: float, ssim: float, chamfer: float | None = None, iou: float | None = None) -> Quoted:
-    return Quoted(method, {"psnr": psnr, "ssim": ssim, "chamfer": chamfer, "iou": iou}, _PAPER)
-
-
-PUBLISHED = {
-    "gso": [
-        _quoted("Zero-1-to-3", 18.82, 0.8294, 0.0163, 0.5665),
-        _quoted("Zero-1-to-3 XL", 19.68, 0.8381),
-        _quoted("ViVid-1-to-3", 19.80, 0.8566, 0.0163, 0.5841),
-        Quoted("SyncDreamer", {"psnr": 20.1}, "SyncDreamer, arXiv 2309.03453, GSO-30, 16 views with the given one"),
-        _quoted("ViewMask-1-to-3", 20.61, 0.8561, 0.0149, 0.5847),
-    ],
-    "3d-future": [
-        _quoted("Zero-1-to-3", 17.05, 0.8163, 0.0113, 0.5005),
-        _quoted("Zero-1-to-3 XL", 18.47, 0.8337),
-        _quoted("ViVid-1-to-3", 18.32, 0.8437, 0.0105, 0.5246),
-        _quoted("ViewMask-1-to-3", 19.99, 0.8650, 0.0106, 0.5315),
-    ],
-}
-CAUTION = (
-    "Quoted rows are not comparable to the digit: their objects, views and protocols differ from ours and from each "
-    "other's, and are not published in full."
-)
 
 
 def table(results: Result | list[Result], published: bool = False) -> Group:
@@ -94,6 +54,33 @@ def table(results: Result | list[Result], published: bool = False) -> Group:
             grid.add_row(f"{quoted.method} (quoted)", *(cell(quoted.figures, m) for m in METRICS), style="italic dim")
         notes.append(CAUTION)
     notes += dict.fromkeys(note for result in results for note in result.notes)
+    return Group(grid, *(Text(note, style="dim") for note in notes))
+
+
+def sweep_table(sweep: Sweep) -> Group:
+    """A sweep as a rich table: means, and below each the interval of its difference from the first setting."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    first = sweep.results[0]
+    metrics = [m for m in first.means if any(result.means[m] is not None for result in sweep.results)]
+    grid = Table(title=f"{first.protocol['objects']}: scored against {first.protocol['truth']}", title_justify="left")
+    for name in sweep.settings[0]:
+        grid.add_column(name)
+    for metric in metrics:
+        grid.add_column(heading(metric), justify="right")
+    blank = [""] * (len(sweep.settings[0]) - 1)
+    for name, means in first.beside.items():
+        grid.add_row(name, *blank, *(cell(means, metric) for metric in metrics), style="dim")
+    for setting, result, differences in zip(sweep.settings, sweep.results, [{}, *sweep.differences()[1:]], strict=True):
+        cells = [
+            Text(cell(result.means, metric)).append_text(_ends(metric, differences.get(metric))) for metric in metrics
+        ]
+        grid.add_row(*(str(plain(value)) for value in setting.values()), *cells)
+    notes = [f"Below each mean: {DEFINITION}; bold where it leaves zero out."]
+    notes += sweep.cautions()
+    notes += dict.fromkeys(note for result in sweep.results for note in result.notes)
     return Group(grid, *(Text(note, style="dim") for note in notes))
 
 
@@ -133,6 +120,19 @@ def cell(means: Means, metric: str) -> str:
     """A figure with its digits, or a dash."""
     value = means.get(metric)
     return "–" if value is None else f"{value:.{COLUMNS[metric][1]}f}"
+
+
+def digits(metric: str) -> int:
+    """How many digits a figure is shown with."""
+    return COLUMNS[metric][1] if metric in COLUMNS else 3
+
+
+def _ends(metric: str, interval: Interval | None) -> Text:
+    from rich.text import Text
+
+    if interval is None or interval.low is None:
+        return Text()
+    return Text(f"\n{interval.ends(digits(metric))}", style="bold" if interval.sure else "dim")
 
 
 def _sentence(result: Result) -> str:

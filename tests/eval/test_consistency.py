@@ -11,7 +11,7 @@ from rich.console import Console
 from eval.consistency import NAMES, measure, score, table, to_csv, to_json
 from render.demo import demo_objects
 from render.raycast import render
-from studies.consistency import changed
+from studies.consistency import variants
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
@@ -23,7 +23,7 @@ NAMED = ("car", "robot", "house")
 def versions(index: int) -> dict[str, ViewSet]:
     """The true views of an object of `NAMED`, and what the bench makes of them."""
     cameras = orbit(4, size=128)
-    return changed([ViewSet(render(demo_objects()[name].surface(), cameras), cameras) for name in NAMED], index)
+    return variants([ViewSet(render(demo_objects()[name].surface(), cameras), cameras) for name in NAMED], index)
 
 
 @cache

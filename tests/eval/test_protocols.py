@@ -10,8 +10,8 @@ from scipy.signal import convolve2d
 from scipy.spatial import cKDTree
 
 from eval import protocols
-from eval.metrics import mesh
-from eval.metrics.image import CEILING
+from eval.metrics import geometry
+from eval.metrics.appearance import CEILING
 from eval.protocols import ESCHERNET, PROTOCOLS, SYNCDREAMER, VIEWMASK, VIVID, open_protocol
 from tests.conftest import SHARED
 from viewmask.errors import ViewmaskError
@@ -160,7 +160,7 @@ def test_vivid_images_agree_with_a_plain_convolution() -> None:
 
 def test_syncdreamer_points_lie_on_what_cameras_see() -> None:
     box = trimesh.creation.box((1, 1, 1))
-    points = mesh.visible_points(box)
+    points = geometry.visible_points(box)
     assert np.abs(points).max(axis=1) == pytest.approx(0.5, abs=0.006)  # averaged over voxels at the edges
     assert points[:, 2].min() > -0.5  # nothing of the underside, which no camera at 30 degrees sees
     assert (np.abs(points[:, 2] - 0.5) < 1e-3).sum() > 5000  # the lid, one a voxel
@@ -168,9 +168,9 @@ def test_syncdreamer_points_lie_on_what_cameras_see() -> None:
     both = trimesh.Trimesh(
         np.concatenate([box.vertices, inside.vertices]), np.concatenate([box.faces, inside.faces + len(box.vertices)])
     )
-    assert len(mesh.visible_points(both)) == len(points)  # what is inside is not seen
+    assert len(geometry.visible_points(both)) == len(points)  # what is inside is not seen
     with pytest.raises(ViewmaskError, match="no camera"):
-        mesh.visible_points(trimesh.creation.box(bounds=[(50, 0, 0), (51, 1, 1)]))
+        geometry.visible_points(trimesh.creation.box(bounds=[(50, 0, 0), (51, 1, 1)]))
 
 
 def test_thinning_is_the_mean_of_each_voxel() -> None:
@@ -180,14 +180,14 @@ def test_thinning_is_the_mean_of_each_voxel() -> None:
     for point in points:
         plain.setdefault(tuple(np.floor((point - start) / 0.2).astype(int)), []).append(point)
     expected = np.array([np.mean(plain[key], axis=0) for key in sorted(plain)])
-    assert mesh.thinned(points, 0.2) == pytest.approx(expected)
+    assert geometry.thinned(points, 0.2) == pytest.approx(expected)
 
 
 def test_grid_iou_counts_nodes() -> None:
     a = trimesh.creation.box(bounds=[(-0.51, -0.51, -0.51), (0.51, 0.51, 0.51)])
     b = trimesh.creation.box(bounds=[(-0.01, -0.51, -0.51), (0.51, 0.51, 0.51)])
     # Nodes every 1/32: 33 along each side of `a`, 17 along the short side of `b`.
-    assert mesh.grid_iou(a, b) == pytest.approx(17 / 33)
+    assert geometry.grid_iou(a, b) == pytest.approx(17 / 33)
 
 
 def test_eschernet_meshes_forgive_scale_and_place_but_not_tessellation() -> None:
@@ -207,28 +207,28 @@ def test_volume_agrees_with_libigl() -> None:
     points = np.random.default_rng(0).uniform(-0.6, 0.6, (20_000, 3))
     inside = [igl.fast_winding_number(np.asarray(m.vertices), np.asarray(m.faces), points) > 0.5 for m in (a, b)]
     expected = (inside[0] & inside[1]).sum() / (inside[0] | inside[1]).sum()
-    assert mesh.volume_iou(a, b) == pytest.approx(expected, abs=0.015)
+    assert geometry.volume_iou(a, b) == pytest.approx(expected, abs=0.015)
 
 
 def test_fscore_agrees_with_plain_nearest_neighbours() -> None:
     a, b = trimesh.creation.torus(0.35, 0.15), trimesh.creation.box((0.9, 0.5, 0.5))
     dense = [trimesh.sample.sample_surface(m, 100_000, seed=1)[0] for m in (a, b)]
     there, back = cKDTree(dense[1]).query(dense[0][:20_000])[0], cKDTree(dense[0]).query(dense[1][:20_000])[0]
-    recall, precision = (there < mesh.NEAR).mean(), (back < mesh.NEAR).mean()
-    scores = mesh.score(a, b)
+    recall, precision = (there < geometry.NEAR).mean(), (back < geometry.NEAR).mean()
+    scores = geometry.score(a, b)
     assert scores["fscore"] == pytest.approx(2 * recall * precision / (recall + precision), abs=0.01)
     assert scores["chamfer"] == pytest.approx((there.mean() + back.mean()) / 2, rel=0.02)
 
 
 def test_normal_consistency_of_known_shapes() -> None:
     ball, larger = (trimesh.creation.icosphere(subdivisions=4, radius=radius) for radius in (0.3, 0.5))
-    assert mesh.score(ball, larger)["normals"] == pytest.approx(1, abs=0.005)
+    assert geometry.score(ball, larger)["normals"] == pytest.approx(1, abs=0.005)
     inverted = larger.copy()
     inverted.invert()
-    assert mesh.score(ball, inverted)["normals"] == pytest.approx(1, abs=0.005)
+    assert geometry.score(ball, inverted)["normals"] == pytest.approx(1, abs=0.005)
     sheet = trimesh.Trimesh([(-1, -1, 0), (1, -1, 0), (1, 1, 0), (-1, 1, 0)], [(0, 1, 2), (0, 2, 3)], process=False)
     wall = trimesh.Trimesh([(0, -1, -1), (0, 1, -1), (0, 1, 1), (0, -1, 1)], [(0, 1, 2), (0, 2, 3)], process=False)
-    assert mesh.score(sheet, wall)["normals"] == pytest.approx(0, abs=1e-9)
+    assert geometry.score(sheet, wall)["normals"] == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.skipif(not (SHARED / "gso" / "cameras.json").is_file(), reason="needs ../shared/data/gso")

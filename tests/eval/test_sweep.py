@@ -1,4 +1,4 @@
-"""Sweeps: how they are written, what is run, and that the intervals are what statistics says."""
+"""Sweeps: how they are written, and what is run."""
 
 import csv
 import io
@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from eval import measure as bench_module
-from eval import sweep as sweep_module
+from eval import measure, sweep
 from eval.benches.bench import Bench, Subject
-from eval.measure import Result
-from eval.methods.method import Sampling
-from eval.sweep import bootstrap, compare, cross, parse, run_sweep, title
+from eval.measure import Result, Scoring
+from eval.methods.method import Options
+from eval.report.table import sweep_table
+from eval.sweep import Sweep, cross, parse, run_sweep, title
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
@@ -23,7 +23,7 @@ from viewmask.views.viewset import ViewSet
 
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_module, "_lpips", lambda net, weights: (None, []))
+    monkeypatch.setattr(measure, "_lpips", lambda net, weights: (None, []))
 
 
 def test_sweeps_are_read_and_crossed():
@@ -51,50 +51,6 @@ def test_what_is_no_sweep_is_said(words, says):
         parse(words)
 
 
-def test_two_values_have_a_known_interval():
-    # Means of resamples are 0, 1/2 and 1 with probabilities 1/4, 1/2, 1/4.
-    wide, narrow = bootstrap([0.0, 1.0], level=0.95), bootstrap([0.0, 1.0], level=0.4)
-    assert (wide.mean, wide.low, wide.high) == (0.5, 0.0, 1.0)
-    assert (narrow.low, narrow.high) == (0.5, 0.5)
-
-
-def test_many_values_have_the_normal_interval():
-    values = np.random.default_rng(3).normal(2.0, 0.5, 400)
-    interval = bootstrap(values)
-    reach = 1.96 * values.std() / 20
-    assert interval.low == pytest.approx(values.mean() - reach, abs=0.004)
-    assert interval.high == pytest.approx(values.mean() + reach, abs=0.004)
-    assert bootstrap(values) == interval
-
-
-def test_the_interval_covers_the_truth_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    drawn = [bootstrap(rng.exponential(1.0, 50) - 1.0, resamples=1000) for _ in range(600)]
-    covered = np.mean([interval.low < 0 < interval.high for interval in drawn])
-    # Percentile intervals of 50 skewed values cover a little less than 95 %; far less or more is a mistake.
-    assert 0.90 < covered < 0.965
-
-
-def test_one_object_has_no_interval():
-    interval = bootstrap([0.3])
-    assert (interval.low, interval.high, interval.sure) == (None, None, False)
-
-
-def test_pairs_are_of_the_same_object_and_see_through_its_difficulty():
-    rng = np.random.default_rng(1)
-    difficulty = rng.normal(0, 5, 40)  # far larger than the difference
-    first = [{"id": str(i), "psnr": 15 + d} for i, d in enumerate(difficulty)]
-    second = [{"id": str(i), "psnr": 15.2 + d + rng.normal(0, 0.1)} for i, d in enumerate(difficulty)][::-1]
-    interval = compare(first, second, ["psnr", "iou"])["psnr"]
-    assert interval.low < 0.2 < interval.high
-    assert interval.high - interval.low < 0.1
-    assert interval.sure
-    assert not compare(first, first, ["psnr"])["psnr"].sure
-    # Only objects that both have a figure of count.
-    second[0] = {"id": second[0]["id"], "psnr": None}
-    assert compare(first, second, ["psnr"])["psnr"].objects == 39
-
-
 def squares(n: int, seed: int) -> ViewSet:
     pictures = np.zeros((n, 32, 32, 4), np.uint8)
     for i, picture in enumerate(pictures):
@@ -103,12 +59,12 @@ def squares(n: int, seed: int) -> ViewSet:
 
 
 @pytest.fixture
-def swept(tmp_path: Path) -> sweep_module.Sweep:
+def swept(tmp_path: Path) -> Sweep:
     seen: list[tuple[int, int]] = []
     subjects = [Subject(str(i), str(i), lambda n, i=i: squares(n, i), None) for i in range(3)]  # type: ignore[misc]
     bench = Bench("squares", "three squares", "drawn views", subjects)
     result = run_sweep(
-        {"views": [4, 8], "method": ["copy", "mirror"]}, bench, meshes=False,
+        {"views": [4, 8], "method": ["copy", "mirror"]}, bench, scoring=Scoring(meshes=False),
         out=tmp_path / "out", progress=lambda done, total: seen.append((done, total)),
     )  # fmt: skip
     assert seen == [(i, 12) for i in range(1, 13)]
@@ -136,7 +92,7 @@ def test_its_table_and_csv_say_the_same(swept):
         ("4", "copy"), ("4", "mirror"), ("8", "copy"), ("8", "mirror")
     ]  # fmt: skip
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(swept.table())
+    console.print(sweep_table(swept))
     text = console.export_text()
     for line in psnr:
         assert f"{float(line['mean']):.2f}" in text
@@ -146,20 +102,20 @@ def test_its_table_and_csv_say_the_same(swept):
 
 
 def test_what_is_swept_reaches_the_model(monkeypatch):
-    asked: list[Any] = []
+    asked: list[tuple[Bench, Scoring, Options]] = []
 
-    def run(bench: str, method: str, **options: Any) -> Result:
-        asked.append(options)
+    def run(bench: Bench, method: str, scoring: Scoring, options: Options, **_: Any) -> Result:
+        asked.append((bench, scoring, options))
         return Result(method, {}, {}, {}, [], {}, [])
 
-    monkeypatch.setattr(sweep_module, "run", run)
-    run_sweep(
-        parse(["schedule=cosine,linear", "steps=4,8", "seed=7"]), "demo", sampling=Sampling(guidance=2.0), limit=5
-    )
-    assert [options["sampling"] for options in asked] == [
-        Sampling(steps, schedule, guidance=2.0) for schedule in ("cosine", "linear") for steps in (4, 8)
+    monkeypatch.setattr(sweep, "run", run)
+    swept = parse(["schedule=cosine,linear", "steps=4,8", "seed=7"])
+    run_sweep(swept, "demo", "viewmask", Scoring(protocol="vivid"), Options(guidance=2.0))
+    assert [options for _, _, options in asked] == [
+        Options(steps, schedule, guidance=2.0) for schedule in ("cosine", "linear") for steps in (4, 8)
     ]
-    assert {options["seed"] for options in asked} == {7}
-    assert {options["limit"] for options in asked} == {5}
+    assert {scoring.seed for _, scoring, _ in asked} == {7}
+    assert {scoring.protocol for _, scoring, _ in asked} == {"vivid"}
+    assert {bench.name for bench, _, _ in asked} == {"demo"}
     with pytest.raises(ViewmaskError, match="nothing to sweep"):
         run_sweep({})

@@ -17,7 +17,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel, UNet3DConditionModel
 from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPVisionConfig, CLIPVisionModelWithProjection
 
-from eval.methods.released import quiet
+from eval.methods.hub import quiet
 
 # scheduler_config.json, as released; Zeroscope's is older and lacks what came later.
 SCHEDULER = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recon import hull, meshing, silhouette
-from recon.agreement import agreeing, agreement, complaint, disagreement
+from recon.agreement import agreement, complaint, disagreement
 from recon.reconstructor import reconstruct
 from tests.recon.conftest import views_of
 from viewmask.views.viewset import ViewSet
@@ -38,24 +38,6 @@ def test_how_far_views_agree(views):
     assert 0.2 < agreement(ViewSet(moved, views.cameras)) < 0.9
     empty = [*views.images[:3], np.zeros_like(views.images[3])]
     assert agreement(ViewSet(empty, views.cameras)) < 0.1
-
-
-def test_the_first_samples_whose_views_agree_are_chosen(views):
-    """In each sample the last view is moved less, and in the third not at all."""
-
-    def samples(count):
-        for number in range(count):
-            looked.append(number)
-            yield ViewSet([*views.images[:3], np.roll(views.images[3], 40 - 20 * number, 0)], views.cameras)
-
-    looked: list[int] = []
-    chosen = agreeing(samples(4))
-    assert (chosen.place, looked) == (2, [0, 1, 2])  # the rest need not be looked at
-    assert chosen.agreement == agreement(views)
-    np.testing.assert_array_equal(chosen.views.images[3], views.images[3])
-    chosen = agreeing(samples(2))
-    assert chosen.place == 1
-    assert 0.2 < chosen.agreement < 0.9
 
 
 def test_colours_tell_what_silhouettes_do_not(ball_views):

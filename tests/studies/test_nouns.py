@@ -43,9 +43,9 @@ def test_things_are_told_apart_also_rare_ones(classifier):
 
 
 def test_features_are_one_vector_of_unit_layers():
-    found = nouns.describe(Network(), shape("car"))
-    assert found.shape == (3 * 4 * 4,)
-    assert np.linalg.norm(found) == pytest.approx(1)
+    features = nouns.describe(Network(), shape("car"))
+    assert features.shape == (3 * 4 * 4,)
+    assert np.linalg.norm(features) == pytest.approx(1)
     assert torch.is_grad_enabled()
 
 
@@ -67,8 +67,8 @@ def test_the_table(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(nouns.Generator, "load", lambda weights: generator)
     monkeypatch.setattr(nouns.Lpips, "load", Network)
     monkeypatch.setattr(nouns, "named", lambda data, split: [(None, name) for name in nouns.THINGS])
-    monkeypatch.setattr(nouns, "seen", lambda generator, objects: [shape(name) for _, name in objects])
-    asked = [
+    monkeypatch.setattr(nouns, "true_views", lambda generator, objects: [shape(name) for _, name in objects])
+    words = [
         "--guidance",
         "2",
         "4",
@@ -82,7 +82,7 @@ def test_the_table(monkeypatch, capsys, tmp_path):
         "--seed",
         "3",
     ]
-    monkeypatch.setattr(sys, "argv", ["nouns.py", "--data", str(tmp_path), *asked])
+    monkeypatch.setattr(sys, "argv", ["nouns.py", "--data", str(tmp_path), *words])
     nouns.main()
     header, _, truth, row, other = capsys.readouterr().out.splitlines()
     cells = [dict(zip(header.split("|"), line.split("|"), strict=True)) for line in (truth, row)]

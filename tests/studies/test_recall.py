@@ -27,16 +27,16 @@ def views(number):
     return [picture] * 4
 
 
-@pytest.mark.parametrize(("made", "row"), [((0, 1, 2), "1.00 | 1.00 | 1.000 | 0.000"), ((1, 1, 0), "0.33 | 1.00")])
-def test_the_table(monkeypatch, capsys, made, row):
-    shown = dict(zip(CAPTIONS, made, strict=True))
+@pytest.mark.parametrize(("order", "row"), [((0, 1, 2), "1.00 | 1.00 | 1.000 | 0.000"), ((1, 1, 0), "0.33 | 1.00")])
+def test_the_table(monkeypatch, capsys, order, row):
+    shown = dict(zip(CAPTIONS, order, strict=True))
     generator = SimpleNamespace(
         fingerprint="none", from_text=lambda caption, draws: ViewSet(views(shown[caption]), orbit(4, size=32))
     )
     monkeypatch.setattr(recall.Generator, "load", lambda weights: generator)
     monkeypatch.setattr(recall.Lpips, "load", Network)
-    monkeypatch.setattr(recall, "asked", lambda data, split, count: [(None, caption) for caption in CAPTIONS])
-    monkeypatch.setattr(recall, "seen", lambda generator, objects: [views(number) for number in range(3)])
+    monkeypatch.setattr(recall, "described", lambda data, split, count: [(None, caption) for caption in CAPTIONS])
+    monkeypatch.setattr(recall, "true_views", lambda generator, objects: [views(number) for number in range(3)])
     monkeypatch.setattr(sys, "argv", ["recall.py", "--data", "."])
     recall.main()
     assert f"| none, the best of 4 | {row}" in capsys.readouterr().out
@@ -49,8 +49,10 @@ def test_on_val_the_most_alike_of_train_is_the_first_row(monkeypatch, capsys):
     order = {"a pizza": 0, "a saw": 1, "a kite": 2}
     monkeypatch.setattr(recall.Generator, "load", lambda weights: generator)
     monkeypatch.setattr(recall.Lpips, "load", Network)
-    monkeypatch.setattr(recall, "asked", lambda data, split, count: [(None, caption) for caption in CAPTIONS])
-    monkeypatch.setattr(recall, "seen", lambda generator, objects: [views(order[caption]) for _, caption in objects])
+    monkeypatch.setattr(recall, "described", lambda data, split, count: [(None, caption) for caption in CAPTIONS])
+    monkeypatch.setattr(
+        recall, "true_views", lambda generator, objects: [views(order[caption]) for _, caption in objects]
+    )
     about = [SimpleNamespace(about={"captions": [each]}) for each in ("a saw", "a kite")]
     monkeypatch.setattr(
         recall, "find", lambda folder, split: about if (folder.name, split) == ("scans", "train") else []
@@ -63,7 +65,7 @@ def test_on_val_the_most_alike_of_train_is_the_first_row(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("caption", "found"),
+    ("caption", "expected"),
     [
         ("a red chair", "a chair"),
         ("a low-poly wooden table", "a low-poly table"),
@@ -72,9 +74,9 @@ def test_on_val_the_most_alike_of_train_is_the_first_row(monkeypatch, capsys):
         ("a low-poly kite", "a blue kite"),  # the rarer word tells more
     ],
 )
-def test_the_most_alike_caption(caption, found):
+def test_the_most_alike_caption(caption, expected):
     shown = ["a chair", "a low-poly table", "a blue kite", "a low-poly bed"]
-    assert shown[recall.likeness([caption], shown)[0].argmax()] == found
+    assert shown[recall.likeness([caption], shown)[0].argmax()] == expected
 
 
 def test_rare_things_are_chosen_evenly(monkeypatch):
@@ -82,13 +84,19 @@ def test_rare_things_are_chosen_evenly(monkeypatch):
     objects = {"objects": captions[:4], "furniture": captions[4:], "scans": []}
     about = {name: [SimpleNamespace(about={"captions": [each]}) for each in those] for name, those in objects.items()}
     monkeypatch.setattr(recall, "find", lambda folder, split: about[folder.name])
-    assert [caption for _, caption in recall.asked(recall.Path("data"), "train", 9)] == [
+    assert [caption for _, caption in recall.described(recall.Path("data"), "train", 9)] == [
         "a pizza", "a saw", "a low-poly saw", "a kite",
     ]  # fmt: skip
-    assert [caption for _, caption in recall.asked(recall.Path("data"), "train", 2)] == ["a pizza", "a low-poly saw"]
+    assert [caption for _, caption in recall.described(recall.Path("data"), "train", 2)] == [
+        "a pizza",
+        "a low-poly saw",
+    ]
 
 
 def test_of_val_every_thing_is_asked_for(monkeypatch):
     about = [SimpleNamespace(about={"captions": [f"a {colour} chair"]}) for colour in ("red", "blue", "green", "grey")]
     monkeypatch.setattr(recall, "find", lambda folder, split: about if (folder.name, split) == ("scans", "val") else [])
-    assert [caption for _, caption in recall.asked(recall.Path("data"), "val", 2)] == ["a red chair", "a green chair"]
+    assert [caption for _, caption in recall.described(recall.Path("data"), "val", 2)] == [
+        "a red chair",
+        "a green chair",
+    ]

@@ -20,12 +20,12 @@ SOURCES = ["true", "near", "made"]
 
 
 def test_every_booklet_asks_every_caption_once_and_shows_sources_equally_often():
-    made = study.booklets(CAPTIONS, SOURCES, CAPTIONS)
-    assert len(made) == 3
-    for booklet in made:
+    booklets = study.booklets(CAPTIONS, SOURCES, CAPTIONS)
+    assert len(booklets) == 3
+    for booklet in booklets:
         assert sorted(item["number"] for item in booklet) == list(range(24))
         assert Counter(item["source"] for item in booklet) == dict.fromkeys(SOURCES, 8)
-    pairs = {(item["number"], item["source"]) for booklet in made for item in booklet}
+    pairs = {(item["number"], item["source"]) for booklet in booklets for item in booklet}
     assert len(pairs) == 3 * 24
 
 
@@ -53,7 +53,7 @@ def test_the_others_are_most_alike():
 @pytest.mark.parametrize("line", ["1.01", "1.01 k", "9.01 a", "1.25 a", "one a", "1.01 a b"])
 def test_what_is_no_answer_is_refused(line):
     with pytest.raises(ViewmaskError, match="no answer"):
-        study.judged(study.booklets(CAPTIONS, SOURCES, CAPTIONS), line)
+        study.marks(study.booklets(CAPTIONS, SOURCES, CAPTIONS), line)
 
 
 def test_written_answered_and_counted(monkeypatch, capsys, tmp_path):
@@ -63,9 +63,9 @@ def test_written_answered_and_counted(monkeypatch, capsys, tmp_path):
         fingerprint="none", from_text=lambda caption: ViewSet(views, orbit(4, size=32)), round_trip=None
     )
     monkeypatch.setattr(study.Generator, "load", lambda weights: generator)
-    monkeypatch.setattr(study, "asked", lambda data, split, count: [(None, caption) for caption in CAPTIONS])
-    monkeypatch.setattr(study, "known", lambda data, captions: [(None, caption) for caption in captions])
-    monkeypatch.setattr(study, "seen", lambda generator, objects: [views for _ in objects])
+    monkeypatch.setattr(study, "described", lambda data, split, count: [(None, caption) for caption in CAPTIONS])
+    monkeypatch.setattr(study, "most_alike", lambda data, captions: [(None, caption) for caption in captions])
+    monkeypatch.setattr(study, "true_views", lambda generator, objects: [views for _ in objects])
     monkeypatch.setattr(study.wording, "things", lambda: {"chair": 10, "kite": 1})
     out = tmp_path / "study"
     monkeypatch.setattr(sys, "argv", ["study.py", "--data", str(tmp_path), "--out", str(out)])

@@ -96,7 +96,7 @@ def test_out_holds_the_report_and_a_rerun_resumes(shell, monkeypatch):
 
     from eval import measure
 
-    monkeypatch.setattr(measure, "_score", None)  # nothing is left to do
+    monkeypatch.setattr(measure._Scorer, "figures", None)  # nothing is left to do
     again = shell(*words)
     assert again.code == 0
     assert again.out.splitlines()[:-1] == first.out.splitlines()[:-1]

@@ -61,3 +61,4 @@ class Sampling:
 # benchmark.
 FROM_IMAGE = Sampling(temperature=0.0, noise=0.5, guidance=0.0)
 FROM_TEXT = Sampling(temperature=0.4, noise=0.5, guidance=4.0, occupancy=0.8)
+DRAWS = 4  # of a sentence, of which one is kept

@@ -9,8 +9,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from eval.benches import gso
-from eval.benches.bench import open_bench
+from eval.benches import gso, open_bench
 from tests.conftest import SHARED
 from viewmask.errors import ViewmaskError
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval import measure as bench_module
-from eval.benches.bench import open_bench
-from eval.measure import run
-from eval.methods.method import open_method
+from eval import measure
+from eval.benches import open_bench
+from eval.measure import Scoring, run
+from eval.methods import open_method
 from eval.methods.outputs import matched
 from recon.mesh import TexturedMesh
 from render.demo import demo_objects
@@ -127,13 +127,13 @@ def test_an_objs_texture_counts_as_its_content(chair: Surface, truth: ViewSet, t
 def test_through_the_bench_they_score_as_the_same_pictures_made_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench_module, "_lpips", lambda net, weights: (None, []))
+    monkeypatch.setattr(measure, "_lpips", lambda net, weights: (None, []))
     bench = open_bench("demo", limit=2)
     for subject in bench.subjects:
         truth = subject.views(4)
         made = open_method("mirror").views(subject.id, truth)
         ViewSet([truth.images[0], *made], truth.cameras).save(tmp_path / "theirs" / subject.id)
-    result = run(bench, f"views:{tmp_path / 'theirs'}", meshes=False)
+    result = run(bench, f"views:{tmp_path / 'theirs'}", Scoring(meshes=False))
     assert result.method == "views:theirs"
     assert result.means == result.beside["mirror"]
 

@@ -8,10 +8,11 @@ import pytest
 import trimesh
 from PIL import Image
 
-from eval.methods.method import SYSTEMS as NAMES
-from eval.methods.method import Method, open_method
+from eval.methods import SYSTEMS as NAMES
+from eval.methods import open_method
+from eval.methods.method import Method
 from eval.methods.systems import SYSTEMS
-from eval.metrics.mesh import volume_iou
+from eval.metrics.geometry import volume_iou
 from recon.reconstructor import reconstruct
 from recon.sheet import SHEETS
 from render.demo import demo_objects

@@ -13,7 +13,8 @@ pytest.importorskip("transformers", reason="the extra `baselines` is not install
 
 import torch
 
-from eval.methods.method import Sampling, open_method
+from eval.methods import open_method
+from eval.methods.method import Options
 from eval.methods.vivid123 import Vivid123, orbit_frames, video_weights
 from eval.methods.zero123 import decoded
 from tests.eval import tiny_weights
@@ -38,7 +39,7 @@ def model(folder: Path) -> Vivid123:
 
 
 def test_the_whole_loop_from_released_files(folder: Path, truth: ViewSet) -> None:
-    method = open_method("vivid123", Sampling(steps=2, weights=folder))
+    method = open_method("vivid123", Options(steps=2, weights=folder))
     made = method.views("car", truth)
     assert [picture.shape for picture in made] == [(64, 64, 4)] * 3
     assert all(np.array_equal(a, b) for a, b in zip(made, method.views("car", truth), strict=True))
@@ -50,7 +51,7 @@ def test_the_whole_loop_from_released_files(folder: Path, truth: ViewSet) -> Non
 def test_both_models_are_needed(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "zero123-xl").symlink_to(folder / "zero123-xl")
     with pytest.raises(ViewmaskError, match=r"no folder .*zeroscope: .*cerspense/zeroscope_v2_576w"):
-        open_method("vivid123", Sampling(weights=tmp_path))
+        open_method("vivid123", Options(weights=tmp_path))
 
 
 def test_the_sweep_is_the_orbit(truth: ViewSet) -> None:

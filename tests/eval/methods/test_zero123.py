@@ -14,8 +14,8 @@ pytest.importorskip("transformers", reason="the extra `baselines` is not install
 
 import torch
 
-from eval.methods import released
-from eval.methods.method import Sampling, open_method
+from eval.methods import hub, open_method
+from eval.methods.method import Options
 from eval.methods.zero123 import Zero123, decoded, poses, starting_noise
 from tests.eval import tiny_weights
 from viewmask.errors import ViewmaskError
@@ -36,27 +36,27 @@ def model(folder: Path) -> Zero123:
 
 
 def test_the_whole_loop_from_released_files(folder: Path, truth: ViewSet, tmp_path: Path) -> None:
-    method = open_method("zero123-xl", Sampling(steps=3, weights=folder))
+    method = open_method("zero123-xl", Options(steps=3, weights=folder))
     made = method.views("car", truth)
     assert [picture.shape for picture in made] == [(64, 64, 4)] * 3
     assert all(picture.dtype == np.uint8 for picture in made)
     assert not np.array_equal(made[0], made[1])
     assert all(np.array_equal(a, b) for a, b in zip(made, method.views("car", truth), strict=True))
     assert not np.array_equal(made[0], method.views("mug", truth)[0])  # other noise for another object
-    other = open_method("zero123-xl", Sampling(steps=3, weights=folder), seed=1)
+    other = open_method("zero123-xl", Options(steps=3, weights=folder), seed=1)
     assert not np.array_equal(made[0], other.views("car", truth)[0])
     # The same weights elsewhere are the same model; other weights are not.
     moved = shutil.copytree(folder, tmp_path / "moved")
-    assert open_method("zero123", Sampling(weights=moved)).about["model"] == method.about["model"]
+    assert open_method("zero123", Options(weights=moved)).about["model"] == method.about["model"]
     changed = tiny_weights.zero123(tmp_path / "changed", seed=5)
-    assert open_method("zero123", Sampling(weights=changed)).about["model"] != method.about["model"]
+    assert open_method("zero123", Options(weights=changed)).about["model"] != method.about["model"]
 
 
 def test_defaults_are_the_papers(folder: Path) -> None:
-    about = open_method("zero123", Sampling(weights=folder)).about
+    about = open_method("zero123", Options(weights=folder)).about
     assert (about["steps"], about["guidance"], about["eta"]) == (50, 3.0, 0.0)
     assert about["diffusers"]
-    about = open_method("zero123", Sampling(steps=7, guidance=1.5, weights=folder)).about
+    about = open_method("zero123", Options(steps=7, guidance=1.5, weights=folder)).about
     assert (about["steps"], about["guidance"]) == (7, 1.5)
 
 
@@ -154,7 +154,7 @@ def test_noise_is_the_same_everywhere() -> None:
 
 def test_only_whole_safetensors_are_read(folder: Path, tmp_path: Path) -> None:
     def opened(place: Path) -> None:
-        open_method("zero123", Sampling(weights=place))
+        open_method("zero123", Options(weights=place))
 
     pickled = shutil.copytree(folder, tmp_path / "pickled")
     weights = pickled / "unet" / "diffusion_pytorch_model.safetensors"
@@ -209,6 +209,6 @@ def test_without_the_hub(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 
 def test_without_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(released, "find_spec", lambda name: None if name == "diffusers" else object())
+    monkeypatch.setattr(hub, "find_spec", lambda name: None if name == "diffusers" else object())
     with pytest.raises(ViewmaskError, match=r"needs diffusers: pip install torch==2.13.0 '.\[baselines\]'"):
         open_method("zero123")

@@ -3,7 +3,8 @@
 from rich.console import Console
 
 from eval.measure import METRICS, Result
-from eval.report.table import PUBLISHED, cell, rows, table
+from eval.report.literature import PUBLISHED
+from eval.report.table import cell, rows, table
 
 
 def result(method: str, psnr: float, beside: tuple[str, ...] = ("copy", "white")) -> Result:

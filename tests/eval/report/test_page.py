@@ -13,16 +13,16 @@ import pytest
 import trimesh
 from PIL import Image
 
-from eval import measure as bench_module
-from eval.benches.bench import open_bench
-from eval.measure import Means, Result, run
-from eval.report import plot, report
-from eval.sweep import Sweep, run_sweep
+from eval import measure
+from eval.benches import open_bench
+from eval.measure import Result, Scoring, run
+from eval.report.page import FACES, SIZE, Shown, error_map, of_result, of_sweep, write_report
+from eval.sweep import run_sweep
 
 
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch):
-    monkeypatch.setattr(bench_module, "_lpips", lambda net, weights: (None, ["no LPIPS <here>"]))
+    monkeypatch.setattr(measure, "_lpips", lambda net, weights: (None, ["no LPIPS <here>"]))
 
 
 def test_error_map_is_white_where_right_and_darker_the_worse():
@@ -30,7 +30,7 @@ def test_error_map_is_white_where_right_and_darker_the_worse():
     view = truth.copy()
     view[:, 4:, :3] = 200
     view[:, 6:, :3] = 0
-    shown = report.error_map(truth, view)[0, :, :3].astype(int).sum(-1)
+    shown = error_map(truth, view)[0, :, :3].astype(int).sum(-1)
     assert shown[0] == 765
     assert shown[0] > shown[4] > shown[6]
 
@@ -40,8 +40,8 @@ def test_a_report_holds_everything(tmp_path):
     (subject,) = bench.subjects
     result = run(replace(bench, name="gso"), "gt-views", out=tmp_path)  # a name that has quoted rows
     seen: list[tuple[int, int]] = []
-    shown = report.of_result(result, tmp_path)
-    path = report.write_report(
+    shown = of_result(result, tmp_path)
+    path = write_report(
         tmp_path / "report.html", shown, published=True, progress=lambda done, of: seen.append((done, of))
     )
     page = path.read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def test_a_report_holds_everything(tmp_path):
     assert len(pictures) == 12
     assert pictures[:4] == pictures[4:8]
     shown_picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))).convert("RGB"))
-    assert shown_picture.shape == (report.SIZE, report.SIZE, 3)
+    assert shown_picture.shape == (SIZE, SIZE, 3)
     assert (shown_picture < 240).any()
     error = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[8]))).convert("RGB"))
     assert (error > 250).all()
@@ -67,7 +67,7 @@ def test_a_report_holds_everything(tmp_path):
     data = json.loads(zlib.decompress(base64.b64decode(meshes[0])))
     positions = np.frombuffer(base64.b64decode(data["positions"]), "<f4").reshape(-1, 3)
     faces = np.frombuffer(base64.b64decode(data["faces"]), "<u4").reshape(-1, 3)
-    assert len(faces) <= report.FACES
+    assert len(faces) <= FACES
     assert trimesh.Trimesh(positions, faces).extents == pytest.approx(np.ptp(subject.mesh().vertices, axis=0), abs=0.01)
     assert len(json.loads(re.findall(r'<script id="viewer" type="application/json">(.*?)</script>', page)[0])) > 1000
 
@@ -77,33 +77,16 @@ def test_names_cannot_break_the_page(tmp_path: Path):
     protocol = {"bench": "<i>", "objects": "&", "truth": "drawn", "definitions": {"images": "a < b"}}
     protocol |= {"object_hashes": {"a_lamp": "0"}}
     result = Result("m", {"psnr": 12.0}, {"psnr": 1}, {}, [record], protocol, [])
-    page = report.write_report(tmp_path / "r.html", [report.Shown("<m>", result)]).read_text()
+    page = write_report(tmp_path / "r.html", [Shown("<m>", result)]).read_text()
     assert "<b>" not in page.split('<script id="viewer"')[0]
     assert "a &lt; b" in page
     assert "<dt>object hashes</dt><dd><dl><dt>a_lamp</dt>" in page
 
 
-def test_the_plot_shows_every_setting_where_it_belongs():
-    def result(psnr: list[float]) -> Result:
-        records = [{"id": str(i), "psnr": value, "chamfer": 1 - value / 100} for i, value in enumerate(psnr)]
-        means: Means = {"psnr": float(np.mean(psnr)), "chamfer": 1 - float(np.mean(psnr)) / 100}
-        return Result("m", means, {}, {}, records, {}, [])
-
-    settings = [{"schedule": s, "steps": n} for s in ("cosine", "linear") for n in (4, 8, 20)]
-    drawn = plot.sweep(Sweep(settings, [result([10 + k, 11 + 1.5 * k, 12 + k]) for k in range(6)]))
-    psnr, chamfer = re.findall(r"<svg.*?</svg>", drawn)
-    for panel in (psnr, chamfer):
-        heights = [float(y) for y in re.findall(r'cy="([\d.]+)"', panel)]
-        assert len(heights) == 6
-        assert heights == sorted(heights, reverse=True)  # up is better, for Chamfer distance too
-    assert "schedule=linear steps=20: 16.83 (+5.00 to +7.50)" in psnr
-    assert drawn.count('class="key ') == 2
-
-
 def test_a_sweep_has_a_report(tmp_path: Path):
     bench = open_bench("demo", limit=2)
-    swept = run_sweep({"method": ["copy", "mirror"]}, bench, meshes=False, out=tmp_path)
-    page = report.write_report(tmp_path / "r.html", report.of_sweep(swept, tmp_path), swept).read_text()
+    swept = run_sweep({"method": ["copy", "mirror"]}, bench, scoring=Scoring(meshes=False), out=tmp_path)
+    page = write_report(tmp_path / "r.html", of_sweep(swept, tmp_path), swept).read_text()
     assert page.count("<article") == 2
     assert len(re.findall(r'src="data:image/webp', page)) == 2 * 3 * 4
     assert "method=mirror</th>" in page

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from eval.benches.bench import BENCHES, open_bench
+from eval.benches import BENCHES, open_bench
 from viewmask.errors import ViewmaskError
 
 
@@ -79,33 +79,6 @@ def test_where_data_is_looked_for(scans: Path, tmp_path: Path, monkeypatch: pyte
     assert open_bench("scans").subjects
 
 
-def test_3d_future_in_its_own_layout(tmp_path: Path) -> None:
-    folder = tmp_path / "3D-FUTURE-model"
-    listed = []
-    for i, (name, file) in enumerate([("b-02", "normalized_model.obj"), ("a-01", "raw_model.obj"), ("c-03", "")]):
-        listed.append({"model_id": name, "super-category": "Chair", "category": "Lounge Chair" if i == 0 else None})
-        if file:
-            (folder / name).mkdir(parents=True)
-            mesh = trimesh.creation.box((1, 2, 0.5))  # twice as high as wide: +Y is up
-            mesh.export(folder / name / file)
-    (folder / "model_info.json").write_text(json.dumps(listed))
-    bench = open_bench("3d-future", folder)
-    assert [subject.id for subject in bench.subjects] == ["a-01", "b-02"]
-    assert [subject.caption for subject in bench.subjects] == ["chair", "lounge chair"]
-    assert bench.notes == ("1 of the 3 models that model_info.json lists are not there",)
-    (folder / "a-01" / "texture.png").write_bytes(b"another texture is another object")
-    again = open_bench("3d-future", folder).subjects
-    assert [a.sha256 == b.sha256 for a, b in zip(bench.subjects, again, strict=True)] == [False, True]
-    front = bench.subjects[1].views(2).images[0][..., 3] > 127
-    assert np.ptp(np.flatnonzero(front.any(axis=1))) > 1.4 * np.ptp(np.flatnonzero(front.any(axis=0)))
-    (folder / "model_info.json").write_text("{")
-    with pytest.raises(ViewmaskError, match="fetch it again"):
-        open_bench("3d-future", folder)
-    (folder / "model_info.json").write_text(json.dumps([{"model_id": "d-04"}]))
-    with pytest.raises(ViewmaskError, match="holds none"):
-        open_bench("3d-future", folder)
-
-
 def test_any_folder_of_meshes(tmp_path: Path, scans: Path) -> None:
     for i in range(3):
         (tmp_path / "mine" / "deep").mkdir(parents=True, exist_ok=True)
@@ -127,14 +100,3 @@ def test_missing_data_is_one_line(name: str, tmp_path: Path) -> None:
 def test_unknown_words() -> None:
     with pytest.raises(ViewmaskError, match=r"choose gso, 3d-future.*or name a folder"):
         open_bench("shapenet")
-
-
-def test_demo_needs_no_data() -> None:
-    bench = open_bench("demo", limit=2)
-    assert len(bench.subjects) == 2
-    for subject in bench.subjects:
-        assert subject.caption
-        assert subject.mesh is not None
-        assert np.ptp(np.asarray(subject.mesh().vertices), axis=0).max() == pytest.approx(1, abs=1e-5)
-        assert all((image[..., 3] > 127).mean() > 0.03 for image in subject.views(2).images)
-    assert [a.sha256 for a in bench.subjects] == [b.sha256 for b in open_bench("demo", limit=2).subjects]

@@ -20,18 +20,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from eval import intervals
+from eval.artefacts import TRUTH, Artefacts, safe
+from eval.intervals import Interval
 from eval.measure import Result
+from eval.proxy import proxy
 from eval.report import plot
-from eval.report.artefacts import TRUTH, Artefacts, safe, textured
-from eval.report.table import CAUTION, COLUMNS, PUBLISHED, cell, heading, rows
-from eval.sweep import DEFINITION as INTERVALS
-from eval.sweep import Interval, Sweep, title
+from eval.report.literature import CAUTION, PUBLISHED
+from eval.report.table import COLUMNS, cell, digits, heading, rows
+from eval.sweep import Sweep, title
 from recon.page import page_data, picture_uri, template
 from viewmask.files import atomic
 from viewmask.views.camera import Camera
-from viewmask.views.viewset import Picture, ViewSet, composite, resize
+from viewmask.views.viewset import TRANSFORMS, Picture, ViewSet, composite, resize
 
-_TEMPLATE = Path(__file__).with_name("report.html")
+_TEMPLATE = Path(__file__).with_name("page.html")
 SIZE = 160  # pixels of a view
 FACES, TEXTURE = 4000, 256  # of a mesh
 ERROR = 0.5  # the mean difference of a pixel's channels that is shown darkest
@@ -53,7 +56,7 @@ class Shown:
 
 
 def of_result(result: Result, folder: str | Path) -> list[Shown]:
-    """What `bench.run(..., out=folder)` left."""
+    """What `measure.run(..., out=folder)` left."""
     return [Shown(result.method, result, Artefacts(Path(folder), result.method))]
 
 
@@ -104,7 +107,7 @@ def write_report(
         "viewer": json.dumps(template()).replace("</", "<\\/"),
     }
     page = _TEMPLATE.read_text(encoding="utf-8")
-    return atomic.write(path, re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page))
+    return atomic.write(path, re.sub(r"\{\{(\w+)\}\}", lambda word: parts[word[1]], page))
 
 
 # -- the table --------------------------------------------------------------------------------------------
@@ -122,7 +125,7 @@ def _table(shown: Sequence[Shown], sweep: Sweep | None, published: bool) -> str:
         lines.append(_row(one.label, cells, "own"))
     notes = list(dict.fromkeys(note for result in results for note in result.notes))
     if sweep is not None:
-        notes = [f"Below each mean: {INTERVALS}; bold where it leaves zero out.", *sweep.cautions(), *notes]
+        notes = [f"Below each mean: {intervals.DEFINITION}; bold where it leaves zero out.", *sweep.cautions(), *notes]
     if published:
         lines += [
             _row(f"{quoted.method} (quoted)", [cell(quoted.figures, m) for m in columns], "quoted")
@@ -130,8 +133,8 @@ def _table(shown: Sequence[Shown], sweep: Sweep | None, published: bool) -> str:
         ]
         notes.append(CAUTION)
     head = "".join(f"<th>{escape(heading(metric))}</th>" for metric in columns)
-    said = "".join(f"<p>{escape(note)}</p>" for note in notes)
-    return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>{said}"
+    below = "".join(f"<p>{escape(note)}</p>" for note in notes)
+    return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>{below}"
 
 
 def _row(label: str, cells: list[str], kind: str) -> str:
@@ -139,10 +142,9 @@ def _row(label: str, cells: list[str], kind: str) -> str:
 
 
 def _between(metric: str, interval: Interval | None) -> str:
-    if interval is None or interval.low is None or interval.high is None:
+    if interval is None or interval.low is None:
         return ""
-    digits, kind = COLUMNS[metric][1], "sure" if interval.sure else ""
-    return f'<small class="{kind}">{interval.low:+.{digits}f}…{interval.high:+.{digits}f}</small>'
+    return f'<small class="{"sure" if interval.sure else ""}">{interval.ends(digits(metric))}</small>'
 
 
 def _words(key: str) -> str:
@@ -196,7 +198,7 @@ def _figures(record: dict[str, Any]) -> str:
 
 
 def _views(artefacts: Artefacts | None, subject: str, whose: str | None) -> ViewSet | None:
-    if artefacts is None or not (artefacts.place(subject, whose) / "transforms.json").is_file():
+    if artefacts is None or not (artefacts.place(subject, whose) / TRANSFORMS).is_file():
         return None
     return ViewSet.load(artefacts.place(subject, whose))
 
@@ -230,7 +232,7 @@ def _mesh(path: Path, name: str) -> str:
     from render.surface import GLTF_TO_WORLD, Surface
 
     full = Surface.load(path, transform=GLTF_TO_WORLD)
-    light = textured(full, FACES, TEXTURE)
+    light = proxy(full, FACES, TEXTURE)
     facts = [f"shown with {len(light.faces):,} of {len(full.faces):,} triangles"]
     data = json.dumps(page_data(light, ViewSet([], [])) | {"facts": facts}, separators=(",", ":"))
     packed = base64.b64encode(zlib.compress(data.encode(), 9)).decode()

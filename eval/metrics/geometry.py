@@ -128,13 +128,13 @@ def visible_points(mesh: Mesh, cameras: list[Camera] | None = None, voxel: float
     triangles = _triangles(mesh)
     scene = EmbreeScene()
     TriangleMesh(scene, np.ascontiguousarray(triangles, dtype=np.float32))
-    seen = []
+    clouds = []
     for camera in orbit(16) if cameras is None else cameras:
         origins, directions = (part.reshape(-1, 3).astype(np.float32) for part in camera.rays())
         hits = scene.run(origins, directions, output=1)
         hit = hits["primID"] >= 0
-        seen.append(origins[hit] + directions[hit] * hits["tfar"][hit, None])
-    points = np.concatenate(seen).astype(np.float64)
+        clouds.append(origins[hit] + directions[hit] * hits["tfar"][hit, None])
+    points = np.concatenate(clouds).astype(np.float64)
     if not len(points):
         raise ViewmaskError("no camera of the orbit sees the mesh: it must lie in the world, where objects measure 1")
     return thinned(points, voxel)
@@ -178,7 +178,10 @@ def _both_ways(truth: Mesh, mesh: Mesh, samples: int, seed: int) -> tuple[tuple[
 def _from_to(a: Triangles, b: Triangles, samples: int, rng: np.random.Generator) -> tuple[Floats, Floats]:
     import igl
 
-    points, face = _sample(a, samples, rng)
+    if not _areas(a).any():
+        raise ViewmaskError("a mesh without any area cannot be measured")
+    face, u, v = area_uniform(a, samples, rng)
+    points = a[face, 0] + u[:, None] * (a[face, 1] - a[face, 0]) + v[:, None] * (a[face, 2] - a[face, 0])
     corners = np.ascontiguousarray(b.reshape(-1, 3))
     squared, nearest, _ = igl.point_mesh_squared_distance(points, corners, np.arange(len(corners)).reshape(-1, 3))
     return np.sqrt(squared), np.abs((_normals(a[face]) * _normals(b[nearest])).sum(axis=1))
@@ -206,14 +209,23 @@ def _triangles(mesh: Mesh) -> Triangles:
     return triangles
 
 
-def _sample(triangles: Triangles, count: int, rng: np.random.Generator) -> tuple[Floats, NDArray[Any]]:
-    """`count` points uniform in area, and the face of each."""
-    origin, edge_1, edge_2 = triangles[:, 0], triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
-    area = np.cumsum(np.linalg.norm(np.cross(edge_1, edge_2), axis=1))
-    if not area[-1] > 0:
-        raise ViewmaskError("a mesh without any area cannot be measured")
+def area_uniform(
+    triangles: NDArray[Any], count: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]:
+    """Random places on a surface, uniform in area: their faces and barycentric u and v, [count] each.
+
+    Args:
+        triangles: corners [faces, 3, 3]; u and v have their type, float32 or float64.
+    """
+    area = np.cumsum(_areas(triangles))
     face = np.minimum(np.searchsorted(area, rng.random(count) * area[-1], side="right"), len(area) - 1)
-    u, v = rng.random((2, count, 1))
-    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
-    points: Floats = origin[face] + u * edge_1[face] + v * edge_2[face]
-    return points, face
+    u, v = rng.random((2, count), triangles.dtype)
+    return face, np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
+
+
+def _areas(triangles: NDArray[Any]) -> NDArray[Any]:
+    """Twice the area of each triangle."""
+    areas: NDArray[Any] = np.linalg.norm(
+        np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1
+    )
+    return areas

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from studies import made
+from studies import synthetic
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
 
@@ -26,12 +26,12 @@ def views(tmp_path):
 
 
 def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["made.py", *map(str, arguments)])
-    made.main()
+    monkeypatch.setattr(sys, "argv", ["synthetic.py", *map(str, arguments)])
+    synthetic.main()
 
 
 def test_view_0_and_the_points_stay_and_the_others_are_made(views, tmp_path, monkeypatch, capsys):
-    out = tmp_path / "made"
+    out = tmp_path / "synthetic"
     run(monkeypatch, views, "--out", out, "--split", "train", "--steps", 2)
     assert sorted(place.name for place in out.iterdir()) == ["ball"]
     assert "left out far" in capsys.readouterr().err

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from eval.metrics import image
-from eval.metrics.image import CEILING
+from eval.metrics import appearance
+from eval.metrics.appearance import CEILING
 from eval.protocols import VIEWMASK
 from viewmask.errors import ViewmaskError
 from viewmask.views.viewset import composite
@@ -48,20 +48,20 @@ def test_psnr_of_a_known_error() -> None:
 def test_foreground_is_the_union_of_both_silhouettes() -> None:
     truth, view = square(10, colour=(0, 0, 0)), square(20, colour=(0, 0, 0))
     # Over the union of 20 x 30 pixels, a third is missing and a third invented: black against white.
-    assert image.foreground_psnr(truth, view) == pytest.approx(-10 * np.log10(2 / 3), abs=1e-5)
-    assert image.foreground_psnr(view, truth) == image.foreground_psnr(truth, view)
+    assert appearance.foreground_psnr(truth, view) == pytest.approx(-10 * np.log10(2 / 3), abs=1e-5)
+    assert appearance.foreground_psnr(view, truth) == appearance.foreground_psnr(truth, view)
 
 
 def test_foreground_ignores_the_size_of_the_background() -> None:
     small = [square(10), square(14, colour=(10, 90, 200))]
     large = [np.pad(picture, ((0, 64), (0, 64), (0, 0))) for picture in small]
-    assert image.foreground_psnr(*large) == pytest.approx(image.foreground_psnr(*small))
+    assert appearance.foreground_psnr(*large) == pytest.approx(appearance.foreground_psnr(*small))
     assert psnr(*large) > psnr(*small) + 5
 
 
 def test_silhouette_iou_of_two_squares() -> None:
-    assert image.silhouette_iou(square(10), square(20)) == pytest.approx(1 / 3)
-    assert image.silhouette_iou(square(10), square(40)) == 0
+    assert appearance.silhouette_iou(square(10), square(20)) == pytest.approx(1 / 3)
+    assert appearance.silhouette_iou(square(10), square(40)) == 0
 
 
 def test_nothing_against_nothing() -> None:
@@ -74,7 +74,7 @@ def test_nothing_against_nothing() -> None:
 def test_silhouette_is_alpha_above_one_half() -> None:
     picture = np.zeros((1, 2, 4), np.uint8)
     picture[0, :, 3] = 127, 128
-    assert image.silhouette(picture).tolist() == [[False, True]]
+    assert appearance.silhouette(picture).tolist() == [[False, True]]
 
 
 def test_colour_under_no_alpha_does_not_count() -> None:
@@ -87,7 +87,7 @@ def test_a_blank_picture_fools_ssim_but_not_the_others() -> None:
     # Why the table shows them all: an object moved by ten pixels has lower SSIM than no object at all.
     truth, moved, blank = square(22), square(32), np.zeros((64, 64, 4), np.uint8)
     assert ssim(truth, blank) > ssim(truth, moved)
-    assert image.silhouette_iou(truth, blank) < image.silhouette_iou(truth, moved)
+    assert appearance.silhouette_iou(truth, blank) < appearance.silhouette_iou(truth, moved)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -123,7 +123,7 @@ def test_lpips_of_each_pair() -> None:
             return (a - b).abs().mean(dim=(1, 2, 3))
 
     a, b = ([composite(picture) for picture in pair] for pair in ((square(10), noise(1)), (square(10), noise(2))))
-    values = image.lpips(a, b, Difference())  # type: ignore[arg-type]
+    values = appearance.lpips(a, b, Difference())  # type: ignore[arg-type]
     assert values[0] == 0
     assert values[1] > 0.01
 

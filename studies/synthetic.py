@@ -1,11 +1,11 @@
-"""Views that the shipped generator made, for training the field on what it will be given.
+"""What will the field be given? Views that the shipped generator makes of training objects.
 
     viewmask render ... --views 8 --passes points --out views
-    python studies/made.py views --out made [--split train] [--views 4]
-    viewmask train recon --data views --data made
+    python studies/synthetic.py views --out synthetic [--split train] [--views 4]
+    viewmask train recon --data views --data synthetic
 
-View 0 of every view set with points is kept and the others are made from it, as `viewmask generate` would; the points
-are those of the true object. What --out holds already is not made again.
+View 0 of every view set with points stays. The other views are made from it, as `viewmask generate` makes them. The
+points stay those of the true object. What --out holds already is not made again.
 """
 
 from __future__ import annotations
@@ -38,26 +38,22 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=4, help="of an object, evenly around it")
     parser.add_argument("--steps", type=int, help="of the sampler (its default: 20)")
     parser.add_argument("--limit", type=int, help="only so many objects, evenly spread")
-    asked = parser.parse_args()
-    try:
-        places = [Path(place) for place in find(asked.folders) if (Path(place) / PASSES).exists()]
-        if asked.limit:
-            places = [places[i] for i in np.unique(np.linspace(0, len(places) - 1, asked.limit).astype(int))]
-        left = [place for place in places if not (asked.out / place.name / PASSES).exists()]
-        generator, start, made = Generator.load(), time.monotonic(), 0
-        for place, views in chosen(left, asked.split, asked.views):
-            write(generator, place, views, asked.out, asked.steps)
-            made += 1
-            each = (time.monotonic() - start) / made
-            print(f"{made} of at most {len(left)} objects, {each:.1f} s each", file=sys.stderr, flush=True)
-        print(f"{asked.out}: {made} objects made, {len(places) - len(left)} were there")
-    except ViewmaskError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from error
+    arguments = parser.parse_args()
+    places = [Path(place) for place in find(arguments.folders) if (Path(place) / PASSES).exists()]
+    if arguments.limit:
+        places = [places[i] for i in np.unique(np.linspace(0, len(places) - 1, arguments.limit).astype(int))]
+    missing = [place for place in places if not (arguments.out / place.name / PASSES).exists()]
+    generator, start, count = Generator.load(), time.monotonic(), 0
+    for place, views in selection(missing, arguments.split, arguments.views):
+        write(generator, place, views, arguments.out, arguments.steps)
+        count += 1
+        each = (time.monotonic() - start) / count
+        print(f"{count} of at most {len(missing)} objects, {each:.1f} s each", file=sys.stderr, flush=True)
+    print(f"{arguments.out}: {count} objects made, {len(places) - len(missing)} were there")
 
 
-def chosen(places: list[Path], split: str | None, count: int) -> Iterator[tuple[Path, ViewSet]]:
-    """The view sets of a split, `count` of their views each; those that no generator's orbit fits are told and left."""
+def selection(places: list[Path], split: str | None, count: int) -> Iterator[tuple[Path, ViewSet]]:
+    """The view sets of a split, `count` views of each; one off the generator's orbit is left out, and named."""
     for place in places:
         views = ViewSet.load(place)
         if split is not None and views.extra.get("split", split) != split:
@@ -73,19 +69,21 @@ def chosen(places: list[Path], split: str | None, count: int) -> Iterator[tuple[
 def along_an_orbit(cameras: list[Camera], count: int) -> bool:
     """Whether they stand where the generator's views do, but for the first azimuth."""
     start = cameras[0].azimuth
-    there = orbit(count, size=cameras[0].width, start=start)
+    expected = orbit(count, size=cameras[0].width, start=start)
     return len(cameras) == count and all(
         np.allclose(a.camera_to_world, b.camera_to_world, atol=1e-3) and abs(a.field_of_view - b.field_of_view) < 0.1
-        for a, b in zip(cameras, there, strict=True)
+        for a, b in zip(cameras, expected, strict=True)
     )
 
 
 def write(generator: Generator, place: Path, views: ViewSet, out: Path, steps: int | None) -> None:
     """Make an object's views; its folder is whole when its points stand in it, for they come last."""
-    made = generator.from_image(views.images[0], len(views), steps).resized(views.cameras[0].width)
+    synthetic = generator.from_image(views.images[0], len(views), steps=steps).resized(views.cameras[0].width)
     formats = {name: text for name, text in views.extra.get("passes", {}).items() if name == "points"}
-    about = {"weights": made.extra["weights"], "passes": formats}
-    folder = ViewSet([views.images[0], *made.images[1:]], views.cameras, views.extra | about).save(out / place.name)
+    about = {"weights": synthetic.extra["weights"], "passes": formats}
+    folder = ViewSet([views.images[0], *synthetic.images[1:]], views.cameras, views.extra | about).save(
+        out / place.name
+    )
     packed = io.BytesIO()
     with np.load(place / PASSES) as arrays:
         np.savez_compressed(packed, **{name: arrays[name] for name in POINTS})
@@ -93,4 +91,7 @@ def write(generator: Generator, place: Path, views: ViewSet, out: Path, steps: i
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ViewmaskError as error:
+        raise SystemExit(f"error: {error}") from error

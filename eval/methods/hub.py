@@ -33,9 +33,9 @@ def find(weights: Path | None, repository: str, revision: str = "main") -> Path:
         return weights
     import huggingface_hub
 
-    wanted = ["*.json", "*.txt", *(f"*/{name}" for name in WEIGHTS)]
+    patterns = ["*.json", "*.txt", *(f"*/{name}" for name in WEIGHTS)]
     try:
-        return Path(huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=wanted))
+        return Path(huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub's client lets its transport's errors through
         reason = " ".join(str(error).split())[:120]
         raise ViewmaskError(
