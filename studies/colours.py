@@ -1,16 +1,17 @@
 """Does a sentence's colour come out, and how far do its views agree?
 
-    python studies/colours.py [--weights DIR] [--draws N]
+    python studies/colours.py [--weights DIR] [--draws N] [--out FILE]
 
 Every one of ten colours is asked of eight common things ("a red chair", seed 0). A sentence is right if the
-median colour of the views' foreground is nearer, in CIE Lab, to the colour it names than to the nine others. Prints the
-table of docs/RESULTS.md: right sentences of eight for every colour, and how far the views agree in the mean
-(`recon.agreement`).
+median colour of the views' foreground is nearer, in CIE Lab, to the colour it names than to the nine others. Prints
+right sentences of eight for every colour, and how far the views agree in the mean (`recon.agreement`). FILE gets a
+line a sentence, as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from eval.metrics.image import silhouette
 from recon.agreement import agreement
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
 from viewmask.model.generator import DRAWS
 from viewmask.views.viewset import Picture
 
@@ -46,17 +48,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--draws", type=int, default=DRAWS, help="to choose from")
+    parser.add_argument("--out", type=Path, help="JSON Lines: a record a sentence")
     arguments = parser.parse_args()
     generator = Generator.load(arguments.weights)
-    right, agreed = dict.fromkeys(COLOURS, 0), []
+    right, agreed, lines = dict.fromkeys(COLOURS, 0), [], ""
     for colour in COLOURS:
         for thing in THINGS:
             sentence = f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {thing}"
             views = generator.from_text(sentence, draws=arguments.draws)
-            found = nearest(views.images)
-            right[colour] += found == colour
+            shown = nearest(views.images)
+            right[colour] += shown == colour
             agreed.append(agreement(views))
-            print(f"{sentence}: {found or 'nothing'}, {agreed[-1]:.2f}", file=sys.stderr)
+            record = {"sentence": sentence, "asked": colour, "shown": shown, "agreement": round(agreed[-1], 5)}
+            lines += json.dumps(record) + "\n"
+            print(f"{sentence}: {shown or 'nothing'}, {agreed[-1]:.2f}", file=sys.stderr)
+    if arguments.out:
+        atomic.write(arguments.out, lines)
     count = len(COLOURS) * len(THINGS)
     print(f"Weights {generator.fingerprint}, {count} sentences, the best of {arguments.draws} draws.\n")
     print(f"| {' | '.join(COLOURS)} | all | views agree |\n|{'---|' * (len(COLOURS) + 2)}")
