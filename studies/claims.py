@@ -6,9 +6,9 @@ The paper says that the cosine schedule is best, that 20 steps suffice, and that
 
 The claims are about the sampler, so views are as it leaves them (`viewmask.model.symmetry` is off).
 
-Prints the tables of docs/RESULTS.md. Every difference is paired over the objects of all sets, with its bootstrap
-interval, bold where it leaves zero out. What is done is kept in --out, with a report and its plots for each set, so
-that a broken-off run goes on and other weights are measured anew.
+Prints the tables of docs/results/sampler.md. Every difference is paired over the objects of all sets, with its
+bootstrap interval, bold where it leaves zero out. What is done is kept in --out, with a report and its plots for each
+set, so that a broken-off run goes on and other weights are measured anew.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python studies/fit.py --data DIR [--count 10] [--samples 4] [--weights DIR]
 
 For first captions of `val` objects, evenly spread over each set, several samples are made and compared with the
-object's true views. Prints the table of docs/RESULTS.md: silhouette IoU and PSNR of the sample that
+object's true views. Prints the table of docs/results/sampler.md: silhouette IoU and PSNR of the sample that
 the reranker ranks first, of the mean sample, of the one ranked last, of the truly best and of the one that `viewmask
 generate` would keep (the first in this order whose views agree), with the bootstrap interval of the difference from
 the mean sample; and how far the views of each agree (`recon.agreement`).

@@ -7,7 +7,8 @@ to a folder of --out, so that the command line can compare them with another mod
 
     viewmask eval --consistency out/sentences/cosine-20 out/sentences/linear-20
 
-Prints the table of docs/RESULTS.md: means, and the paired difference from the first row with its bootstrap interval.
+Prints the table of docs/results/consistency.md: means, and the paired difference from the first row with its
+bootstrap interval.
 `strangers` says what the figures are worth: each of its views is of another sentence.
 """
 

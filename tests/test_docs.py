@@ -54,16 +54,29 @@ def test_commands_exist_with_their_options(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_links_lead_somewhere(page):
-    targets = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text())
-    assert [target for target in targets if not (page.parent / target).exists()] == []
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text())
+    assert [target for target, _ in links if not (page.parent / target).exists()] == []
+    if str(page.relative_to(ROOT) if page.is_relative_to(ROOT) else page) in OLD_STYLE:
+        return
+    anchored = [(page.parent / target if target else page, anchor) for target, anchor in links if anchor]
+    assert [f"{target.name}#{anchor}" for target, anchor in anchored if anchor not in anchors(target)] == []
+
+
+def anchors(page: Path) -> list[str]:
+    """What a link may name: a page's headings as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.S), re.M)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def test_the_check_sees_what_is_wrong(tmp_path):
     (tmp_path / "page.md").write_text("```console\n$ viewmask generate --txt chair\n```\n[gone](nowhere.md)\n")
+    (tmp_path / "other.md").write_text("# The one\n[here](#the-one) [there](other.md#the-two)\n")
     with pytest.raises(AssertionError, match="--txt"):
         test_commands_exist_with_their_options(tmp_path / "page.md")
     with pytest.raises(AssertionError, match="nowhere"):
         test_links_lead_somewhere(tmp_path / "page.md")
+    with pytest.raises(AssertionError, match="the-two"):
+        test_links_lead_somewhere(tmp_path / "other.md")
 
 
 # -- prose ------------------------------------------------------------------------------------------------
