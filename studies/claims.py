@@ -5,9 +5,9 @@
 The paper claims all three. Here they are put to this project's weights on the `val` splits. The claims are about the
 sampler, so views stay as it leaves them (`viewmask.model.symmetry` is off).
 
-Prints the tables of docs/RESULTS.md. Every difference is paired over the objects of all sets, with its bootstrap
-interval, bold where it leaves zero out. Results stay in --out, with a report and its plots for each set: a run that
-was broken off goes on there.
+Prints the tables of docs/results/sampler.md. Every difference is paired over the objects of all sets, with its
+bootstrap interval, bold where it leaves zero out. Results stay in --out, with a report and its plots for each set: a
+run that was broken off goes on there.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """Does a sentence's colour come out, and how far do its views agree?
 
-    python studies/colours.py [--weights DIR] [--draws N]
+    python studies/colours.py [--weights DIR] [--draws N] [--out FILE]
 
 Ten colours are asked of eight common things each ("a red chair", seed 0). A sentence is right if the median colour of
-the views' foreground is nearer to the colour that it names than to the nine others, in CIE Lab. Prints the table of
-docs/RESULTS.md: right sentences of eight for every colour, and how far the views agree in the mean (`recon.agreement`).
+the views' foreground is nearer to the colour that it names than to the nine others, in CIE Lab. Prints right sentences
+of eight for every colour, and how far the views agree in the mean (`recon.agreement`). FILE gets a line a sentence.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from eval.metrics.appearance import silhouette
 from recon.agreement import agreement
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
 from viewmask.model.sampling import DRAWS
 from viewmask.views.viewset import Picture
 
@@ -45,9 +47,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--draws", type=int, default=DRAWS, help="to choose from")
+    parser.add_argument("--out", type=Path, help="JSON Lines: a record a sentence")
     arguments = parser.parse_args()
     generator = Generator.load(arguments.weights)
-    right, agreements = dict.fromkeys(COLOURS, 0), []
+    right, agreements, lines = dict.fromkeys(COLOURS, 0), [], ""
     for colour in COLOURS:
         for thing in THINGS:
             sentence = f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {thing}"
@@ -55,7 +58,11 @@ def main() -> None:
             name = nearest(views.images)
             right[colour] += name == colour
             agreements.append(agreement(views))
+            record = {"sentence": sentence, "asked": colour, "shown": name, "agreement": round(agreements[-1], 5)}
+            lines += json.dumps(record) + "\n"
             print(f"{sentence}: {name or 'nothing'}, {agreements[-1]:.2f}", file=sys.stderr)
+    if arguments.out:
+        atomic.write(arguments.out, lines)
     count = len(COLOURS) * len(THINGS)
     print(f"Weights {generator.fingerprint}, {count} sentences, the best of {arguments.draws} draws.\n")
     print(f"| {' | '.join(COLOURS)} | all | views agree |\n|{'---|' * (len(COLOURS) + 2)}")

@@ -3,8 +3,8 @@
     python studies/fit.py --data DIR [--count 10] [--samples 4] [--weights DIR]
 
 The sentences are first captions of `val` objects, evenly spread over each set. Several samples of each are compared
-with the object's true views. Prints the table of docs/RESULTS.md: silhouette IoU and PSNR, with the bootstrap interval
-of the difference from the mean sample, and how far the views agree (`recon.agreement`). Its rows are the sample that
+with the object's true views. Prints the table of docs/results/sampler.md: silhouette IoU and PSNR, with the bootstrap
+interval of the difference from the mean sample, and how far the views agree (`recon.agreement`). Its rows are the sample that
 the reranker ranks first, the one that `viewmask generate` keeps (the first in this order whose views agree), the mean
 sample, the one ranked last, and the truly best.
 """

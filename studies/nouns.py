@@ -1,6 +1,7 @@
 """Does the thing that a sentence names come out, so that a classifier that never saw a made view knows it?
 
     python studies/nouns.py --data $DATA [--weights DIR ...] [--guidance G ...] [--temperature T ...] [--draws N ...]
+        [--out FILE]
 
 Sixteen common things are asked for in five colours each ("a red chair", seed 0). To choose how to sample, ask with
 other `--colours` and another `--seed` than those that are reported.
@@ -8,13 +9,14 @@ other `--colours` and another `--seed` than those that are reported.
 The classifier reads the features of a network trained on photographs in four views (AlexNet's convolutions, those of
 LPIPS, extra `lpips`). It learns from the true views of the `train` objects that have one of these names
 (`captions.thing` of their first caption). They go through the generator's tokenizer first, so that blur is no sign of
-anything. One in sixteen is chance. Prints the table of docs/RESULTS.md: right sentences of five for every thing, and
-how often the classifier is right with true views of `val` objects.
+anything. One in sixteen is chance. Prints right sentences of five for every thing, and how often the classifier is
+right with true views of `val` objects. FILE gets a line a set of views.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import dataclass
 from itertools import product
@@ -29,6 +31,7 @@ from render.settings import Settings
 from render.source import Source, find
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
 from viewmask.learning.lpips import Lpips
 from viewmask.model.captions import thing
 from viewmask.model.sampling import DRAWS
@@ -113,12 +116,20 @@ def main() -> None:
     parser.add_argument("--draws", type=int, nargs="+", default=[DRAWS], help="to choose from")
     parser.add_argument("--colours", nargs="+", default=COLOURS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON Lines: a record a set of views")
     arguments = parser.parse_args()
     network, first = Lpips.load(), Generator.load(arguments.weights[0])
     train, val = named(arguments.data, "train"), named(arguments.data, "val")
     classifier = Classifier.learn(network, true_views(first, train), [name for _, name in train])
-    right = [classifier(views) == name for views, (_, name) in zip(true_views(first, val), val, strict=True)]
-    rows = [row("true views of `val`", [name for _, name in val], right)]
+    answers = [classifier(views) for views in true_views(first, val)]
+    rows, records = [], []
+
+    def add(title: str, subjects: list[str], asked: list[str], shown: list[str]) -> None:
+        rows.append(row(title, asked, [a == b for a, b in zip(asked, shown, strict=True)]))
+        for subject, a, b in zip(subjects, asked, shown, strict=True):
+            records.append({"row": title, "subject": subject, "asked": a, "shown": b})
+
+    add("true views of `val`", [source.id for source, _ in val], [name for _, name in val], answers)
     sentences = [
         (thing, f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {thing}")
         for thing in THINGS
@@ -129,10 +140,13 @@ def main() -> None:
         for values in product(arguments.guidance, arguments.temperature, arguments.draws):
             options = dict(zip(("guidance", "temperature", "draws"), values, strict=True))
             sets = (generator.from_text(sentence, seed=arguments.seed, **options).images for _, sentence in sentences)
-            right = [classifier(views) == thing for views, (thing, _) in zip(sets, sentences, strict=True)]
+            answers = [classifier(views) for views in sets]
             words = [f"{name} {value:g}" for name, value in options.items() if value is not None]
-            rows.append(row(", ".join([generator.fingerprint, *words]), [thing for thing, _ in sentences], right))
+            title = ", ".join([generator.fingerprint, *words])
+            add(title, [sentence for _, sentence in sentences], [thing for thing, _ in sentences], answers)
             print(rows[-1], file=sys.stderr)
+    if arguments.out:
+        atomic.write(arguments.out, "".join(json.dumps(record) + "\n" for record in records))
     print(f"| | {' | '.join(THINGS)} | all |\n|{'---|' * (len(THINGS) + 2)}", *rows, sep="\n")
 
 

@@ -7,8 +7,8 @@ folder of --out, so that the command line can compare them with another model's,
 
     viewmask eval --consistency out/sentences/cosine-20 out/sentences/linear-20
 
-Prints the table of docs/RESULTS.md: means, and the paired difference from the first row with its bootstrap interval.
-The row `strangers` says what the figures are worth: each of its views is of another sentence.
+Prints the table of docs/results/consistency.md: means, and the paired difference from the first row with its bootstrap
+interval. The row `strangers` says what the figures are worth: each of its views is of another sentence.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """Does the bench tell the colour that was asked for from another?"""
 
+import json
 import sys
 
 import numpy as np
@@ -38,9 +39,9 @@ class Generator:
         return ViewSet([plain(colour)] * 4, orbit(4, size=32))
 
 
-def test_the_table(monkeypatch, capsys):
+def test_the_table(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(colours.Generator, "load", lambda weights: Generator())
-    monkeypatch.setattr(sys, "argv", ["colours.py"])
+    monkeypatch.setattr(sys, "argv", ["colours.py", "--out", str(tmp_path / "colours.jsonl")])
     colours.main()
     header, _, row = capsys.readouterr().out.splitlines()[-3:]
     cells = dict(zip(header.split("|"), row.split("|"), strict=True))
@@ -48,3 +49,6 @@ def test_the_table(monkeypatch, capsys):
         "blue": "8", "red": "0", "purple": "0",
     }  # fmt: skip
     assert cells[" all "].strip() == "8 of 80"
+    records = [json.loads(line) for line in (tmp_path / "colours.jsonl").read_text().splitlines()]
+    assert len(records) == 80
+    assert sum(record["asked"] == record["shown"] for record in records) == 8

@@ -1,6 +1,8 @@
 """Does the bench know the named thing when it sees it, and not when it does not?"""
 
+import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -66,22 +68,15 @@ def test_the_table(monkeypatch, capsys, tmp_path):
     generator = Generator()
     monkeypatch.setattr(nouns.Generator, "load", lambda weights: generator)
     monkeypatch.setattr(nouns.Lpips, "load", Network)
-    monkeypatch.setattr(nouns, "named", lambda data, split: [(None, name) for name in nouns.THINGS])
+    monkeypatch.setattr(
+        nouns, "named", lambda data, split: [(SimpleNamespace(id=f"a-{name}"), name) for name in nouns.THINGS]
+    )
     monkeypatch.setattr(nouns, "true_views", lambda generator, objects: [shape(name) for _, name in objects])
+    out = tmp_path / "nouns.jsonl"
     words = [
-        "--guidance",
-        "2",
-        "4",
-        "--temperature",
-        "0.5",
-        "--draws",
-        "2",
-        "--colours",
-        "orange",
-        "grey",
-        "--seed",
-        "3",
-    ]
+        "--guidance", "2", "4", "--temperature", "0.5", "--draws", "2", "--colours", "orange", "grey", "--seed", "3",
+        "--out", str(out),
+    ]  # fmt: skip
     monkeypatch.setattr(sys, "argv", ["nouns.py", "--data", str(tmp_path), *words])
     nouns.main()
     header, _, truth, row, other = capsys.readouterr().out.splitlines()
@@ -95,3 +90,7 @@ def test_the_table(monkeypatch, capsys, tmp_path):
     assert "guidance 4, temperature 0.5, draws 2" in other
     assert generator.asked[1] == ("a grey table", {"guidance": 2, "temperature": 0.5, "draws": 2, "seed": 3})
     assert generator.asked[-2] == ("an orange fish", {"guidance": 4, "temperature": 0.5, "draws": 2, "seed": 3})
+    records = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(records) == len(nouns.THINGS) * (1 + 2 * 2)
+    assert records[0] == {"row": "true views of `val`", "subject": "a-table", "asked": "table", "shown": "table"}
+    assert records[16] | {"row": ""} == {"row": "", "subject": "an orange table", "asked": "table", "shown": "chair"}
