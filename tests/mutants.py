@@ -88,7 +88,9 @@ class Mutations(MutationVisitor):
         while not isinstance(node, cst.Module):
             below, node = node, self.get_metadata(ParentNodeProvider, node)
             if lines is None and isinstance(below, (cst.SimpleStatementLine, cst.BaseCompoundStatement)):
-                first, last = (getattr(self.get_metadata(PositionProvider, below), end).line for end in ("start", "end"))
+                first, last = (
+                    getattr(self.get_metadata(PositionProvider, below), end).line for end in ("start", "end")
+                )
                 if isinstance(below, cst.BaseCompoundStatement):
                     last = max(self.get_metadata(PositionProvider, below.body).start.line - 1, first)
                 lines = first, last
