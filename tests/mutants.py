@@ -63,7 +63,7 @@ class Mutant:
 
 
 class Mutations(MutationVisitor):
-    """mutmut's mutations, decorated functions included; error texts and `strict=` of `zip` left out."""
+    """mutmut's mutations, decorated functions included; `raise`, words for people and `strict=` of `zip` left out."""
 
     METADATA_DEPENDENCIES = (PositionProvider, OuterFunctionProvider, ParentNodeProvider)
 
@@ -71,6 +71,8 @@ class Mutations(MutationVisitor):
         if isinstance(node, cst.FunctionDef):
             return False
         if isinstance(node, cst.Raise) or (isinstance(node, cst.Arg) and _is_strict(node)):
+            return True
+        if isinstance(node, cst.SimpleString) and " " in node.value:
             return True
         return super()._skip_node_and_children(node)
 
