@@ -170,7 +170,27 @@ class Judge:
 
     def __init__(self, path, tests, chosen, known):
         self.path, self.tests, self.chosen, self.known = path, tests, chosen, known
-        self.judged = []
+        self.judged, self.early = [], set()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self):
+        sys.settrace(self.tracer(self.early))
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+
+    def tracer(self, lines):
+        """Writes down which lines of the file are run."""
+        file = str(self.path.resolve())
+
+        def trace(frame, event, arg):
+            if frame.f_code.co_filename != file:
+                return None
+            lines.add(frame.f_lineno)
+            return trace
+
+        return trace
 
     def pytest_runtestloop(self, session):
         self.session = session
@@ -202,17 +222,10 @@ class Judge:
 
     def reach(self):
         """Which lines of the file each test runs and how many seconds it takes; None where one fails."""
-        file, lines, seconds = str(self.path.resolve()), defaultdict(set), {}
-
-        def trace(frame, event, arg):
-            if frame.f_code.co_filename != file:
-                return None
-            lines[item.nodeid].add(frame.f_lineno)
-            return trace
-
+        lines, seconds = defaultdict(set), {}
         for item in self.session.items:
             start = time.process_time()
-            sys.settrace(trace)
+            sys.settrace(self.tracer(lines[item.nodeid]))
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
             sys.settrace(None)
             seconds[item.nodeid] = time.process_time() - start
@@ -220,13 +233,16 @@ class Judge:
 
     def verdict(self, mutant, source):
         """What the tests say of a mutant: noticed, or survived."""
-        if not mutant.function:
-            return "survived" if fork(lambda: self.imported(source), 20 + 3 * sum(self.seconds.values())) else "noticed"
         here = set(range(mutant.line, mutant.last + 1))
         items = [item for item in self.session.items if here & self.lines.get(item.nodeid, set())]
         items.sort(key=lambda item: self.seconds[item.nodeid])
         limit = 10 + 3 * sum(self.seconds[item.nodeid] for item in items)
-        return "noticed" if items and not fork(lambda: self.swapped(source, items), limit) else "survived"
+        if mutant.function and items and not fork(lambda: self.swapped(source, items), limit):
+            return "noticed"
+        # What was run while the tests were collected would not be run again.
+        if not mutant.function or here & self.early:
+            return "survived" if fork(lambda: self.imported(source), 20 + 3 * sum(self.seconds.values())) else "noticed"
+        return "survived"
 
     def swapped(self, source, items):
         """Whether tests pass with the changed functions in place of the file's."""
