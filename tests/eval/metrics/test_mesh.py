@@ -168,6 +168,9 @@ def test_points_seen_by_cameras_of_one_s_own() -> None:
     reach = np.tan(np.radians(49.13 / 2)) * np.array([-0.75, -0.25, 0.25, 0.75])  # pixel centres at distance 1
     assert sorted(y) == pytest.approx(np.repeat(reach, 4), abs=1e-6)
     assert sorted(z) == pytest.approx(np.repeat(reach, 4), abs=1e-6)
+    corners = [(0, -9, -9), (0, 9, -9), (0, 0, 9)]
+    alone = trimesh.Trimesh(corners, [(0, 1, 2)], process=False)
+    assert len(mesh_metrics.visible_points(alone, one, voxel=1e-3)) == 16
     with pytest.raises(ViewmaskError, match="no camera"):
         mesh_metrics.visible_points(box((5, 5, 5), (6, 6, 6)), one)
 

@@ -264,6 +264,11 @@ def test_a_stated_size_may_be_off_by_a_fiftieth(tmp_path, size, fits):
             loaded(tmp_path, frame)
 
 
+def test_a_picture_may_be_one_pixel(tmp_path):
+    Image.new("L", (1, 1)).save(tmp_path / "a.png")
+    assert loaded(tmp_path, {"file_path": "a.png"}, w=1, h=1).cameras[0].width == 1
+
+
 @pytest.mark.parametrize("model", ["OPENCV_FISHEYE", "equirectangular", "Orthographic"])
 def test_lenses_that_are_no_pinhole_are_refused(tmp_path, model):
     write(tmp_path, {}, a_png=7)
@@ -371,6 +376,26 @@ def test_whole_blocks_are_averaged_and_colour_is_weighed_by_alpha():
     assert small[0, 1].tolist() == small[1, 0].tolist() == [0, 0, 0, 0]
     assert small[1, 1].tolist() == [0, 0, 0, 0]  # too clear to have a colour
     assert resize(image, 4) is image
+    faint = np.zeros((2, 2, 4), np.uint8)
+    faint[0] = (90, 90, 90, 1)
+    assert resize(faint, 1).tolist() == [[[0, 0, 0, 0]]]
+
+
+def test_bicubic_colours_are_weighed_by_alpha():
+    image = np.random.default_rng(0).integers(0, 256, (5, 5, 4), dtype=np.uint8)
+    image[:2] = (128, 128, 128, 255)
+    image[2, :, 3] = 0
+    heavy = image.astype(np.float32) / 255
+    heavy[..., :3] *= heavy[..., 3:]
+    planes = (Image.fromarray(heavy[..., channel]) for channel in range(4))
+    sizes = (np.asarray(plane.resize((8, 8), Image.Resampling.BICUBIC)).clip(0, 1) for plane in planes)
+    red, green, blue, alpha = sizes
+    large = resize(image, 8)
+    assert np.array_equal(large[..., 3], np.round(255 * alpha))
+    seen = alpha > 0.01
+    for channel, plane in enumerate((red, green, blue)):
+        expected = np.round(255 * np.minimum(plane[seen] / alpha[seen], 1))
+        assert np.abs(large[seen][:, channel] - expected).max() <= 1
 
 
 def test_other_sizes_are_bicubic_and_never_run_over():
