@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import trimesh
 
 from recon import atlas, texture
 from recon.silhouette import signed_distance
 from tests.recon.conftest import ball
-from viewmask.views.camera import orbit
+from viewmask.views.camera import Camera, orbit
 from viewmask.views.viewset import ViewSet
 
 
@@ -112,3 +113,173 @@ def test_a_camera_sees_what_faces_it_and_nothing_hides():
     both = trimesh.util.concatenate([plate, globe])
     seen, _ = texture.visible(atlas.scene(both.vertices, both.faces), points, normals, camera, 0.3)
     assert seen.tolist() == [1, 2]  # the plate hides the middle
+
+
+# -- by hand ------------------------------------------------------------------------------------------------
+
+FRONT = Camera.on_sphere(0, 0, 1.5, size=64)  # at (1.5, 0, 0), looking along -X
+
+
+def screen(x: float = 0.0, side: float = 2.0) -> trimesh.Trimesh:
+    """A square across the x axis."""
+    half = side / 2
+    corners = [(x, -half, -half), (x, half, -half), (x, half, half), (x, -half, half)]
+    return trimesh.Trimesh(corners, [(0, 1, 2), (0, 2, 3)], process=False)
+
+
+def weights(points, normals, inside, *parts, camera=FRONT):
+    mesh = trimesh.util.concatenate(parts) if parts else screen()
+    shape = atlas.scene(mesh.vertices, mesh.faces)
+    return texture.weigh(shape, np.float32(points), np.float32(normals), camera, inside)
+
+
+def test_a_view_weighs_by_the_cosine_and_the_distance_to_its_edge():
+    deep, rim, out = (np.full((64, 64), value, np.float32) for value in (10, 0.5, -3))
+    points, along = [(0, 0, 0), (0, 0.5, 0.2), (0, 0, -0.6)], [(1, 0, 0)] * 3
+    cosines = 1.5 / np.sqrt([2.25, 2.25 + 0.29, 2.25 + 0.36])
+    for inside, share in ((deep, 1), (rim, 1.5 / 4), (out, 0.02)):
+        expected = (cosines - 0.1) ** 4 * share + 1e-6
+        assert weights(points, along, inside) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_view_knows_nothing_of_what_it_does_not_see():
+    deep = np.full((64, 64), 10, np.float32)
+    reach = 1.5 * np.tan(np.radians(49.13 / 2))  # what the picture shows to either side at the origin: 0.686
+    beside = [(0, reach + 0.01, 0), (0, -reach - 0.01, 0), (0, 0, reach + 0.01), (0, 0, -reach - 0.01)]
+    assert (weights(beside, [(1, 0, 0)] * 4, deep) == 0).all()
+    within = [(0, reach - 0.01, 0), (0, -reach + 0.01, 0), (0, 0, reach - 0.01), (0, 0, -reach + 0.01)]
+    assert (weights(within, [(1, 0, 0)] * 4, deep) > 0).all()
+    turned = [(np.cos(angle), np.sin(angle), 0) for angle in np.arccos([0.09, 0.11])]
+    grazing = weights([(0, 0, 0)] * 2, turned, deep, screen(-1))
+    assert grazing == pytest.approx([0, 0.01**4 + 1e-6], rel=1e-2)
+    assert (weights([(3, 0, 0)], [(-1, 0, 0)], deep) == 0).all()  # behind the camera
+    assert (weights([(0, 0, 0)], [(-1, 0, 0)], deep) == 0).all()  # its other side
+    hidden = [(0, 0, 0), (0, 0.4, 0)]
+    assert (weights(hidden, [(1, 0, 0)] * 2, deep, screen(), screen(0.02, 0.1)) > 0).tolist() == [False, True]
+
+
+def test_a_surface_does_not_hide_itself():
+    globe = trimesh.creation.icosphere(3, 0.4)
+    middles = globe.triangles_center
+    facing = (FRONT.position - middles) * globe.face_normals
+    cosine = facing.sum(1) / np.linalg.norm(FRONT.position - middles, axis=1)
+    seen = weights(middles, globe.face_normals, np.full((64, 64), 10, np.float32), globe)
+    assert np.array_equal(seen > 0, cosine > 0.1)
+
+
+def test_sampling_is_linear_between_pixel_centres_and_constant_beyond():
+    picture = np.float32([[0, 10], [20, 30], [40, 50]])
+    pixels = [(0.5, 0.5), (1.5, 0.5), (1.0, 0.5), (0.5, 1.0), (1.0, 2.0), (-3, 9), (9, -3)]
+    assert texture.sample(picture, np.array(pixels)).tolist() == [0, 10, 5, 10, 35, 40, 10]
+
+
+def cut_out(shape: tuple[int, int], top: int, left: int, bottom: int, right: int, rim: int = 0):
+    """A red rectangle with a white rim of so many pixels, on nothing."""
+    image = np.zeros((*shape, 4), np.uint8)
+    image[top:bottom, left:right] = (255, 255, 255, 255)
+    image[top + rim : bottom - rim, left + rim : right - rim, 1:3] = 0
+    return image, signed_distance(image[..., 3])
+
+
+def test_the_rim_takes_the_colour_from_well_inside():
+    image, inside = cut_out((24, 24), 4, 4, 20, 20, rim=2)
+    assert inside[6, 12] == pytest.approx(2.5, abs=0.2)
+    assert (texture.spread(image, inside) == [255, 0, 0]).all()
+    image, inside = cut_out((24, 24), 4, 4, 20, 20, rim=3)  # a wider rim is a colour of its own
+    painted = texture.spread(image, inside)
+    assert painted[0, 12].tolist() == painted[6, 12].tolist() == [255, 255, 255]
+    assert painted[12, 12].tolist() == [255, 0, 0]
+    image, inside = cut_out((24, 24), 4, 4, 20, 20, rim=2)
+    image[6:18, 6:18, 3][:, ::3] = 250  # not opaque: no colour to go by
+    image[6:18, 6:18][:, ::3, :3] = (0, 0, 255)
+    assert (texture.spread(image, inside) == [255, 0, 0]).all()
+
+
+def test_a_thin_object_is_all_rim():
+    image, inside = cut_out((24, 24), 2, 10, 22, 14, rim=1)  # four pixels wide: the outer ones white
+    painted = texture.spread(image, inside)
+    assert painted[12, 10].tolist() == painted[12, 0].tolist() == [255, 0, 0]
+    image[:, 11, 3] = 200  # not clear enough even here
+    image[:, 11, :3] = (0, 0, 255)
+    assert texture.spread(image, inside)[12, 11].tolist() == [255, 0, 0]
+
+
+def test_where_nothing_is_certain_the_clearest_pixels_count():
+    image = np.zeros((6, 8, 4), np.uint8)
+    image[2:4, 3:5] = (9, 9, 9, 100)
+    image[2, 3] = (70, 80, 90, 120)
+    assert (texture.spread(image, signed_distance(image[..., 3])) == [70, 80, 90]).all()
+
+
+def test_unseen_places_by_hand():
+    points = np.float32([(0, 0, 0), (4, 0, 0), (1, 0, 0), (0, 2, 0)])
+    colours = np.float32([(10, 0, 0), (50, 100, 0), (7, 7, 7), (7, 7, 7)])
+    nearest = texture._nearest(points, colours, np.array([True, True, False, False]))
+    for row, apart in ((0, np.array([1, 3])), (1, np.array([2, np.sqrt(20)]))):
+        weight = 1 / (apart + 0.5 * apart.mean() + 1e-4) ** 2
+        assert nearest[row] == pytest.approx(weight @ colours[:2] / weight.sum(), rel=1e-5)
+    assert texture._nearest(points, colours, np.ones(4, bool)).shape == (0, 3)
+    assert texture._nearest(points, colours, np.arange(4) > 9).tolist() == [[128] * 3] * 4
+
+
+def test_eight_of_the_seen_places_tell_a_colour():
+    points = np.zeros((10, 3), np.float32)
+    points[:9, 0] = 1
+    points[8, 0] = 50
+    colours = np.full((10, 3), 40, np.float32)
+    colours[8] = 255
+    assert texture._nearest(points, colours, np.arange(10) < 9)[0] == pytest.approx([40] * 3)
+    # The ninth would count; and of very many every second, third ... is asked.
+    colours[:8:2] = 0
+    assert texture._nearest(points, colours, np.arange(10) < 9)[0] == pytest.approx([20] * 3)
+    many = np.zeros((20_001, 3), np.float32)
+    many[:-1, 1] = np.arange(20_000) % 2
+    tones = np.repeat(many[:, 1:2] * 200, 3, axis=1)
+    assert texture._nearest(many, tones, np.arange(20_001) < 20_000)[0] == pytest.approx([0] * 3)
+
+
+def small_atlas(points, normals, places) -> atlas.Atlas:
+    rows, columns = np.array(places).T
+    return atlas.Atlas(np.zeros((0, 2)), np.zeros((0, 3), int), rows, columns, np.float32(points), np.float32(normals))
+
+
+def test_between_charts_the_nearest_texel_is_repeated():
+    places = small_atlas(np.zeros((3, 3)), np.zeros((3, 3)), [(0, 0), (0, 5), (5, 0)])
+    padded = texture.padded(np.float32([(10.6, 255.9, -3), (1, 2, 3), (90, 90, 90)]), places, 6)
+    assert padded.shape == (6, 6, 3)
+    assert padded[0, 0].tolist() == padded[2, 1].tolist() == [11, 255, 0]
+    assert padded[0, 5].tolist() == padded[2, 5].tolist() == [1, 2, 3]
+    assert padded[5, 0].tolist() == padded[5, 2].tolist() == [90, 90, 90]
+
+
+def test_two_views_are_blended_by_their_weights_and_the_rest_is_asked_for():
+    cameras = [FRONT, Camera.on_sphere(60, 0, 1.5, size=64)]
+    images = [np.full((64, 64, 4), (*colour, 255), np.uint8) for colour in ((200, 0, 40), (0, 100, 80))]
+    insides = [np.full((64, 64), value, np.float32) for value in (10, 0.5)]
+    points = np.float32([(0, 0, 0), (0, 0, 0.1), (-0.2, 0, 0)])
+    normals = np.float32([(1, 0, 0), (1, 0, 0), (-1, 0, 0)])
+    places = small_atlas(points, normals, [(0, 0), (0, 1), (1, 0)])
+    plate = screen()
+    shape = atlas.scene(plate.vertices, plate.faces)
+    each = [texture.weigh(shape, points, normals, *view) for view in zip(cameras, insides, strict=True)]
+    assert (np.array(each)[:, :2] > 0).all()
+    assert (np.array(each)[:, 2] == 0).all()
+    mixed = (each[0][:2, None] * [200, 0, 40] + each[1][:2, None] * [0, 100, 80]) / (each[0] + each[1])[:2, None]
+    views = ViewSet(images, cameras)
+    plain = texture.bake(plate, places, views, insides, 2)
+    assert plain[0].tolist() == np.round(mixed).tolist()
+    near = texture._nearest(points, np.float32([*mixed, (0, 0, 0)]), np.array([True, True, False]))[0]
+    assert plain[1, 0].tolist() == np.round(near).tolist()
+    asked = []
+
+    def unseen(where):
+        asked.append(where.tolist())
+        return np.float32([(255, 255, 255)])
+
+    half = texture.bake(plate, places, views, insides, 2, unseen)
+    assert half[0].tolist() == plain[0].tolist()
+    assert half[1, 0] == pytest.approx((near + 255) / 2, abs=0.51)
+    assert asked == [points[2:].tolist()]
+    seen = small_atlas(points[:2], normals[:2], [(0, 0), (0, 1)])
+    texture.bake(plate, seen, views, insides, 2, unseen)
+    assert len(asked) == 1

@@ -135,3 +135,84 @@ def test_refuses_what_cannot_be_compared() -> None:
         VIEWMASK.images([square(10)], [square(10)] * 2)
     with pytest.raises(ViewmaskError, match="11 x 11"):
         ssim(square(10)[:8, :8], square(10)[:8, :8])
+
+
+def slow_ssim(
+    a: np.ndarray, b: np.ndarray, window: np.ndarray, scale: float = 1.0, unbiased: float = 1.0, clipped: bool = False
+) -> float:
+    """SSIM (Wang et al. 2004) window by window and channel by channel, where the window fits."""
+    side, values = len(window), []
+    for row in range(a.shape[0] - side + 1):
+        for column in range(a.shape[1] - side + 1):
+            for channel in range(3):
+                x = a[row : row + side, column : column + side, channel].astype(np.float64)
+                y = b[row : row + side, column : column + side, channel].astype(np.float64)
+                mx, my = (window * x).sum(), (window * y).sum()
+                vx, vy = (unbiased * (window * (z - m) ** 2).sum() for z, m in ((x, mx), (y, my)))
+                both = unbiased * (window * (x - mx) * (y - my)).sum()
+                c1, c2 = (0.01 * scale) ** 2, (0.03 * scale) ** 2
+                values.append((2 * mx * my + c1) * (2 * both + c2) / ((mx**2 + my**2 + c1) * (vx + vy + c2)))
+    return float(np.mean(values))
+
+
+GAUSSIAN = np.exp(-((np.arange(-5, 6)[:, None] ** 2 + np.arange(-5, 6) ** 2) / 4.5))
+GAUSSIAN /= GAUSSIAN.sum()
+
+
+def soft_pair() -> tuple[np.ndarray, np.ndarray]:
+    """Two pictures that are alike, 14 x 16, from 0.1 to 0.7."""
+    rng = np.random.default_rng(4)
+    a = 0.1 + 0.5 * rng.random((14, 16, 3), dtype=np.float32)
+    return a, np.clip(a + 0.2 * rng.random((14, 16, 3), dtype=np.float32) - 0.1, 0.1, 0.7)
+
+
+def test_every_ssim_against_windows_one_by_one() -> None:
+    a, b = soft_pair()
+    assert image.gaussian_ssim(a, b) == pytest.approx(slow_ssim(a, b, GAUSSIAN), abs=1e-5)
+    assert image.clipped_ssim(a, b) == pytest.approx(slow_ssim(a, b, GAUSSIAN), abs=1e-9)
+    wide = [np.pad(x, ((5, 5), (5, 5), (0, 0)), "reflect") for x in (a, b)]
+    scale = max(float(np.ptp(x)) for x in (a, b))
+    assert image.own_range_ssim(a, b) == pytest.approx(slow_ssim(*wide, GAUSSIAN, scale), abs=1e-5)
+    bytes_ = [np.round(x * 255) for x in (a, b)]
+    flat = slow_ssim(*bytes_, np.full((7, 7), 1 / 49), 255, unbiased=49 / 48)
+    assert image.uniform_ssim(a, b) == pytest.approx(flat, abs=1e-9)
+
+
+def test_covariance_is_clipped_to_what_is_possible() -> None:
+    # One colour everywhere: the variances are rounding errors, and a covariance of rounding errors must not count.
+    a, b = (np.full((12, 12, 3), value, np.float32) for value in (0.3, 0.5))
+    expected = (2 * 0.3 * 0.5 + 1e-4) / (0.3**2 + 0.5**2 + 1e-4)
+    assert image.clipped_ssim(a, b) == pytest.approx(expected, rel=1e-6)
+    opposite = np.indices((12, 12)).sum(0)[..., None] % 2 * np.ones(3)
+    assert image.clipped_ssim(opposite, 1 - opposite) == pytest.approx(slow_ssim(opposite, 1 - opposite, GAUSSIAN))
+
+
+def test_equal_pictures_of_one_colour_agree_without_any_range() -> None:
+    grey = np.full((12, 12, 3), 0.5, np.float32)
+    assert image.own_range_ssim(grey, grey) == 1.0
+
+
+@pytest.mark.parametrize("form", [image.gaussian_ssim, image.own_range_ssim, image.clipped_ssim])
+def test_eleven_pixels_are_wide_enough(form) -> None:  # type: ignore[no-untyped-def]
+    a, b = soft_pair()
+    assert 0 < form(a[:11, :11], b[:11, :11]) < 1
+    for shape in ((10, 11), (11, 10)):
+        with pytest.raises(ViewmaskError, match="11 x 11"):
+            form(a[: shape[0], : shape[1]], b[: shape[0], : shape[1]])
+
+
+def test_psnr_of_colours_has_a_ceiling() -> None:
+    a, b = soft_pair()
+    assert image.psnr(a, b) == pytest.approx(-10 * np.log10(((a - b) ** 2).mean()), rel=1e-5)
+    assert image.psnr(a, a) == pytest.approx(58.923, abs=1e-3)
+    assert image.psnr(np.zeros((2, 2, 3)), np.ones((2, 2, 3))) == 0
+
+
+def test_pictures_of_other_sizes_have_no_foreground_in_common() -> None:
+    for score in (image.foreground_psnr, image.silhouette_iou):
+        with pytest.raises(ViewmaskError, match="resize it first"):
+            score(square(10), square(10)[:, :32])
+
+
+def test_the_names_of_the_figures() -> None:
+    assert image.NAMES == ("psnr", "foreground_psnr", "ssim", "silhouette_iou", "lpips")

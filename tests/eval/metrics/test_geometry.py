@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 
 from eval.metrics import geometry
 from viewmask.errors import ViewmaskError
+from viewmask.views.camera import orbit
 
 
 def box(low: tuple[float, ...] = (-0.5, -0.5, -0.5), high: tuple[float, ...] = (0.5, 0.5, 0.5)) -> trimesh.Trimesh:
@@ -90,3 +91,130 @@ def test_refuses_meshes_without_a_surface() -> None:
             geometry.score(box(), broken)
     with pytest.raises(ViewmaskError, match="four units"):
         geometry.volume_iou(box(), sphere(50))
+
+
+def sheet(normal: tuple[float, ...] = (0, 0, 1)) -> trimesh.Trimesh:
+    """A unit square through the origin, 2 triangles."""
+    corners = np.array([(-0.5, -0.5, 0), (0.5, -0.5, 0), (0.5, 0.5, 0), (-0.5, 0.5, 0)])
+    turn = trimesh.geometry.align_vectors([0, 0, 1], normal)[:3, :3]
+    return trimesh.Trimesh(corners @ turn.T, [(0, 1, 2), (0, 2, 3)], process=False)
+
+
+def test_fscore_by_hand() -> None:
+    there, back = np.array([0.01, 0.03]), np.array([0.01, 0.015, 0.019, 0.05])
+    assert geometry.fscore(there, back) == pytest.approx(2 * 0.5 * 0.75 / 1.25)
+    assert geometry.fscore(there, back, near=0.04) == pytest.approx(2 * 1 * 0.75 / 1.75)
+    assert geometry.fscore(np.array([0.02]), np.array([0.02])) == 0
+    assert geometry.fscore(np.array([0.5]), np.array([0.5]), near=1) == 1
+
+
+def test_normals_agree_by_the_cosine_whichever_way_they_point() -> None:
+    tilted = sheet((0, np.sqrt(3) / 2, 0.5))
+    assert geometry.surface_score(sheet(), tilted)["normals"] == pytest.approx(0.5)
+    tilted.invert()
+    assert geometry.surface_score(sheet(), tilted)["normals"] == pytest.approx(0.5)
+
+
+def test_a_score_holds_its_four_figures_from_seed_0() -> None:
+    near = box((-0.5, -0.5, -0.5), (0.5, 0.5, 0.51))
+    score, plain = geometry.score(box(), near), geometry.surface_score(box(), near, seed=0)
+    assert tuple(sorted(score)) == tuple(sorted(geometry.NAMES))
+    assert {name: score[name] for name in plain} == plain
+    assert plain == geometry.surface_score(box(), near)
+    assert plain["chamfer"] == geometry.chamfer(box(), near) == geometry.chamfer(box(), near, 20_000, 0)
+    assert plain["fscore"] == 1
+    assert score["iou"] == geometry.volume_iou(box(), near, 128)
+
+
+def test_four_units_are_the_widest() -> None:
+    wide = box((-2, -0.5, -0.5), (2, 0.5, 0.5))
+    assert geometry.volume_iou(wide, wide, 8) == 1
+    with pytest.raises(ViewmaskError, match="four units"):
+        geometry.volume_iou(wide, box((-0.5, -0.5, -0.5), (2.01, 0.5, 0.5)), 8)
+
+
+@pytest.mark.parametrize("size", [64, 10])
+def test_the_grid_of_syncdreamer(size: int) -> None:
+    low = np.array([[-0.51, -0.61, -0.31], [-0.23, -0.93, -0.31]])
+    high = np.array([[0.51, 0.41, 0.47], [0.99, 0.33, 0.77]])
+    nodes = np.stack(np.meshgrid(*[-1 + 2 * np.arange(size) / size] * 3, indexing="ij"), axis=-1)
+    a, b = (((nodes > low[i]) & (nodes < high[i])).all(-1) for i in range(2))
+    boxes = [box(tuple(low[i]), tuple(high[i])) for i in range(2)]
+    value = geometry.grid_iou(*boxes) if size == 64 else geometry.grid_iou(*boxes, size)
+    assert value == (a & b).sum() / (a | b).sum()
+
+
+def test_the_grid_refuses_what_has_no_surface() -> None:
+    for pair in ((box(), trimesh.Trimesh()), (trimesh.Trimesh(), box())):
+        with pytest.raises(ViewmaskError):
+            geometry.grid_iou(*pair)
+
+
+def test_points_of_a_ball_are_those_that_the_orbit_sees() -> None:
+    points = geometry.visible_points(sphere(0.4))
+    assert np.linalg.norm(points, axis=1) == pytest.approx(0.4, abs=2e-3)
+    # The lowest place that a camera at elevation 30 and distance 1.5 sees lies 74.5 degrees from its own direction.
+    assert points[:, 2].min() == pytest.approx(0.4 * np.sin(np.radians(30 - 74.5)), abs=0.02)
+    assert points[:, 2].max() > 0.399
+    azimuths = np.histogram(np.degrees(np.arctan2(points[:, 1], points[:, 0])), 16, (-180, 180))[0]
+    assert azimuths.min() > 0.8 * azimuths.max()
+    coarse = geometry.visible_points(sphere(0.4), voxel=0.02)
+    assert len(points) == pytest.approx(4 * len(coarse), rel=0.1)
+
+
+def test_points_seen_by_cameras_of_one_s_own() -> None:
+    one = orbit(1, elevation=0, size=4)
+    x, y, z = geometry.visible_points(box((-0.5, -2, -2), (0.5, 2, 2)), one, voxel=1e-3).T
+    assert x == pytest.approx(0.5, abs=1e-6)
+    reach = np.tan(np.radians(49.13 / 2)) * np.array([-0.75, -0.25, 0.25, 0.75])  # pixel centres at distance 1
+    assert sorted(y) == pytest.approx(np.repeat(reach, 4), abs=1e-6)
+    assert sorted(z) == pytest.approx(np.repeat(reach, 4), abs=1e-6)
+    corners = [(0, -9, -9), (0, 9, -9), (0, 0, 9)]
+    alone = trimesh.Trimesh(corners, [(0, 1, 2)], process=False)
+    assert len(geometry.visible_points(alone, one, voxel=1e-3)) == 16
+    with pytest.raises(ViewmaskError, match="no camera"):
+        geometry.visible_points(box((5, 5, 5), (6, 6, 6)), one)
+
+
+def test_thinning_by_hand() -> None:
+    points = np.array([(0.0, 0, 0), (0.004, 0, 0), (0.006, 0, 0), (0.02, 0, 0.5), (0.02, 0, 0.503)])
+    expected = [(0.002, 0, 0), (0.006, 0, 0), (0.02, 0, 0.5015)]
+    assert geometry.thinned(points, 0.01) == pytest.approx(np.array(expected))
+
+
+def test_point_chamfer_by_hand() -> None:
+    a, b = np.array([(0.0, 0, 0)]), np.array([(1.0, 0, 0), (3.0, 0, 0)])
+    assert geometry.point_chamfer(a, b) == pytest.approx((1 + 2) / 2)
+
+
+def test_unit_box() -> None:
+    moved = geometry.unit_box(box((1, 2, 3), (3, 3, 4)))
+    assert moved.bounds.tolist() == [[-0.5, -0.25, -0.25], [0.5, 0.25, 0.25]]
+    assert np.array_equal(moved.faces, box().faces)
+    seamed = trimesh.Trimesh(box().triangles.reshape(-1, 3), np.arange(36).reshape(-1, 3), process=False)
+    assert len(geometry.unit_box(seamed).vertices) == 36  # seams stay
+
+
+def test_a_sample_s_face_and_place_by_hand() -> None:
+    class Numbers:
+        """Stands in for a generator: the faces' numbers, then u and v."""
+
+        def __init__(self) -> None:
+            self.rows = [np.array([0.0, 0.89, 0.9, 1.0]), np.array([[0.25, 0.5, 0.9, 0.5], [0.5, 0.25, 0.2, 0.5]])]
+
+        def random(self, size: object) -> np.ndarray:
+            values = self.rows.pop(0)
+            return values if len(values) == 4 else values[..., None]
+
+    flat = [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
+    triangles = np.array([flat, [(0, 0, 0), (3, 0, 0), (0, 3, 0)], [(0, 0, 1), (1, 0, 1), (0, 1, 1)]], dtype=float)
+    points, face = geometry._sample(triangles, 4, Numbers())  # type: ignore[arg-type]
+    assert face.tolist() == [1, 1, 2, 2]  # none on the face without area; areas are 9 to 1
+    # The third lies beyond the diagonal, and is turned back; the fourth lies on it, and stays.
+    expected = [(0.75, 1.5, 0), (1.5, 0.75, 0), (0.1, 0.8, 1), (0.5, 0.5, 1)]
+    assert points == pytest.approx(np.array(expected))
+
+
+def test_faces_without_area_have_no_normal() -> None:
+    flat = np.array([[(0, 0, 0), (1, 0, 0), (2, 0, 0)], [(0, 0, 0), (0, 2, 0), (0, 0, 2)]], dtype=float)
+    assert geometry._normals(flat).tolist() == [[0, 0, 0], [1, 0, 0]]

@@ -121,3 +121,22 @@ def test_a_grid_beside_the_mesh_is_empty() -> None:
     far.vertices += 3
     assert not inside(far).any()
     assert occupancy(sphere(), AXIS, AXIS, AXIS[:0]).shape == (64, 64, 0)
+
+
+def test_a_part_of_a_grid_is_a_part_of_the_answer() -> None:
+    whole = sphere(subdivisions=2)
+    bowl = trimesh.Trimesh(whole.vertices, whole.faces[whole.triangles_center[:, 2] < 0.25], process=False)
+    part = slice(10, 31), slice(20, 47), slice(3, 40)
+    expected = inside(bowl)[part]
+    assert expected.any()
+    assert not expected.all()
+    assert np.array_equal(occupancy(bowl, *(AXIS[axis] for axis in part)), expected)
+
+
+def test_one_point_along_an_axis_will_do() -> None:
+    for axis in range(3):
+        axes = [AXIS] * 3
+        axes[axis] = AXIS[30:31]
+        assert np.array_equal(occupancy(sphere(), *axes), np.take(inside(sphere()), [30], axis))
+    assert occupancy(sphere(), *[np.array([0.1])] * 3).tolist() == [[[True]]]
+    assert occupancy(sphere(), *[np.array([0.4])] * 3).tolist() == [[[False]]]

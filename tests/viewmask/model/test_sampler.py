@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from viewmask.errors import ViewmaskError
-from viewmask.model import sequence
-from viewmask.model.sampler import SCHEDULES, Sampling, unknown_after, unmask
-from viewmask.model.transformer import Transformer, TransformerConfig
+from viewmask.model import sequence, vocabulary
+from viewmask.model.sampler import SCHEDULES, Sampling, bits, decide, gumbel, predict, unknown_after, unmask
+from viewmask.model.transformer import Prediction, Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(width=64, layers=2, heads=2, hidden=96, words=64, grid=3)
 LAYOUT = sequence.i2mv()
@@ -36,9 +36,11 @@ def start():
 
 
 def reference(model, layout, captions, tokens, masked, sampling, seed):
-    """MaskGIT's sampler for one sequence, token by token."""
+    """MaskGIT's sampler for one sequence, token by token: tokens, and the bits expected when each was decided."""
     random = torch.Generator().manual_seed(seed)
     words = sequence.words(layout, captions)
+    no_words = sequence.words(layout, torch.full_like(captions, vocabulary.PAD))
+    soft = 2.0 * (tokens.flatten()[:, None] // 2 ** torch.arange(18) % 2) - 1
     known = {place.item(): tokens.flatten()[place].item() for place in (~masked).flatten().nonzero()[:, 0]}
     total = masked.sum().item()
     for step in range(sampling.steps):
@@ -48,7 +50,7 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
         said = model.predict(model(layout, words, grid, hidden)[1][hidden])
         codes, empty = said.codes, said.empty
         if sampling.guidance:
-            free = model.predict(model(layout, words, grid, hidden | ~masked[None])[1][hidden])
+            free = model.predict(model(layout, no_words, grid, hidden | ~masked[None])[1][hidden])
             codes = (1 + sampling.guidance) * codes - sampling.guidance * free.codes
             empty = (1 + sampling.guidance) * empty - sampling.guidance * free.empty
         order = torch.rand(len(unknown), generator=random)
@@ -64,10 +66,14 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
                 code = (scores[0].argmax() + 512 * scores[1].argmax()).item() or 1
             sure = empty[i].item() if void else -empty[i].item()
             noise = -math.log(-math.log(order[i])) * sampling.noise * (1 - (step + 1) / sampling.steps)
-            scored.append((-math.log1p(math.exp(-sure)) + noise, place, code))
+            chances = codes[i].softmax(-1)[:, None] * (torch.arange(512) // 2 ** torch.arange(9)[:, None] % 2)
+            mean = torch.full((18,), -1.0) if void else 2 * chances.sum(-1).flatten() - 1
+            scored.append((-math.log1p(math.exp(-sure)) + noise, place, code, mean))
         keep = len(unknown) - unknown_after(step, sampling.steps, sampling.schedule, total)
-        known |= {place: code for _, place, code in sorted(scored, reverse=True)[:keep]}
-    return torch.tensor([known[place] for place in range(tokens.numel())]).view(tokens.shape)
+        for _, place, code, mean in sorted(scored, key=lambda one: one[:2], reverse=True)[:keep]:
+            known[place], soft[place] = code, mean
+    tokens = torch.tensor([known[place] for place in range(tokens.numel())]).view(tokens.shape)
+    return tokens, soft.view(*tokens.shape, 18)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -76,12 +82,26 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
 )
 def test_equal_to_the_reference(model, start, schedule, temperature, guidance, occupancy):
     sampling = Sampling(6, schedule, temperature, 0.5, guidance, occupancy)
-    made = unmask(model, LAYOUT, *start, sampling, seed=5).tokens
+    made = unmask(model, LAYOUT, *start, sampling, seed=5)
     captions, tokens, masked = start
     for index in range(2):
         with torch.inference_mode():
             expected = reference(model, LAYOUT, captions[:1], tokens[index], masked[index], sampling, 5 + index)
-        assert torch.equal(made[index], expected)
+        assert torch.equal(made.tokens[index], expected[0])
+        torch.testing.assert_close(made.soft[index][masked[index]], expected[1][masked[index]])
+
+
+def test_guidance_leads_away_from_what_is_made_without_the_caption(model, start):
+    layout = sequence.Layout(vocabulary.T2MV, sequence.orbit(4), text=3)
+    captions = torch.tensor([[9, 30, 12], [17, 40, 41]])
+    tokens, masked = start[1], torch.ones(SHAPE, dtype=torch.bool)
+    sampling = Sampling(3, guidance=2.0)
+    made = unmask(model, layout, captions, tokens, masked, sampling)
+    for index in range(2):
+        with torch.inference_mode():
+            expected = reference(model, layout, captions[[index]], tokens[index], masked[index], sampling, index)
+        assert torch.equal(made.tokens[index], expected[0])
+    assert not torch.equal(made.tokens, unmask(model, layout, captions, tokens, masked, Sampling(3)).tokens)
 
 
 def test_known_tokens_stay_and_the_seed_decides(model, start):
@@ -127,8 +147,11 @@ def test_more_steps_than_tokens(model, start):
     masked = torch.zeros_like(masked)
     masked[:, 1, 0, :2] = True
     calls = []
-    unmask(model, LAYOUT, captions, tokens, masked, Sampling(steps=9), progress=lambda *step: calls.append(step))
+    progress = lambda *step: calls.append(step)  # noqa: E731
+    made = unmask(model, LAYOUT, captions, tokens, masked, Sampling(steps=9), progress=progress)
     assert calls == [(1, 9), (2, 9)]
+    assert torch.equal(made.tokens[~masked], tokens[~masked])
+    assert torch.equal(made.soft[~masked], bits(tokens, 18)[~masked].float())
 
 
 @pytest.mark.parametrize(
@@ -144,3 +167,96 @@ def test_unequal_sequences_are_refused(model, start):
     masked[0, 1] = False
     with pytest.raises(ViewmaskError, match="same number"):
         unmask(model, LAYOUT, captions, tokens, masked, Sampling())
+
+
+def test_defaults_and_one_step():
+    assert Sampling() == Sampling(20, "cosine", 0.7, 0.5, 0.0, 0.0)
+    assert Sampling(steps=1, temperature=0, noise=0).steps == 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "left"), [("cosine", [9, 8, 5, 3, 0]), ("linear", [8, 6, 4, 2, 0]), ("quadratic", [9, 8, 6, 3, 0])]
+)
+def test_schedules_leave_so_many_of_ten(schedule, left):
+    assert [unknown_after(step, 5, schedule, 10) for step in range(5)] == left
+
+
+def test_sequences_draw_from_seeds_a_stride_apart(model, start):
+    captions, tokens, masked = start
+    both = unmask(model, LAYOUT, captions, tokens, masked, Sampling(3), seed=1, stride=5).tokens
+    alone = unmask(model, LAYOUT, captions[1:], tokens[1:], masked[1:], Sampling(3), seed=6).tokens
+    assert torch.equal(both[1:], alone)
+    first = unmask(model, LAYOUT, captions, tokens[[1, 1]], masked, Sampling(3)).tokens
+    assert torch.equal(first[0], unmask(model, LAYOUT, captions[1:], tokens[1:], masked[1:], Sampling(3)).tokens[0])
+
+
+def test_a_table_s_codes_are_drawn_and_guided_without_emptiness(start):
+    config = TransformerConfig(width=32, layers=1, heads=2, hidden=32, words=64, grid=3, bits=6, codes="table")
+    torch.manual_seed(0)
+    table = Transformer(config).eval()
+    captions, tokens, masked = start
+    tokens, words = tokens % 64, sequence.words(LAYOUT, captions)
+    with torch.inference_mode():
+        guided = predict(table, LAYOUT, words, tokens, masked, masked, 0.5)
+        given = table.predict(table(LAYOUT, words, tokens, masked)[1][masked]).codes
+        free = table.predict(table(LAYOUT, words, tokens, masked | ~masked)[1][masked]).codes
+    assert guided.empty is None
+    torch.testing.assert_close(guided.codes, 1.5 * given - 0.5 * free)
+    made = unmask(table, LAYOUT, captions, tokens, masked, Sampling(2, temperature=0, noise=0))
+    assert made.tokens.max() < 64
+    assert made.soft.shape == (*SHAPE, 6)
+
+
+def test_a_table_s_code_is_as_sure_as_its_chance():
+    logits = torch.tensor([[[0.0, 1.0, 3.0, 0.0]], [[2.0, 0.0, 0.0, 1.0]]])
+    draw = (torch.full((2,), 0.5), torch.full((2, 1, 4), 0.5), torch.full((2,), 0.5))
+    code, mean, sure = decide(Prediction(None, logits), draw, Sampling(temperature=0, noise=0), 1.0, 2)
+    chance = logits[:, 0].exp() / logits[:, 0].exp().sum(1, keepdim=True)
+    assert code.tolist() == [2, 0]
+    torch.testing.assert_close(sure, torch.stack([chance[0, 2], chance[1, 0]]).log())
+    torch.testing.assert_close(mean, 2 * torch.stack([chance[:, 1] + chance[:, 3], chance[:, 2] + chance[:, 3]], 1) - 1)
+
+
+def test_a_token_that_is_not_empty_has_no_code_0():
+    # Two tokens whose likeliest code is 0: one is empty, the other takes the nearest code.
+    codes = torch.zeros(2, 2, 4)
+    codes[..., 0] = 5
+    draw = (torch.full((2,), 0.5), torch.full((2, 2, 4), 0.5), torch.full((2,), 0.5))
+    code, mean, sure = decide(Prediction(torch.tensor([3.0, -3.0]), codes), draw, Sampling(noise=0), 1.0, 4)
+    assert code.tolist() == [0, 1]
+    assert mean[0].tolist() == [-1.0] * 4
+    assert (mean[1] > -1).all()
+    torch.testing.assert_close(sure, torch.full((2,), -math.log1p(math.exp(-3))))
+
+
+def test_noise_of_the_order_is_gumbel_s():
+    prediction = Prediction(torch.zeros(1) - 2, torch.zeros(1, 1, 2))
+    draw = (torch.full((1,), 0.3), torch.full((1, 1, 2), 0.5), torch.full((1,), 0.5))
+    quiet, loud = (decide(prediction, draw, Sampling(noise=noise), 0.25, 1)[2] for noise in (0.0, 2.0))
+    assert float(loud - quiet) == pytest.approx(2 * 0.25 * -math.log(-math.log(0.3)), rel=1e-5)
+
+
+def test_gumbel_numbers_are_finite_everywhere():
+    values = gumbel(torch.tensor([0.0, 0.5, 1.0])).tolist()
+    assert values == pytest.approx([-math.log(-math.log(1e-9)), -math.log(math.log(2)), 15.9424], rel=1e-4)
+
+
+@pytest.mark.parametrize("coin", [0.0, 1.0])
+def test_no_coin_is_too_sure(coin):
+    # Occupancy drawn with a coin at the end of its range: a logit of 17 either way, not infinite.
+    prediction = Prediction(torch.tensor([20.0, -20.0]), torch.zeros(2, 1, 2))
+    draw = (torch.full((2,), 0.5), torch.full((2, 1, 2), 0.5), torch.full((2,), coin))
+    code, _, _ = decide(prediction, draw, Sampling(occupancy=1.0), 1.0, 1)
+    assert code.tolist() == [0, 1]
+
+
+def test_bits_are_signs_lowest_first():
+    assert bits(torch.tensor([5, 0]), 4).tolist() == [[1, -1, 1, -1], [-1, -1, -1, -1]]
+
+
+def test_everything_is_made_where_its_inputs_are():
+    prediction = Prediction(torch.zeros(2, device="cpu"), torch.zeros(2, 2, 4, device="cpu"))
+    draw = (torch.full((2,), 0.5), torch.full((2, 2, 4), 0.5), torch.full((2,), 0.5))
+    with torch.device("meta"):  # where tensors go that name no device
+        code, mean, sure = decide(prediction, draw, Sampling(), 1.0, 4)
+    assert {code.device.type, mean.device.type, sure.device.type} == {"cpu"}

@@ -63,3 +63,18 @@ def test_nothing_given_is_nowhere_again():
     view = nothing.copy()
     view[20:40, 20:40] = 255
     assert np.array_equal(reused([view, nothing], nothing, blur)[0], view)
+
+
+def test_alike_is_nearer_than_the_threshold_and_faint_pixels_show_nothing(given):
+    # The whole picture off by one amount: the difference is that amount.
+    near, far = (np.full((8, 8, 4), 255, np.uint8) for _ in range(2))
+    near[..., :3] = 255 - round(255 * (ALIKE - 0.01) / np.sqrt(0.75))
+    far[..., :3] = 255 - round(255 * (ALIKE + 0.01) / np.sqrt(0.75))
+    white = np.full((8, 8, 4), 255, np.uint8)
+    result = reused([near, far], white, list)
+    assert np.array_equal(result[0], white)
+    assert np.array_equal(result[1], far)
+    faint, fainter = np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)
+    faint[..., 3], fainter[..., 3] = 27, 25  # alphas just above and below a tenth
+    assert difference(faint, np.zeros_like(faint)) == pytest.approx(27 / 255 / 2)
+    assert difference(fainter, np.zeros_like(faint)) == float("inf")

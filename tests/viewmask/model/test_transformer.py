@@ -1,5 +1,8 @@
 """The transformer: shapes, masks, positions, and the paper-sized configuration."""
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -82,3 +85,176 @@ def test_the_paper_s_size():
 
 def test_a_small_model_has_no_rows_for_codes():
     assert Transformer(TransformerConfig()).parameters_count() < 5_000_000
+
+
+# -- the network against plain functions of its weights ---------------------------------------------------------
+
+AXIAL = TransformerConfig(width=96, layers=2, heads=2, hidden=40, words=64, grid=3, bits=6, groups=3, theta=50.0)
+TABLE = replace(AXIAL, bits=5, groups=1, codes="table", positions="sequence", query_norm=False)
+THREE = sequence.Layout(sequence.i2mv().task, (0.0, 100.0, 200.0), given=1, text=4)
+
+
+def shaken(config):
+    """A model in which nothing is 0 or 1."""
+    torch.manual_seed(2)
+    model = Transformer(config).eval()
+    for parameter in model.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    return model
+
+
+def plain_angles(config, where):
+    """Rotary angles, pair by pair."""
+    pairs = config.width // config.heads // 2
+    eighth = pairs // 8
+    share = (pairs - 2 * eighth) // 2
+    rows = []
+    for place in range(len(where.index)):
+        index, row, column = (int(values[place]) for values in (where.index, where.row, where.column))
+        turn = [config.theta ** (-k / eighth) * (0 if where.in_view[place] else index) for k in range(eighth)]
+        turn += [math.radians(float(where.azimuth[place])) * (k + 1) for k in range(eighth)]
+        turn += [row * config.theta ** (-k / share) for k in range(share)]
+        rest = pairs - 2 * eighth - share
+        turn += [column * config.theta ** (-k / rest) for k in range(rest)]
+        if config.positions == "sequence":
+            turn = [index * config.theta ** (-k / pairs) for k in range(pairs)]
+        rows.append(turn)
+    return torch.tensor(rows)
+
+
+def plain_norm(x, weight):
+    return weight * x / ((x**2).mean(-1, keepdim=True) + 1e-5).sqrt()
+
+
+def plain_forward(model, layout, words, tokens, masked):
+    """The residual stream after every block, sequence by sequence, head by head."""
+    config, state = model.config, model.state_dict()
+    where = sequence.places(layout, config.grid)
+    angle = plain_angles(config, where)
+    streams = []
+    for line in range(len(words)):
+        known, hidden, rows = tokens[line].flatten().tolist(), masked[line].flatten().tolist(), []
+        said = iter(words[line].tolist())
+        for place, visual in enumerate(where.visual.tolist()):
+            if visual:
+                code, unseen = known.pop(0), hidden.pop(0)
+                if config.codes == "table":
+                    row = state["code.weight"][code]
+                else:
+                    row = state["code.weight"] @ torch.tensor([2.0 * (code >> k & 1) - 1 for k in range(config.bits)])
+                    row = state["void"] if code == 0 else row
+                row = state["mask"] if unseen else row
+            else:
+                row = state["word.weight"][next(said)]
+            if config.positions == "axial":
+                row = (
+                    row + state["row.weight"][int(where.row[place])] + state["column.weight"][int(where.column[place])]
+                )
+                if where.in_view[place]:
+                    turn = math.radians(float(where.azimuth[place]))
+                    circle = [math.cos(turn), math.sin(turn), math.cos(2 * turn), math.sin(2 * turn)]
+                    row = row + state["azimuth.weight"] @ torch.tensor(circle)
+            rows.append(row)
+        x, stream = torch.stack(rows), []
+        stream.append(x)
+        for layer in range(config.layers):
+            own = {name.split(".", 2)[2]: value for name, value in state.items() if name.startswith(f"blocks.{layer}.")}
+            y, heads, size = plain_norm(x, own["attn_norm.weight"]), [], config.width // config.heads
+            for head in range(config.heads):
+                here = slice(head * size, (head + 1) * size)
+                q, k, v = (y @ own[f"{name}_proj.weight"][here].T for name in "qkv")
+                if config.query_norm:
+                    q, k = plain_norm(q, own["q_norm.weight"]), plain_norm(k, own["k_norm.weight"])
+                q, k = (
+                    torch.view_as_real(torch.complex(*z.chunk(2, 1)) * torch.polar(torch.ones_like(angle), angle))
+                    .movedim(-1, 1).flatten(1) for z in (q, k)
+                )  # fmt: skip
+                heads.append((q @ k.T / math.sqrt(size)).softmax(-1) @ v)
+            x = x + torch.cat(heads, 1) @ own["attn_out.weight"].T
+            y = plain_norm(x, own["ff_norm.weight"])
+            gate = y @ own["ff_proj.weight"].T
+            x = x + (gate * gate.sigmoid() * (y @ own["up_proj.weight"].T)) @ own["ff_out.weight"].T
+            stream.append(x)
+        streams.append(torch.stack(stream))
+    return torch.stack(streams, 1)
+
+
+@pytest.mark.parametrize("config", [AXIAL, TABLE])
+def test_the_network_against_plain_functions(config):
+    model = shaken(config)
+    words, tokens, masked = inputs(THREE, grid=3)
+    tokens = tokens % 2**config.bits
+    tokens[0, 1, 0], masked[0, 1, 0] = 0, False  # some empty ones are seen
+    with torch.inference_mode():
+        stream = torch.stack(list(model.stream(THREE, words, tokens, masked)))
+        expected = plain_forward(model, THREE, words, tokens, masked)
+        torch.testing.assert_close(stream, expected, atol=1e-4, rtol=1e-4)
+        of_words, of_tokens = model(THREE, words, tokens, masked)
+        last = plain_norm(expected[-1], model.norm.weight)
+        visual = sequence.places(THREE, 3).visual
+        torch.testing.assert_close(of_words, last[:, ~visual], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(of_tokens.flatten(1, 3), last[:, visual], atol=1e-4, rtol=1e-4)
+
+
+def test_predictions_are_one_logit_and_groups_of_bits():
+    model = shaken(AXIAL)
+    features = torch.randn(5, 96)
+    said = model.predict(features)
+    torch.testing.assert_close(said.empty, features @ model.empty_head.weight[0] + model.empty_head.bias)
+    for group in range(3):
+        torch.testing.assert_close(said.codes[:, group], features @ model.code_head.weight[4 * group :][:4].T)
+    table = shaken(TABLE)
+    torch.testing.assert_close(table.predict(features).codes[:, 0], features @ table.code_head.weight.T)
+
+
+def test_a_new_model_begins_small():
+    model = Transformer(replace(TINY, layers=8, hidden=256))
+    for name, parameter in model.named_parameters():
+        out = name.endswith(("attn_out.weight", "ff_out.weight"))
+        if parameter.numel() > 2000:
+            assert float(parameter.detach().std()) == pytest.approx(0.005 if out else 0.02, rel=0.1), name
+    for row in (model.mask, model.void):
+        assert 0.01 < float(row.detach().std()) < 0.03
+    assert (model.norm.weight == 1).all()
+
+
+def test_sizes_that_are_not_named():
+    assert TransformerConfig() == TransformerConfig(
+        192, 6, 3, 512, 4096, 8, 18, "bits", 2, "axial", 100.0, True
+    )  # fmt: skip
+    assert Transformer().config == TransformerConfig(layers=9)
+    assert replace(PAPER, grid=1) == TransformerConfig(
+        4096, 32, 32, 12288, 126464, 1, 18, "table", 2, "sequence", 500_000.0, False
+    )
+    assert PAPER.grid == 16
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"codes": "rows"}, "codes=rows"), ({"positions": "polar"}, "positions=polar"), ({"width": 72}, "multiple"),
+        ({"heads": 5}, "multiple"), ({"groups": 4}, "multiple"), ({"width": 65, "heads": 1}, "multiple"),
+    ],
+)  # fmt: skip
+def test_sizes_that_do_not_divide_are_refused(changes, reason):
+    with pytest.raises(ViewmaskError, match=reason):
+        replace(TINY, **changes)
+
+
+def test_places_are_made_once_for_each_layout():
+    model = Transformer(TINY)
+    cpu = torch.device("cpu")
+    first, second = model.places(sequence.t2i(), cpu), model.places(THREE, cpu)
+    assert model.places(sequence.t2i(), cpu) is first
+    assert len(first.index) != len(second.index)
+    assert first.visual.device == cpu
+    assert model.places(THREE, torch.device("meta")).visual.device.type == "meta"
+
+
+def test_everything_is_made_where_its_inputs_are():
+    models = [Transformer(TINY), Transformer(replace(TINY, bits=5, groups=1, codes="table", positions="sequence"))]
+    words, tokens, masked = inputs(THREE)
+    with torch.device("meta"):  # where tensors go that name no device
+        for model in models:
+            of_words, of_tokens = model(THREE, words, tokens % 32, masked)
+            assert of_words.device.type == of_tokens.device.type == "cpu"
