@@ -240,7 +240,14 @@ def test_eight_of_the_seen_places_tell_a_colour():
 
 def small_atlas(points, normals, places) -> atlas.Atlas:
     rows, columns = np.array(places).T
-    return atlas.Atlas(np.zeros((0, 2)), np.zeros((0, 3), int), rows, columns, np.float32(points), np.float32(normals))
+    return atlas.Atlas(
+        np.zeros((0, 2)),
+        np.zeros((0, 3), int),
+        rows,
+        columns,
+        np.asarray(points, np.float32),
+        np.asarray(normals, np.float32),
+    )
 
 
 def test_between_charts_the_nearest_texel_is_repeated():

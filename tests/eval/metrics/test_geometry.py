@@ -139,8 +139,8 @@ def test_the_grid_of_syncdreamer(size: int) -> None:
     high = np.array([[0.51, 0.41, 0.47], [0.99, 0.33, 0.77]])
     nodes = np.stack(np.meshgrid(*[-1 + 2 * np.arange(size) / size] * 3, indexing="ij"), axis=-1)
     a, b = (((nodes > low[i]) & (nodes < high[i])).all(-1) for i in range(2))
-    boxes = [box(tuple(low[i]), tuple(high[i])) for i in range(2)]
-    value = geometry.grid_iou(*boxes) if size == 64 else geometry.grid_iou(*boxes, size)
+    a_box, b_box = (box(tuple(low[i]), tuple(high[i])) for i in range(2))
+    value = geometry.grid_iou(a_box, b_box) if size == 64 else geometry.grid_iou(a_box, b_box, size)
     assert value == (a & b).sum() / (a | b).sum()
 
 
@@ -193,26 +193,6 @@ def test_unit_box() -> None:
     assert np.array_equal(moved.faces, box().faces)
     seamed = trimesh.Trimesh(box().triangles.reshape(-1, 3), np.arange(36).reshape(-1, 3), process=False)
     assert len(geometry.unit_box(seamed).vertices) == 36  # seams stay
-
-
-def test_a_sample_s_face_and_place_by_hand() -> None:
-    class Numbers:
-        """Stands in for a generator: the faces' numbers, then u and v."""
-
-        def __init__(self) -> None:
-            self.rows = [np.array([0.0, 0.89, 0.9, 1.0]), np.array([[0.25, 0.5, 0.9, 0.5], [0.5, 0.25, 0.2, 0.5]])]
-
-        def random(self, size: object) -> np.ndarray:
-            values = self.rows.pop(0)
-            return values if len(values) == 4 else values[..., None]
-
-    flat = [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
-    triangles = np.array([flat, [(0, 0, 0), (3, 0, 0), (0, 3, 0)], [(0, 0, 1), (1, 0, 1), (0, 1, 1)]], dtype=float)
-    points, face = geometry._sample(triangles, 4, Numbers())  # type: ignore[arg-type]
-    assert face.tolist() == [1, 1, 2, 2]  # none on the face without area; areas are 9 to 1
-    # The third lies beyond the diagonal, and is turned back; the fourth lies on it, and stays.
-    expected = [(0.75, 1.5, 0), (1.5, 0.75, 0), (0.1, 0.8, 1), (0.5, 0.5, 1)]
-    assert points == pytest.approx(np.array(expected))
 
 
 def test_faces_without_area_have_no_normal() -> None:
