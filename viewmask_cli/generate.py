@@ -65,10 +65,10 @@ def generate(
 
     reference = None
     if image is not None:
-        from viewmask.model.reference import cut_out
+        from viewmask.model.reference import reference_view
         from viewmask.views.viewset import read_picture
 
-        reference = cut_out(read_picture(image))
+        reference = reference_view(read_picture(image))
 
     with working("loading the model"):
         from viewmask import pipeline
