@@ -131,8 +131,8 @@ class ViewSet:
             except (KeyError, TypeError, ValueError) as error:
                 raise ViewmaskError(f"{path}: frame {index} is incomplete ({error!r})") from error
             images.append(image)
-        known = {"frames", "camera_model", "fl_x", "fl_y", "cx", "cy", "w", "h"}
-        return cls(images, cameras, {key: value for key, value in record.items() if key not in known})
+        camera_keys = {"frames", "camera_model", "fl_x", "fl_y", "cx", "cy", "w", "h"}
+        return cls(images, cameras, {key: value for key, value in record.items() if key not in camera_keys})
 
     def resized(self, size: int) -> ViewSet:
         """The same views at `size` x `size` pixels."""
