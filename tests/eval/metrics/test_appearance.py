@@ -168,31 +168,31 @@ def soft_pair() -> tuple[np.ndarray, np.ndarray]:
 
 def test_every_ssim_against_windows_one_by_one() -> None:
     a, b = soft_pair()
-    assert image.gaussian_ssim(a, b) == pytest.approx(slow_ssim(a, b, GAUSSIAN), abs=1e-5)
-    assert image.clipped_ssim(a, b) == pytest.approx(slow_ssim(a, b, GAUSSIAN), abs=1e-9)
+    assert appearance.gaussian_ssim(a, b) == pytest.approx(slow_ssim(a, b, GAUSSIAN), abs=1e-5)
+    assert appearance.clipped_ssim(a, b) == pytest.approx(slow_ssim(a, b, GAUSSIAN), abs=1e-9)
     wide = [np.pad(x, ((5, 5), (5, 5), (0, 0)), "reflect") for x in (a, b)]
     scale = max(float(np.ptp(x)) for x in (a, b))
-    assert image.own_range_ssim(a, b) == pytest.approx(slow_ssim(*wide, GAUSSIAN, scale), abs=1e-5)
+    assert appearance.own_range_ssim(a, b) == pytest.approx(slow_ssim(*wide, GAUSSIAN, scale), abs=1e-5)
     bytes_ = [np.round(x * 255) for x in (a, b)]
     flat = slow_ssim(*bytes_, np.full((7, 7), 1 / 49), 255, unbiased=49 / 48)
-    assert image.uniform_ssim(a, b) == pytest.approx(flat, abs=1e-9)
+    assert appearance.uniform_ssim(a, b) == pytest.approx(flat, abs=1e-9)
 
 
 def test_covariance_is_clipped_to_what_is_possible() -> None:
     # One colour everywhere: the variances are rounding errors, and a covariance of rounding errors must not count.
     a, b = (np.full((12, 12, 3), value, np.float32) for value in (0.3, 0.5))
     expected = (2 * 0.3 * 0.5 + 1e-4) / (0.3**2 + 0.5**2 + 1e-4)
-    assert image.clipped_ssim(a, b) == pytest.approx(expected, rel=1e-6)
+    assert appearance.clipped_ssim(a, b) == pytest.approx(expected, rel=1e-6)
     opposite = np.indices((12, 12)).sum(0)[..., None] % 2 * np.ones(3)
-    assert image.clipped_ssim(opposite, 1 - opposite) == pytest.approx(slow_ssim(opposite, 1 - opposite, GAUSSIAN))
+    assert appearance.clipped_ssim(opposite, 1 - opposite) == pytest.approx(slow_ssim(opposite, 1 - opposite, GAUSSIAN))
 
 
 def test_equal_pictures_of_one_colour_agree_without_any_range() -> None:
     grey = np.full((12, 12, 3), 0.5, np.float32)
-    assert image.own_range_ssim(grey, grey) == 1.0
+    assert appearance.own_range_ssim(grey, grey) == 1.0
 
 
-@pytest.mark.parametrize("form", [image.gaussian_ssim, image.own_range_ssim, image.clipped_ssim])
+@pytest.mark.parametrize("form", [appearance.gaussian_ssim, appearance.own_range_ssim, appearance.clipped_ssim])
 def test_eleven_pixels_are_wide_enough(form) -> None:  # type: ignore[no-untyped-def]
     a, b = soft_pair()
     assert 0 < form(a[:11, :11], b[:11, :11]) < 1
@@ -203,16 +203,16 @@ def test_eleven_pixels_are_wide_enough(form) -> None:  # type: ignore[no-untyped
 
 def test_psnr_of_colours_has_a_ceiling() -> None:
     a, b = soft_pair()
-    assert image.psnr(a, b) == pytest.approx(-10 * np.log10(((a - b) ** 2).mean()), rel=1e-5)
-    assert image.psnr(a, a) == pytest.approx(58.923, abs=1e-3)
-    assert image.psnr(np.zeros((2, 2, 3)), np.ones((2, 2, 3))) == 0
+    assert appearance.psnr(a, b) == pytest.approx(-10 * np.log10(((a - b) ** 2).mean()), rel=1e-5)
+    assert appearance.psnr(a, a) == pytest.approx(58.923, abs=1e-3)
+    assert appearance.psnr(np.zeros((2, 2, 3)), np.ones((2, 2, 3))) == 0
 
 
 def test_pictures_of_other_sizes_have_no_foreground_in_common() -> None:
-    for score in (image.foreground_psnr, image.silhouette_iou):
+    for score in (appearance.foreground_psnr, appearance.silhouette_iou):
         with pytest.raises(ViewmaskError, match="resize it first"):
             score(square(10), square(10)[:, :32])
 
 
 def test_the_names_of_the_figures() -> None:
-    assert image.NAMES == ("psnr", "foreground_psnr", "ssim", "silhouette_iou", "lpips")
+    assert appearance.NAMES == ("psnr", "foreground_psnr", "ssim", "silhouette_iou", "lpips")

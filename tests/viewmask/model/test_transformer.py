@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from viewmask.errors import ViewmaskError
 from viewmask.model import sequence
 from viewmask.model.transformer import PAPER, Transformer, TransformerConfig, angles
 
