@@ -98,13 +98,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for number in range(options.rounds):
             part = sources[number :: options.rounds]
-            begun = time.perf_counter()
+            start = time.perf_counter()
             for source in part:
-                alone(source, Path(scratch), options)
-            seconds["a process an object"] += time.perf_counter() - begun
-            begun = time.perf_counter()
+                one_process(source, Path(scratch), options)
+            seconds["a process an object"] += time.perf_counter() - start
+            start = time.perf_counter()
             records = render_orbits(part, Path(scratch) / f"out{number}", settings)
-            seconds["viewmask render"] += time.perf_counter() - begun
+            seconds["viewmask render"] += time.perf_counter() - start
             assert all(record["status"] == "ok" for record in records), records
             ious += [agreement(Path(scratch) / f"alone-{s.id}", Path(scratch) / f"out{number}" / s.id) for s in part]
             workers = min(cores(), len(part))
@@ -114,10 +114,10 @@ def main() -> None:
         alone_seconds, ours, warm = seconds.values()
         print(f"ratio {alone_seconds / ours:.2f}, start not counted {alone_seconds / warm:.2f}")
         print(f"silhouettes of the two ways: mean IoU {np.mean(ious):.4f}, worst object {min(ious):.4f}")
-        apart(sources[:4], options)
+        time_of_steps(sources[:4], options)
 
 
-def alone(source: Source, scratch: Path, options: argparse.Namespace) -> None:
+def one_process(source: Source, scratch: Path, options: argparse.Namespace) -> None:
     """One object by a BlenderProc process of its own."""
     mesh = scratch / f"{source.id}.glb"
     content = source.read()
@@ -142,14 +142,14 @@ def agreement(theirs: Path, ours: Path) -> float:
     return float(np.mean(ious))
 
 
-def apart(sources: list[Source], options: argparse.Namespace) -> None:
+def time_of_steps(sources: list[Source], options: argparse.Namespace) -> None:
     """Where a warm object's time goes: reading, Blender at one sample, what the samples add, saving."""
     cameras = orbit(options.views, size=options.size)
     spent = np.zeros(4)
     with tempfile.TemporaryDirectory() as scratch:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         blender.start(cores())
-        start = time.perf_counter() - begun
+        start = time.perf_counter() - start
         for number, source in enumerate([sources[0], *sources]):  # the first to warm up
             times = [time.perf_counter()]
             surface = source.surface()

@@ -1,9 +1,10 @@
-"""Do the cameras belong to their pictures? Judged by silhouettes first: what all cones share must fill every one.
+"""Agreement: do the views show one object, and do the cameras belong to their pictures?
 
-Wrong cameras leave a part of some silhouette empty. Then the usual mistakes are undone, one at a time, on a coarse
-grid; one that brings agreement back is named. Many objects look alike from opposite sides or in a mirror, and half of
-all exchanged cameras leave no trace in silhouettes: there the colours that views show of the same place on the hull
-decide. What neither shows does no harm.
+Silhouettes judge first: the hull must fill every one, and wrong cameras leave a part of some silhouette empty. Then
+the usual mistakes are undone, one at a time, on a coarse grid; one that brings agreement back is named.
+
+Many objects look alike from opposite sides or in a mirror, so half of all exchanged cameras leave no trace in
+silhouettes. There colours decide: those that views show of the same place on the hull. What neither shows does no harm.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class _Trials:
 
 
 def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
-    """A line about views and cameras that contradict each other, with the likely reason; None if they agree.
+    """A line for a user about views and cameras that contradict each other, with the likely reason; None if they agree.
 
     Args:
         views: cut out; `extra` tells the views' numbers (`shown`), where some were left out.
@@ -97,8 +98,10 @@ def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
 
 
 def agreement(views: ViewSet) -> float:
-    """The mean share of the silhouettes, 0 to 1, that a shape shows which none of them rules out: for cut-out views of
-    one object 1, up to the grid. An empty view agrees with nothing."""
+    """How far views agree, 0 to 1: the mean share of each silhouette that the hull of all fills.
+
+    Cut-out views of one object reach 1, up to the grid. An empty view agrees with nothing.
+    """
     distances = [signed_distance(image[..., 3]) for image in views.images]
     trials = _Trials(views, distances, _RESOLUTION)
     shares = trials.without(trials.nothing)[-1]
@@ -119,11 +122,11 @@ def explained(
 
 
 def disagreement(surface: trimesh.Trimesh, views: ViewSet, distances: list[FloatImage]) -> float:
-    """How badly a surface explains its views, 0 to 1: the mean over pixels of object or surface.
+    """How badly a surface explains its views, 0 to 1, mean over pixels.
 
-    A pixel that only one of them covers counts 1, but for those right at a silhouette's edge; one that both cover, the
-    difference (mean of RGB, 0 to 1) of its colour from what the other views say of that place; one of which no other
-    view tells does not count.
+    A pixel counts 1 where only the silhouette or only the surface covers it, but for those right at the edge. Where
+    both do, it counts the difference (mean of RGB, 0 to 1) between its colour and what the other views show of that
+    place. What no other view shows does not count.
     """
     scene = atlas.scene(surface.vertices, surface.faces)
     normals = np.asarray(surface.face_normals, np.float32)

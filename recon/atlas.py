@@ -1,8 +1,8 @@
-"""Where a surface lies in its texture: charts, each seen straight along one of six axes, packed into a square.
+"""Where a surface lies in its texture: charts, each projected along one of six axes, packed into a square.
 
-The hull of an object is smooth at the scale of its charts, so that seeing a chart along an axis stretches
-it by less than two and needs no solver: twenty times faster than a general parametrisation, and with
-fewer seams. xatlas does the packing.
+A hull is smooth at the scale of its charts, so projecting a chart along an axis stretches it by less than two.
+That needs no solver: it is twenty times faster than a general parametrisation, and leaves fewer seams.
+xatlas does the packing.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ def scene(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> EmbreeS
 
 
 def _charts(surface: trimesh.Trimesh) -> tuple[Indices, Indices]:
-    """The axis (of six) that every face is seen along, and its chart: connected faces of one axis."""
+    """The axis (of six) that every face is projected along, and its chart: connected faces of one axis."""
     pairs, count = surface.face_adjacency, len(surface.faces)
     fit = surface.face_normals @ _AXES.T
     near = _graph(pairs, count) + sparse.identity(count)
     near = sparse.diags(1 / np.asarray(near.sum(1)).ravel()) @ near
     wish = fit
-    for _ in range(12):  # a face goes with its surroundings, unless it would be seen at a slant
+    for _ in range(12):  # a face goes with its surroundings, unless that would slant it
         wish = near @ wish
     axis = np.where(fit > 0.2, wish, fit - 2).argmax(1)
     for _ in range(3):
@@ -90,7 +90,7 @@ def _charts(surface: trimesh.Trimesh) -> tuple[Indices, Indices]:
 
 
 def _unfolded(surface: trimesh.Trimesh, axis: Indices, chart: Indices) -> tuple[Indices, Indices]:
-    """Charts with what lies below another part of the same chart made charts of their own."""
+    """Charts that nowhere overlap: what lies below another part of its chart becomes a chart of its own."""
     uv, uv_faces = _flat(surface, (axis, chart))
     depth = np.zeros(len(uv))
     depth[uv_faces.ravel()] = (surface.triangles * _AXES[axis][:, None]).sum(-1).ravel()

@@ -1,10 +1,14 @@
-"""The field: a small network that tells, from any number of posed views, which points of space an object fills.
+"""The field: a small network that says, from any number of posed views, which points of space an object fills.
 
-A hull errs where no silhouette cuts: above flat tops, below flat bottoms, inside hollows. That is known from
-shapes seen before, and from colours on which views agree, so the views are lifted into one coarse volume (the mean,
-spread and greatest of their features at every cell, the exact distances to their silhouettes' cones, how far their
-colours differ), a small 3D U-Net looks at all of it at once, and a decoder joins its answer at a point with what every
-view shows there (pixel-aligned features as in PIFu, Saito et al., ICCV 2019; views pooled as in pixelNeRF, Yu et al.,
+A hull errs where no silhouette cuts: above flat tops, below flat bottoms, inside hollows. Shapes seen before tell what
+is there, and so do colours on which views agree.
+
+1. Views are lifted into one coarse volume. A cell holds the mean, spread and greatest of their features, the exact
+   distances to their silhouettes' cones, and how far their colours differ.
+2. A small 3D U-Net looks at the whole volume.
+3. A decoder joins its answer at a point with what every view shows there.
+
+Features are aligned with pixels as in PIFu (Saito et al., ICCV 2019), views are pooled as in pixelNeRF (Yu et al.,
 CVPR 2021).
 """
 
@@ -21,7 +25,7 @@ from torch import Tensor, nn
 from viewmask.views.camera import Camera
 
 REACH = 0.6  # the volume spans -REACH to REACH on every axis, the object's longest side being 1
-# Distances to cones and hull are told apart up to here: coarsely, and as finely as walls of mugs and bowls are thin.
+# Scales of distances to cones and hull; the finest is as thin as the walls of mugs and bowls.
 _NEAR = (0.25, 0.06, 0.015)
 
 
@@ -46,7 +50,7 @@ class FieldConfig:
 
 @dataclass
 class Views:
-    """What the network is given: `batch` objects with the same number of views each, in the object's frame.
+    """What the network reads: `batch` objects with the same number of views each, in the network's frame.
 
     Attributes:
         pictures: [batch, views, 5, size, size]: premultiplied RGB, alpha, signed distance to the silhouette's edge in
@@ -65,7 +69,7 @@ class Views:
 
 @dataclass
 class Lifted:
-    """Views that the network has looked at, ready to be asked about points; see `Field.encode`."""
+    """Views that `Field.encode` has looked at, for `Field.decode`."""
 
     views: Views
     maps: Tensor
@@ -135,7 +139,7 @@ class Field(nn.Module):
         return self.decode(self.encode(views), points)
 
     def encode(self, views: Views) -> Lifted:
-        """Look at the views once; points are then cheap."""
+        """Look at the views once. Points are cheap after that."""
         batch, count = views.pictures.shape[:2]
         x = self.fine(self.stem(views.pictures.flatten(0, 1)))
         below = self.coarse(self.down2(x))
@@ -161,8 +165,12 @@ class Field(nn.Module):
         return Lifted(views, maps, self.leave(F.relu(self.leave_norm(x1))))
 
     def decode(self, lifted: Lifted, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """What is at points [batch, points, 3]: logits and distances to the hull (world units, positive inside)
-        [batch, points], and colours [batch, points, 3], sRGB from 0 to 1. The logits hold inside the hull only."""
+        """What is at points [batch, points, 3].
+
+        Returns:
+            Logits [batch, points], which hold inside the hull only; distances to the hull [batch, points], world
+            units, positive inside; colours [batch, points, 3], sRGB from 0 to 1.
+        """
         at, depth, cones = _project(lifted.views, points)
         seen = _pool(self.look(_seen(lifted.views, lifted.maps, at, depth, cones)))
         grid = (points / REACH).flip(-1)[:, :, None, None]
@@ -200,9 +208,11 @@ def _project(views: Views, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _seen(views: Views, maps: Tensor, at: Tensor, depth: Tensor, cones: Tensor) -> Tensor:
-    """What every view shows at points: [batch, views, points, features + 4 + len(_NEAR) + 3]. Its own colours are there
-    beside its features, as views that agree on the colour of a point are the oldest sign of a surface (Kutulakos and
-    Seitz, "A theory of shape by space carving", IJCV 2000)."""
+    """What every view shows at points: [batch, views, points, features + 4 + len(_NEAR) + 3].
+
+    Colours stand beside features: views that agree on the colour of a point are the oldest sign of a surface
+    (Kutulakos and Seitz, "A theory of shape by space carving", IJCV 2000).
+    """
     middle = views.projection[..., 2, 3]  # the depth of the object's centre
     about = [
         _near(cones),
@@ -235,10 +245,10 @@ def _spread(x: Tensor) -> Tensor:
 
 
 def best_level(logits: NDArray[np.float32]) -> tuple[float, float]:
-    """The level above which points count as inside so that the expected IoU is greatest, and that IoU.
+    """The level above which points should count as inside for the greatest expected IoU, and that IoU.
 
-    Were the network's chances true, no other would score better on average (Nowozin, "Optimal decisions from
-    probabilistic models: the intersection-over-union case", CVPR 2014). Where they are unsure it is below one half.
+    If the network's chances are true, no other level scores better on average (Nowozin, "Optimal decisions from
+    probabilistic models: the intersection-over-union case", CVPR 2014). The less sure they are, the lower it lies.
 
     Args:
         logits: [n], of points drawn evenly from the hull.
@@ -253,7 +263,7 @@ def best_level(logits: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def expected_iou(logits: NDArray[np.float32], filled: NDArray[np.bool_]) -> float:
-    """The IoU [0, 1] to expect of a shape that fills some of the points [n] whose logits [n] the network gave."""
+    """The IoU [0, 1] to expect of a shape that fills points [n], by the network's logits [n] there."""
     chances = 1 / (1 + np.exp(-logits.astype(np.float64)))
     caught = chances[filled].sum()
     return float(caught / max(filled.sum() + chances.sum() - caught, 1e-9))
@@ -288,7 +298,7 @@ def collate(objects: list[Inputs], device: torch.device) -> Views:
 
 
 def upright(camera: Camera) -> NDArray[np.float64]:
-    """The turn [3, 3] about the vertical that brings a camera to azimuth 0; points @ turn."""
+    """The turn [3, 3] about the vertical that brings a camera to azimuth 0: points (row vectors) @ turn."""
     x, y = camera.position[:2]
     length = float(np.hypot(x, y))
     cosine, sine = (x / length, y / length) if length > 1e-6 else (1.0, 0.0)

@@ -1,4 +1,4 @@
-"""A grid filled with the field: the network is asked inside the hull only, coarsely first, then at the surface."""
+"""A grid filled with the learnt field: predicted inside the hull only, coarsely first, then at the surface."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ from viewmask.views.camera import Camera
 from viewmask.views.viewset import ViewSet, resize
 
 WEIGHTS = Path(__file__).parent / "weights" / "field"
-_COARSE = 4  # steps of the grid between two points that are asked first; halved until 1
-_UNSURE = 0.5  # a logit so near the level may hide a surface that its neighbours do not show
+_COARSE = 4  # steps of the grid between the points that are predicted first; halved until 1
+_UNSURE = 0.5  # a logit so near the level may hide a surface that its neighbours miss
 _UNIT = 0.6858  # what the cameras of the project see of the world from its centre to the picture's edge
 _CHUNK = 32_768
-_POLLED = 8192  # points of the hull that are asked to choose the level
+_POLL = 8192  # points of the hull that choose the level
 _LEAST = 0.05  # an expected IoU below this is no object
-_LOWER = (1.0, 2.0, 4.0, 8.0)  # by so much the level falls, one after the other, where a view shows what it denies
-_LOOKS = 16  # so many pictures are looked at in all: few views several times, each time with another one for the first
+_LOWER = (1.0, 2.0, 4.0, 8.0)  # by so much the level falls, in turn, where a view shows what the network denies
+_LOOKS = 16  # pictures to encode in all: few views several times, each time with another view first
 
 Floats = NDArray[np.float32]
 
 
 class Predictor:
-    """The network after it has looked at the views of one object; the shipped one where no weights are named.
+    """Answers at points of the world, from the views of one object.
 
-    The network's frame has its first view at azimuth 0, but an orbit has no first view: with few views it looks at them
-    from several frames, and its answers are averaged.
+    The network's frame has its first view at azimuth 0, but an orbit has no first view. So few views are encoded in
+    several frames, each with another view first, and the answers are averaged.
+
+    Args:
+        views, distances: cut out, with their `silhouette.signed_distance`.
+        weights: a folder, or the network itself; the shipped weights by default.
 
     Raises:
         ViewmaskError: the weights are missing or damaged.
@@ -94,9 +98,9 @@ class Predictor:
 
 
 def poll(predictor: Predictor, carved: Volume, grid: Grid) -> tuple[NDArray[np.integer], Floats]:
-    """Points of the grid spread evenly over the hull, as indices [n, 3], and their logits [n]."""
+    """Points of the grid that are spread evenly over the hull: indices [n, 3] and logits [n]."""
     where = np.argwhere(carved > 0)
-    where = where[:: max(1, -(-len(where) // _POLLED))]
+    where = where[:: max(1, -(-len(where) // _POLL))]
     return where, predictor.logits(grid.origin + grid.pitch * where)
 
 
@@ -112,7 +116,7 @@ def fill(predictor: Predictor, carved: Volume, grid: Grid, level: float, fast: b
     Args:
         carved, grid: as `hull.carve` gives them.
         level: what counts as inside.
-        fast: ask near the surface only; otherwise at every point of the hull, which gives the same surface slowly.
+        fast: predict near the surface only. Otherwise at every point of the hull: the same surface, slowly.
     """
     within = carved > -grid.pitch
     logits = near_surface(predictor, within, grid, level) if fast else _everywhere(predictor, within, grid, level)
@@ -128,9 +132,10 @@ def restore(
     cameras: list[Camera],
     distances: list[FloatImage],
 ) -> Volume:
-    """What a view shows is there, however unlikely the network finds it (thin legs, handles): behind every part of a
-    silhouette that `volume` leaves empty the level falls until something is there, and where nothing comes the hull
-    does. The hull at once would be as wide as the object is deep: behind a leaf, all that lies between its neighbours.
+    """Put back what a view shows and the network denies, such as thin legs and handles.
+
+    Behind every part of a silhouette that `volume` leaves empty the level falls until something is there. Where
+    nothing comes, the hull does. The hull at once would be as wide as the object is deep.
 
     Args:
         volume: as `fill` gives it, from the same `carved`, `grid` and `level`.
@@ -155,15 +160,17 @@ def _above(level: float, logits: Volume, carved: Volume, grid: Grid) -> Volume:
 
 
 def _everywhere(predictor: Predictor, within: NDArray[np.bool_], grid: Grid, level: float) -> Volume:
-    """Logits on the grid, asked point by point where `within`, below the level elsewhere."""
+    """Logits on the grid, predicted at every point `within`, below the level elsewhere."""
     logits = np.full(grid.shape, level - 1, np.float32)
     logits[within] = predictor.logits(grid.origin + grid.pitch * np.argwhere(within))
     return logits
 
 
 def near_surface(predictor: Predictor, within: NDArray[np.bool_], grid: Grid, level: float) -> Volume:
-    """Logits on the grid, asked coarsely first, then twice as finely each time in cells that may hold the surface;
-    between the points that were asked they are interpolated."""
+    """Logits on the grid, predicted coarsely first, then twice as finely each time in cells that may hold the surface.
+
+    Between those points they are interpolated.
+    """
     step = _COARSE
     shape = tuple(-(-(n - 1) // step) + 1 for n in grid.shape)
     inside = np.zeros([(n - 1) * step + 1 for n in shape], bool)

@@ -23,7 +23,7 @@ Points = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A box of points: `origin` [3] is the first, `pitch` the step, `shape` [3] the number along x, y, z."""
+    """A box of points: `origin` [3] is the first, `pitch` the step, `shape` [3] how many along x, y, z."""
 
     origin: Points
     pitch: float
@@ -100,11 +100,12 @@ def frame(cameras: list[Camera], resolution: int) -> Grid:
 def field(grid: Grid, cameras: list[Camera], distances: list[FloatImage], tolerant: bool = True) -> Volume:
     """Signed distance to the hull (world units, positive inside) at the grid's points, float32 [x, y, z].
 
-    Plainly the least over the views. Where that leaves a good part of some silhouette without a
-    shape behind it, the views contradict each other; there, and only there, the next least counts,
-    so that one bad view is outvoted. Consistent silhouettes give exactly the plain hull. Softer rules (a margin
-    of some pixels, the second least up to a margin, blends of both) all lose on the shipped generator's views too:
-    their hulls err by too much volume, not too little.
+    It is the least over the views. Where that leaves a good part of some silhouette without a shape behind it, the
+    views contradict each other. There, and only there, the next least counts, so that one bad view is outvoted.
+    Consistent silhouettes give exactly the plain hull.
+
+    Softer rules (a margin of some pixels, the second least up to a margin, blends of both) all lose, on the shipped
+    generator's views too: their hulls err by too much volume, not too little.
 
     Args:
         cameras, distances: per view, its camera and `silhouette.signed_distance`.
@@ -124,8 +125,10 @@ def field(grid: Grid, cameras: list[Camera], distances: list[FloatImage], tolera
 
 
 def missing(grid: Grid, volume: Volume, cameras: list[Camera], distances: list[FloatImage]) -> Volume | None:
-    """Signed distance to all that lies behind parts of silhouettes that a field does not explain, told up to two
-    cells outside; None if it does."""
+    """Signed distance to all that lies behind parts of silhouettes that a field leaves empty; None if there are none.
+
+    It is exact up to two cells outside.
+    """
     behind = None
     for camera, distance in zip(cameras, distances, strict=True):
         mask = unexplained(grid, volume, camera, distance)
@@ -137,7 +140,7 @@ def missing(grid: Grid, volume: Volume, cameras: list[Camera], distances: list[F
 
 
 def _in_pixels(grid: Grid, camera: Camera, cells: int) -> float | None:
-    """The length of some cells of a grid in a camera's pixels, or more; None where the grid comes too near to tell."""
+    """The length of so many cells in a camera's pixels, at least; None where the grid comes too near to the camera."""
     half = grid.pitch * (np.array(grid.shape) - 1) / 2
     nearest = float(np.linalg.norm(camera.position - grid.origin - half) - np.linalg.norm(half))
     return cells * grid.pitch * max(camera.fl_x, camera.fl_y) / nearest if nearest > grid.pitch else None
@@ -159,8 +162,10 @@ def cone(grid: Grid, camera: Camera, distance: FloatImage) -> Volume:
 
 
 def ball(grid: Grid, camera: Camera, distance: FloatImage) -> Volume:
-    """Signed distance (world units) to a ball as wide as a silhouette, as far away as what the camera looks at: where
-    there is but one view, an object is guessed to be as deep as it is wide."""
+    """Signed distance (world units) to a ball as wide as a silhouette, where the camera looks.
+
+    One view alone says nothing of depth: the guess is that an object is as deep as it is wide.
+    """
     rows, columns = np.nonzero(distance > 0)
     around = frame([camera], 2)
     depth = float(camera.project(around.origin + around.pitch / 2)[1])

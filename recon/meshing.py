@@ -42,7 +42,7 @@ def surface(hull: Volume, grid: Grid, faces: int = 20_000, smooth: int = 10) -> 
 
 
 def without_floaters(hull: Volume, share: float = 0.02) -> Volume:
-    """The field with components below `share` of the largest component's volume turned to outside."""
+    """The field without components smaller than `share` of the largest one's volume: they are turned outside."""
     labels, count = ndimage.label(hull > 0)
     if count < 2:
         return hull
@@ -66,9 +66,12 @@ def taubin(vertices: Points, faces: NDArray[np.integer], rounds: int, inward: fl
 
 
 def simplify(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
-    """At most `faces` triangles, still a closed manifold; more where that would move the surface by a twentieth of its
-    size, as with more parts and holes than so few triangles can hold."""
-    # The quadric error alone may tangle a thin part, and stops short of the budget where it is told to be careful.
+    """A closed manifold of at most `faces` triangles.
+
+    It keeps more where fewer would move the surface by a twentieth of its size: so few triangles cannot hold many
+    parts and holes.
+    """
+    # The quadric error may tangle a thin part where it is bold, and stops short of the budget where it is careful.
     for aggression in (5, 2):
         if len(mesh.faces) <= faces:
             return mesh
@@ -77,8 +80,8 @@ def simplify(mesh: trimesh.Trimesh, faces: int) -> trimesh.Trimesh:
         )
         simple = trimesh.Trimesh(vertices, triangles, process=False)
         mesh = simple if is_closed(simple) else mesh
-    # Views that contradict each other leave crumbs and holes, which the quadric error keeps at any price: what is finer
-    # than a tolerance goes, and it grows until the rest is few enough.
+    # Views that contradict each other leave crumbs and holes, which the quadric error keeps at any price. So what is
+    # finer than a tolerance goes, and the tolerance grows until few enough triangles are left.
     solid = Manifold(Mesh(mesh.vertices.astype(np.float32), mesh.faces.astype(np.uint32)))
     tolerance = 1e-4 * float(mesh.scale)
     while solid.num_tri() > faces and tolerance < 0.05 * mesh.scale:

@@ -1,8 +1,8 @@
 """Nerfstudio's methods (nerfacto, splatfacto ...) as a source of a signed field: `ns-train`, then `ns-export`.
 
-Both run as child processes in nerfstudio's own environment, for it pins numpy 1 and 3.5 GB of other things. The views
-go out scaled to nerfstudio's box [-1, 1], with its own turning, centring and scaling switched off; whatever it did all
-the same stands in its dataparser_transforms.json and is undone with ours when the surface comes back.
+Both run as child processes in nerfstudio's own environment, which pins numpy 1 and 3.5 GB of other packages. The
+views go out scaled to nerfstudio's box [-1, 1], with its own turning, centring and scaling switched off. What it did
+all the same stands in its dataparser_transforms.json, and is undone with ours when the surface comes back.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def field(
         python: of nerfstudio's environment, see `find`.
         steps: of training; 30,000 with CUDA, 2,000 of a small model without.
         time_limit: seconds for training, and again for exporting.
-        progress: told what is done, and the share of it that lies behind.
+        progress: called with what is done, and the share of it that lies behind.
 
     Raises:
         ViewmaskError: no nerfstudio, no such method, it needs CUDA, it failed or took too long, or found no surface.

@@ -1,10 +1,11 @@
 """Refinement: a signed field fitted to its views by gradient descent, for a few seconds.
 
 A hull is the largest shape behind its silhouettes; the real one is nearly always smaller and rounder. So the field
-moves to be as smooth as a thin plate while every ray at a silhouette's edge still just touches it: the deepest point
-along a ray, through a sigmoid, is how opaque its pixel is. Four views are too far apart for colours to lead the
-descent, or to judge it: what one sees of a place, the others mostly do not. So the field that has seen other shapes
-(`recon.field`) judges at the end: the result is kept only if it expects a greater IoU of it.
+moves to be as smooth as a thin plate, while every ray at a silhouette's edge still just touches it. How opaque a pixel
+is: the deepest point along its ray, through a sigmoid.
+
+Four views are too far apart for colours to lead the descent, or to judge it: what one sees of a place, the others
+mostly do not. The learnt field (`recon.field`) judges instead: the fit is kept only if it expects a greater IoU.
 """
 
 from __future__ import annotations
@@ -39,8 +40,14 @@ _NEAR = 3.0  # how far from the surface the field must be smooth
 
 
 @dataclass(frozen=True, eq=False)
-class Refined:
-    """A field and its expected IoU before and after; kept is whether it is the fitted one."""
+class Refinement:
+    """What came of a fit.
+
+    Attributes:
+        volume: the fitted field where `kept`, else the one before.
+        before, after: expected IoU [0, 1] before and after the fit.
+        kept: whether the fit was better.
+    """
 
     volume: Volume
     before: float
@@ -48,7 +55,7 @@ class Refined:
     kept: bool
 
     def words(self) -> str:
-        """One line for people."""
+        """One line for a user."""
         what = f"expected IoU {self.after:.3f} after the fit, {self.before:.3f} before"
         return f"refined: {what}" if self.kept else f"refining did not help, the mesh is left as it was: {what}"
 
@@ -61,24 +68,24 @@ def refine(
     seconds: float,
     weights: str | Path | None = None,
     progress: Progress = lambda share: None,
-) -> Refined:
-    """Fit a field to its views, and keep the result only if the learnt field expects a greater IoU of it.
+) -> Refinement:
+    """Fit a field to its views; the fit is kept only if the learnt field expects a greater IoU of it.
 
-    Of its own answer it hardly ever will: that was chosen for it.
+    The learnt field's own answer is hardly ever replaced: its level was chosen for the greatest expected IoU.
 
     Args:
         volume, grid: signed distances in world units, positive inside.
         views, distances: cut out, with their `silhouette.signed_distance`.
-        seconds: at most; the fit itself is the same wherever this suffices for all steps.
-        weights: of the learnt field, if not the shipped ones.
-        progress: told the share that is done.
+        seconds: at most. The fit is the same on every machine where this suffices for all steps.
+        weights: of the learnt field, the shipped ones by default.
+        progress: called with the share that is done.
     """
     predictor = field_grid.Predictor(views, distances, weights)
     where, logits = field_grid.poll(predictor, hull.field(grid, views.cameras, distances), grid)
     fitted = fit(volume, grid, views, distances, seconds, progress)
     before, after = (expected_iou(logits, each[tuple(where.T)] > 0) for each in (volume, fitted))
     kept = after > before
-    return Refined(fitted if kept else volume, before, after, kept)
+    return Refinement(fitted if kept else volume, before, after, kept)
 
 
 def fit(
@@ -161,7 +168,7 @@ class _Rays:
 
 
 def _edge_rays(grid: Grid, views: ViewSet, distances: list[FloatImage]) -> _Rays:
-    """The rays of pixels near the silhouettes' edges: all others are right already, and stay so."""
+    """The rays of pixels near the silhouettes' edges. All others are right already, and stay so."""
     parts = []
     for camera, distance in zip(views.cameras, distances, strict=True):
         middle = grid.origin + grid.pitch * (np.array(grid.shape) - 1) / 2

@@ -1,7 +1,7 @@
-"""Baking: the colours that the views saw, put on the surface.
+"""Baking: the colours that views show of a surface, put into its texture.
 
 Every texel is a point of the surface with a normal. Each view that sees it gives its colour, weighted by
-how squarely it looks (a power of the cosine); what no view sees takes after the nearest surface seen.
+how squarely it looks (a power of the cosine). What no view sees takes after the nearest surface seen.
 """
 
 from __future__ import annotations
@@ -35,14 +35,15 @@ def bake(
     size: int,
     unseen: Callable[[Floats], Floats] | None = None,
 ) -> NDArray[np.uint8]:
-    """The texture, uint8 RGB [size, size, 3], from cut-out views and their `silhouette.signed_distance`.
+    """The texture, uint8 RGB [size, size, 3].
 
     Colours are blended where several views see a place, weighted by cos^4 of the viewing angle and by
     the distance to the silhouette's edge.
 
     Args:
-        unseen: colours (0 to 255) of points [n, 3] that no view sees; half and half with those of the nearest seen
-            texels. Without it these alone.
+        views, distances: cut out, with their `silhouette.signed_distance`.
+        unseen: colours (0 to 255) of points [n, 3] that no view sees. They are mixed half and half with the nearest
+            seen texels, which otherwise stand alone.
     """
     shape = scene(surface.vertices, surface.faces)
     looks = (
@@ -80,9 +81,9 @@ def blend(points: Floats, looks: Iterable[tuple[FloatImage, Camera, Floats]]) ->
 
 
 def spread(image: Picture, inside: FloatImage) -> FloatImage:
-    """RGB of a cut-out view, the colours well inside the silhouette carried over its rim and beyond.
+    """RGB of a cut-out view, with the colours well inside the silhouette carried over its rim and beyond.
 
-    At the rim, pixels mix with the background that the view was cut from; white fringes come from there.
+    At the rim, pixels mix with the background that the view was cut from, which would leave white fringes.
     """
     core = (inside > _RIM) & (image[..., 3] > 250)
     if core.sum() < 0.3 * (inside > 0).sum():  # a thin object is all rim
@@ -94,7 +95,7 @@ def spread(image: Picture, inside: FloatImage) -> FloatImage:
 
 
 def weigh(shape: EmbreeScene, points: Floats, normals: Floats, camera: Camera, inside: FloatImage) -> Floats:
-    """How much one view knows of points of a surface, given with their normals; 0 where it sees nothing of it."""
+    """The weight [n] of one view's colours at points of a surface [n, 3] with normals [n, 3]; 0 where it sees none."""
     weight = np.zeros(len(points), np.float32)
     seen, cosine = visible(shape, points, normals, camera, _GRAZING)
     pixels, depth = camera.project(points[seen].astype(np.float64))

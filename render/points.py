@@ -57,9 +57,10 @@ def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDA
     """Random points for learning a shape: the first half near the surface, the rest evenly in a larger box.
 
     Returns:
-        `points` float16 [count, 3] in the world; `inside` bool [count], winding number > 0.5, so that open and
-        self-intersecting meshes have an inside too (Jacobson et al., SIGGRAPH 2013; a mesh that is inside out is
-        turned); `colours` uint8 [count // 2, 3], the sRGB base colour of the surface where the near points started.
+        points: float16 [count, 3] in the world.
+        inside: bool [count], whether the winding number is above 0.5 (Jacobson et al., SIGGRAPH 2013). So open and
+            self-intersecting meshes have an inside, too. A mesh that is inside out is turned first.
+        colours: uint8 [count // 2, 3], the sRGB base colour of the surface where the near points started.
     """
     import igl
 

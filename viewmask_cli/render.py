@@ -79,7 +79,7 @@ def render(
     composed: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Instead, N new objects of parts of these, for training.", show_default=False
+            min=1, metavar="N", help="Render instead N objects composed of these, for training.", show_default=False
         ),
     ] = None,
     random_start: Annotated[

@@ -98,7 +98,7 @@ def write_report(
         "title": escape(name),
         "about": escape(f"{first.protocol['objects']}, scored against {first.protocol['truth']}"),
         "table": _table(shown, sweep, published),
-        "plots": plot.sweep(sweep) if sweep is not None else "",
+        "plots": plot.panels(sweep) if sweep is not None else "",
         "protocol": _protocol({_words(key): value for key, value in first.protocol.items()}),
         "measured": "" if sweep is None else f"of {escape(shown[0].label)}; the others differ in what is swept",
         "metrics": "".join(f'<option value="{escape(m)}">{escape(heading(m))}</option>' for m in metrics),

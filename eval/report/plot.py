@@ -12,8 +12,8 @@ WIDTH, HEIGHT = 340, 210
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 34, 36  # margins
 
 
-def sweep(sweep: Sweep) -> str:
-    """One panel a metric: a number (else the parameter with most values) along x, a line a choice of the others."""
+def panels(sweep: Sweep) -> str:
+    """A panel a metric: a number (else the parameter with most values) along x, a line a choice of the others."""
     names = [name for name in sweep.settings[0] if len(_values(sweep, name)) > 1]
     if not names:
         return ""
@@ -23,7 +23,7 @@ def sweep(sweep: Sweep) -> str:
     for index, setting in enumerate(sweep.settings):
         series.setdefault(title({name: setting[name] for name in others}), []).append(index)
     differences = sweep.differences()
-    panels = [
+    pictures = [
         _panel(sweep, metric, along, list(series.values()), [difference.get(metric) for difference in differences])
         for metric in COLUMNS
         if any(metric in difference for difference in differences)
@@ -33,7 +33,7 @@ def sweep(sweep: Sweep) -> str:
     )
     return (
         f"<p>Difference from {escape(title(sweep.settings[0]))}, mean over objects, with its paired interval; "
-        f'up is better.</p><div class="keys">{keys}</div><div class="plots">{"".join(panels)}</div>'
+        f'up is better.</p><div class="keys">{keys}</div><div class="plots">{"".join(pictures)}</div>'
     )
 
 

@@ -240,14 +240,19 @@ def test_eight_of_the_seen_places_tell_a_colour():
 
 def small_atlas(points, normals, places) -> atlas.Atlas:
     rows, columns = np.array(places).T
-    return atlas.Atlas(np.zeros((0, 2)), np.zeros((0, 3), int), rows, columns, np.float32(points), np.float32(normals))
+    return atlas.Atlas(
+        np.zeros((0, 2)),
+        np.zeros((0, 3), int),
+        rows,
+        columns,
+        np.asarray(points, np.float32),
+        np.asarray(normals, np.float32),
+    )
 
 
 def test_between_charts_the_nearest_texel_is_repeated():
     places = small_atlas(np.zeros((3, 3)), np.zeros((3, 3)), [(0, 0), (0, 5), (5, 0)])
-    sparse = np.full((6, 6, 3), 99, np.uint8)
-    sparse[0, 0], sparse[0, 5], sparse[5, 0] = (11, 255, 0), (1, 2, 3), (90, 90, 90)
-    filled = texture.fill_gaps(sparse, places)
+    filled = texture.padded(np.float32([(10.6, 255.9, -3), (1, 2, 3), (90, 90, 90)]), places, 6)
     assert filled.shape == (6, 6, 3)
     assert filled[0, 0].tolist() == filled[2, 1].tolist() == [11, 255, 0]
     assert filled[0, 5].tolist() == filled[2, 5].tolist() == [1, 2, 3]

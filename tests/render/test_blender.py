@@ -134,10 +134,10 @@ def test_a_file_of_any_format_is_drawn_upright_and_in_its_colours(suffix, tmp_pa
 
     surface = Source("house", tmp_path / f"house.{suffix}").surface()
     true = raycast.render(Surface.load(tmp_path / "house.glb"), orbit(2, size=96, start=30))
-    drawn = blender.render(surface, orbit(2, size=96, start=30))
-    for ours, theirs in zip(true, drawn, strict=True):
+    pictures = blender.render(surface, orbit(2, size=96, start=30))
+    for ours, theirs in zip(true, pictures, strict=True):
         assert silhouette_iou(ours, theirs) >= 0.99
-        if suffix in ("glb", "fbx"):  # PLY and STL were given no colour, and an OBJ's is sRGB
+        if suffix in ("glb", "fbx"):  # PLY and STL have no colour, and an OBJ's is sRGB
             assert colour_psnr(ours, theirs) > 34
         if suffix == "obj":
             assert np.abs(theirs[theirs[..., 3] == 255] - np.array([200, 40, 40, 255])).max() <= 2

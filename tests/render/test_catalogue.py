@@ -66,14 +66,14 @@ def test_hssd_s_objects_are_named_turned_to_their_front_and_rid_of_their_parts(t
 
 
 @pytest.mark.parametrize(
-    ("wanted", "kept"),
+    ("names", "kept"),
     [
         (["cc0"], ["CC0-1.0", "cc0"]), (["cc-by"], ["CC-BY-4.0", "by"]),
         (["CC-BY-3.0", "mit"], ["CC-BY-4.0", "by", "MIT"]),
         (["by-nc"], ["CC-BY-NC-4.0"]), (["gpl"], []),
     ],
 )  # fmt: skip
-def test_licences_are_one_whatever_their_spelling_and_version(wanted, kept):
-    known = ["CC0-1.0", "cc0", "CC-BY-4.0", "by", "CC-BY-NC-4.0", "by-nc-sa", "MIT", None]
-    sources = [Source(str(number), None, about={"license": name}) for number, name in enumerate(known)]
-    assert [source.about["license"] for source in catalogue.licensed(sources, wanted)] == kept
+def test_licences_are_one_whatever_their_spelling_and_version(names, kept):
+    spellings = ["CC0-1.0", "cc0", "CC-BY-4.0", "by", "CC-BY-NC-4.0", "by-nc-sa", "MIT", None]
+    sources = [Source(str(number), None, about={"license": name}) for number, name in enumerate(spellings)]
+    assert [source.about["license"] for source in catalogue.licensed(sources, names)] == kept

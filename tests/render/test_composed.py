@@ -61,11 +61,11 @@ def test_inside_is_inside_either_part_also_where_one_was_inside_out():
     turned = trimesh.creation.box((1, 1, 1), transform=trimesh.transformations.translation_matrix((0.5, 0, 0)))
     turned.invert()
     whole = Surface.joined([surface(box).outward(), surface(turned).outward()])
-    found = points.sample(whole, 4000)
-    at = found["points"].astype(np.float64)
+    sample = points.sample(whole, 4000)
+    at = sample["points"].astype(np.float64)
     true = (np.abs(at - [0.25, 0, 0]) < [0.75, 0.5, 0.5]).all(1)
     sure = (np.abs(np.abs(at - [0.25, 0, 0]) - [0.75, 0.5, 0.5]) > 0.01).all(1)
-    assert (found["inside"] == true)[sure].all()
+    assert (sample["inside"] == true)[sure].all()
 
 
 def test_turning_faces_over_keeps_every_corner_its_colour():
@@ -89,9 +89,9 @@ def test_only_what_is_of_train_parts_alone_is_to_train_on():
     assert {one.about["split"] for one in compose([source("a", "train"), source("b", "train")], 9)} == {"train"}
     assert "train" not in {one.about["split"] for one in compose([source("a", "val")], 9)}
     both = compose([source("a", "train"), source("b", "val")], 20)
-    given = [(one.about["split"], {part for part in one.about["parts"] if part in "ab"}) for one in both]
-    assert all(split == {"a": "train", "b": "val"}.get("".join(sorted(parts)), "mixed") for split, parts in given)
-    assert {split for split, _ in given} == {"train", "val", "mixed"}
+    splits = [(one.about["split"], {part for part in one.about["parts"] if part in "ab"}) for one in both]
+    assert all(split == {"a": "train", "b": "val"}.get("".join(sorted(parts)), "mixed") for split, parts in splits)
+    assert {split for split, _ in splits} == {"train", "val", "mixed"}
 
 
 def test_nothing_to_compose_from_is_said():

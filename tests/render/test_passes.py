@@ -19,20 +19,20 @@ from viewmask.views.viewset import ViewSet
 
 def test_a_square_that_faces_the_camera_has_one_depth_and_one_normal(make_glb):
     surface = Surface.load(make_glb())
-    found = passes.render(surface, [Camera.on_sphere(0, 0, size=32)])
-    seen = found["depth"][0] > 0
+    arrays = passes.render(surface, [Camera.on_sphere(0, 0, size=32)])
+    seen = arrays["depth"][0] > 0
     assert seen.mean() > 0.3
-    assert np.allclose(found["depth"][0][seen], 1.5, atol=1e-5)  # along the axis, not along the ray
-    assert np.allclose(found["normal"][0][seen], [1, 0, 0], atol=1e-3)
-    assert not found["normal"][0][~seen].any()
-    assert (found["depth"].dtype, found["normal"].dtype) == (np.float32, np.float16)
+    assert np.allclose(arrays["depth"][0][seen], 1.5, atol=1e-5)  # along the axis, not along the ray
+    assert np.allclose(arrays["normal"][0][seen], [1, 0, 0], atol=1e-3)
+    assert not arrays["normal"][0][~seen].any()
+    assert (arrays["depth"].dtype, arrays["normal"].dtype) == (np.float32, np.float16)
 
 
 def test_depth_leads_back_to_the_surface_and_normals_point_outwards():
     surface = Surface.of_scene(trimesh.Scene(trimesh.creation.icosphere(4, radius=0.5)), np.eye(4))
     cameras = orbit(3, size=40)
-    found = passes.render(surface, cameras)
-    for camera, depth, normal in zip(cameras, found["depth"], found["normal"], strict=True):
+    arrays = passes.render(surface, cameras)
+    for camera, depth, normal in zip(cameras, arrays["depth"], arrays["normal"], strict=True):
         rows, columns = np.nonzero(depth)
         x, y = (columns + 0.5 - camera.cx) / camera.fl_x, (rows + 0.5 - camera.cy) / camera.fl_y
         local = np.stack([x, -y, -np.ones_like(x)], axis=-1) * depth[rows, columns][:, None]
@@ -97,7 +97,7 @@ def read(name):
 depth, normal = (
     np.stack([read(f"{name}_{frame:04d}.exr") for frame in range(len(poses))]) for name in ("depth", "normals")
 )
-np.savez(os.path.join(out, "found.npz"), depth=depth[..., 0], normal=normal)
+np.savez(os.path.join(out, "arrays.npz"), depth=depth[..., 0], normal=normal)
 sys.stdout.flush()
 os._exit(0)
 """
@@ -114,9 +114,9 @@ def test_they_are_what_blenderproc_s_own_outputs_hold(tmp_path):
     subprocess.run([sys.executable, "-c", BY_BLENDERPROC, job], check=True, capture_output=True)
     importers = [[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]  # Blender's: the front goes to -Y
     ours = passes.render(Surface.load(tmp_path / "ring.glb", transform=importers), cameras)
-    with np.load(tmp_path / "found.npz") as found:
+    with np.load(tmp_path / "arrays.npz") as arrays:
         for index, camera in enumerate(cameras):
-            depth, normal = found["depth"][index], found["normal"][index]
+            depth, normal = arrays["depth"][index], arrays["normal"][index]
             seen = (depth < 100) & (ours["depth"][index] > 0)
             assert ((depth < 100) ^ (ours["depth"][index] > 0)).mean() < 0.01
             assert np.quantile(np.abs(depth - ours["depth"][index])[seen], 0.99) < 0.005

@@ -251,6 +251,21 @@ def test_the_key_light_s_shadow_is_dark_in_the_middle_and_soft_at_its_rim():
     assert lit(0, -2) == pytest.approx(rest + key, abs=0.03)
     rim = [lit(0, y) for y in np.linspace(-1.8, 0, 37)]
     assert sum(rest + 0.1 * key < value < rest + 0.9 * key for value in rim) >= 3  # a penumbra, not an edge
+    for y in (-1.2, -1.0, -0.8):  # along the rim, without the grain of single rays
+        assert np.ptp([lit(x, y) for x in np.linspace(-0.1, 0.1, 12)]) < 0.1 * key
+
+
+@pytest.mark.parametrize("light", ["uniform", "studio"])
+def test_a_file_s_normals_may_point_to_either_side(light):
+    corners = np.array([[0, -0.5, -0.5], [0, 0.5, -0.5], [0, 0.5, 0.5], [0, -0.5, 0.5]])
+    pictures = []
+    for side in (1, -1):
+        normals = np.tile([0.8 * side, 0, 0.6 * side], (4, 1))
+        square = trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], vertex_normals=normals, process=False)
+        surface = Surface.of_scene(trimesh.Scene(square), transform=np.eye(4))
+        pictures += render(surface, [Camera.on_sphere(0, 0, size=16)], light, 1, 3)
+    assert (pictures[0] == pictures[1]).all()
+    assert pictures[0][8, 8, 0] > 60
 
 
 def test_light_is_computed_once_for_each_side_that_a_pixel_shows():

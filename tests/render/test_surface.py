@@ -244,6 +244,16 @@ def test_parts_are_joined_with_their_own_faces_colours_and_textures(make_glb, sq
     assert colours[::2] == pytest.approx(np.array([[0.5, 0.25, 1], [1, 0, 0], [0, 0, 1], [1, 0, 0]]), abs=0.003)
 
 
+def test_a_small_surface_that_is_inside_out_is_turned_and_another_stays():
+    ball = trimesh.creation.icosphere(1, 0.1)
+    right = Surface.of_scene(trimesh.Scene(ball), transform=np.eye(4))
+    ball.invert()
+    wrong = Surface.of_scene(trimesh.Scene(ball), transform=np.eye(4))
+    assert right.outward() is right
+    for surface in (right, wrong.outward()):
+        assert ((surface.face_normals * surface.vertices[surface.faces].mean(1)).sum(-1) > 0).all()
+
+
 def test_the_box_is_that_of_vertices_in_use():
     mesh = trimesh.Trimesh([[0, 0, 0], [1, 0, 0], [0, 2, 0], [9, 9, 9]], [[0, 1, 2]], process=False)
     low, high = Surface.of_scene(trimesh.Scene(mesh), transform=np.eye(4)).box

@@ -26,8 +26,8 @@ def test_a_vessel_is_closed_faces_outward_and_is_normalised(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_it_is_hollow_and_open_at_one_end(seed):
     surface = Vessel.of(seed).surface()
-    found = points.sample(surface, 40_000)
-    at, inside = found["points"].astype(np.float64), found["inside"]
+    sample = points.sample(surface, 40_000)
+    at, inside = sample["points"].astype(np.float64), sample["inside"]
     low, high = surface.box
     axis = np.hypot(at[:, 0], at[:, 1]) < 0.03
     along = np.sort(at[axis & inside, 2])
@@ -46,7 +46,7 @@ def test_seeds_are_vessels_of_their_own_and_rendered_as_any_source_is():
 
 
 def test_outside_and_inside_are_coloured_alike_or_not():
-    found = set()
+    kinds = set()
     for seed in range(40):
         surface = Vessel.of(seed).surface()
         middle, normal = surface.vertices[surface.faces].mean(1), surface.face_normals
@@ -54,5 +54,5 @@ def test_outside_and_inside_are_coloured_alike_or_not():
         outward = (normal[:, :2] * middle[:, :2]).sum(1) > 0
         sides = [surface.colours[walls & here].mean(1).round(3) for here in (outward, ~outward)]
         plain = [len(np.unique(side, axis=0)) == 1 for side in sides]
-        found.add("patterned" if not all(plain) else "alike" if (sides[0][0] == sides[1][0]).all() else "unlike")
-    assert found == {"patterned", "alike", "unlike"}
+        kinds.add("patterned" if not all(plain) else "alike" if (sides[0][0] == sides[1][0]).all() else "unlike")
+    assert kinds == {"patterned", "alike", "unlike"}

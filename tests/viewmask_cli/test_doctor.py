@@ -37,7 +37,7 @@ def test_what_is_optional_may_be_absent_and_says_how_to_get_it(shell, healthy, m
 def test_what_is_needed_and_broken_fails(shell, healthy, monkeypatch):
     monkeypatch.setattr(doctor, "_raycast", broken)
     done = shell("doctor", "--json")
-    assert done.error == "what is needed does not work: raycast engine"
+    assert done.error == "needed, but broken: raycast engine"
     rows = {row["what"]: row for row in json.loads(done.out)}
     assert rows["raycast engine"] == {
         "what": "raycast engine",

@@ -115,15 +115,15 @@ def painted(tmp_path):
 
 def test_every_format_gives_the_same_views(shell, painted):
     files = {"glb": "box.glb", "gltf": "gltf/box.gltf", "obj": "obj/box.obj", "ply": "box.ply", "stl": "box.stl"}
-    found = {}
+    pictures = {}
     for kind, file in files.items():
         assert rendered(shell("render", painted / file, *SMALL, "--json", "-o", kind)) == ["box"]
-        found[kind] = np.stack(ViewSet.load(f"{kind}/box").images).astype(int)
-    assert found["glb"][..., :3].std() > 20
-    for kind, views in found.items():
-        assert np.abs(views[..., 3] - found["glb"][..., 3]).max() <= 2
+        pictures[kind] = np.stack(ViewSet.load(f"{kind}/box").images).astype(int)
+    assert pictures["glb"][..., :3].std() > 20
+    for kind, views in pictures.items():
+        assert np.abs(views[..., 3] - pictures["glb"][..., 3]).max() <= 2
         if kind in ("gltf", "obj"):
-            assert np.abs(views - found["glb"]).max() <= 2
+            assert np.abs(views - pictures["glb"]).max() <= 2
 
 
 def test_meshes_in_a_zip_keep_their_materials_and_textures(shell, painted, tmp_path):

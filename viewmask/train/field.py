@@ -35,7 +35,7 @@ SPLITS = ("train", "val")  # to learn from, and to choose the best weights by
 SCHEDULE = Schedule(steps=20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998)
 
 SIZE = 128
-VIEWS = 8  # kept of an object
+VIEWS = 8  # at most, of an object
 NEAR, EVEN = 6_000, 10_000  # points kept near the surface and evenly in the box
 _STEP = 8  # steps of a pixel in which silhouette distances are kept
 _MARGIN = 0.02  # points so far outside the hull are kept too
@@ -79,11 +79,11 @@ class Objects:
         distances: int8 [objects, views, SIZE, SIZE], eighths of a pixel, positive inside.
         poses: float32 [objects, views, 4, 4], camera to world.
         lenses: float32 [objects, views, 4]: fl_x, fl_y, cx, cy in pixels of SIZE.
-        counts: how many of the views are real; the others repeat them.
+        counts: how many of the views there are; the rest of VIEWS repeats them.
         points: float16 [objects, NEAR + EVEN, 3].
         inside: bool [objects, NEAR + EVEN].
         colours: uint8 [objects, NEAR, 3].
-        bare: bool [objects]: the views show base colours, without light.
+        bare: bool [objects]: whether the views show base colours, without light.
     """
 
     names: NDArray[np.str_]
@@ -172,7 +172,7 @@ def _view_sets(folder: str | Path, split: str) -> list[Path]:
 
 
 def _row(folder: Path) -> dict[str, NDArray[Any]]:
-    """One object's arrays. Points that no silhouette could hold are left out: they teach nothing."""
+    """One object's arrays, without points that no silhouette could hold: they teach nothing."""
     views = ViewSet.load(folder).resized(SIZE)
     with np.load(folder / "passes.npz") as arrays:
         if "points" not in arrays:
@@ -213,7 +213,7 @@ def _cone(points: NDArray[np.float16], camera: Camera, distance: NDArray[np.floa
 
 
 def _take(good: NDArray[np.int64], total: int, wanted: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """`wanted` indices below `total`: of the good ones, filled up with any."""
+    """`wanted` indices below `total`: the good ones first, filled up with any."""
     good = random.permutation(good)[:wanted]
     return np.concatenate([good, random.integers(total, size=wanted - len(good))])
 
@@ -282,7 +282,7 @@ class Occupancy:
 
 
 def _orbit(there: int, count: int, random: np.random.Generator) -> NDArray[np.integer]:
-    """Which views: an even orbit where it can be one, from a multiple of 90 degrees mostly."""
+    """Which views of those there are: mostly an even orbit, and that mostly from a multiple of 90 degrees."""
     if there % count == 0 and random.random() < 0.9:
         start = int(random.integers(there))
         if there == VIEWS and start % 2 and random.random() < 0.6:
@@ -320,7 +320,12 @@ def _inputs(
 
 @torch.no_grad()
 def score(model: Field, objects: Objects, views: int = 4, limit: int = 48, device: Any = "cpu") -> dict[str, float]:
-    """Mean IoU over some objects from an even orbit of views, by the evenly drawn points: `val_iou`, `val_hull`."""
+    """Mean IoU of the field and of the hull, `val_iou` and `val_hull`, by the evenly drawn points.
+
+    Args:
+        views: of an object, an even orbit.
+        limit: at most so many objects, evenly spread.
+    """
     rows = np.unique(np.linspace(0, len(objects) - 1, min(limit, len(objects))).astype(int))
     mine, hulls = [], []
     training = model.training

@@ -172,9 +172,9 @@ def test_every_ssim_against_windows_one_by_one() -> None:
     assert appearance.clipped_ssim(a, b) == pytest.approx(slow_ssim(a, b, GAUSSIAN), abs=1e-9)
     wide = [np.pad(x, ((5, 5), (5, 5), (0, 0)), "reflect") for x in (a, b)]
     scale = max(float(np.ptp(x)) for x in (a, b))
-    assert appearance.own_range_ssim(a, b) == pytest.approx(slow_ssim(*wide, GAUSSIAN, scale), abs=1e-5)
+    assert appearance.own_range_ssim(a, b) == pytest.approx(slow_ssim(wide[0], wide[1], GAUSSIAN, scale), abs=1e-5)
     bytes_ = [np.round(x * 255) for x in (a, b)]
-    flat = slow_ssim(*bytes_, np.full((7, 7), 1 / 49), 255, unbiased=49 / 48)
+    flat = slow_ssim(bytes_[0], bytes_[1], np.full((7, 7), 1 / 49), 255, unbiased=49 / 48)
     assert appearance.uniform_ssim(a, b) == pytest.approx(flat, abs=1e-9)
 
 

@@ -16,7 +16,7 @@ def test_the_plot_shows_every_setting_where_it_belongs():
         return Result("m", means, {}, {}, records, {}, [])
 
     settings = [{"schedule": s, "steps": n} for s in ("cosine", "linear") for n in (4, 8, 20)]
-    panels = plot.sweep(Sweep(settings, [result([10 + k, 11 + 1.5 * k, 12 + k]) for k in range(6)]))
+    panels = plot.panels(Sweep(settings, [result([10 + k, 11 + 1.5 * k, 12 + k]) for k in range(6)]))
     psnr, chamfer = re.findall(r"<svg.*?</svg>", panels)
     for panel in (psnr, chamfer):
         heights = [float(y) for y in re.findall(r'cy="([\d.]+)"', panel)]

@@ -105,7 +105,7 @@ def test_what_is_asked_of_an_orbit_is_what_its_cameras_have():
 
 
 # A camera whose every number is another one, with a pose that is more than a rotation.
-OBLONG = Camera(6, 4, 10.0, 12.0, 2.5, 1.5, [[2, 0, 0, 1], [0, 1, 0, 2], [0, 0, 1, 3]])
+OBLONG = Camera(6, 4, 10.0, 12.0, 2.5, 1.5, np.array([[2.0, 0, 0, 1], [0, 1, 0, 2], [0, 0, 1, 3]]))
 
 
 def test_a_pose_of_three_rows_is_completed():
