@@ -218,7 +218,7 @@ def test_the_hull_is_polled_evenly(monkeypatch):
     carved = np.where(np.arange(9)[:, None, None] > 2, np.float32(1), np.float32(0)) * np.ones(GRID.shape, np.float32)
     inside = np.argwhere(carved > 0)
     for most, stride in ((8192, 1), (180, 1), (179, 2), (60, 3), (59, 4)):
-        monkeypatch.setattr(field_grid, "_POLLED", most)
+        monkeypatch.setattr(field_grid, "_POLL", most)
         where, logits = field_grid.poll(Plane(), carved, GRID)
         np.testing.assert_array_equal(where, inside[::stride])
         assert logits == pytest.approx(-0.4 + 0.1 * where[:, 0], abs=1e-6)
