@@ -194,3 +194,160 @@ def test_the_shipped_weights_give_a_closed_mesh_within_the_hull(bar_views):
     assert mesh.summary()["watertight"]
     assert mesh.geometry().volume < carved.geometry().volume * 1.01
     assert sum(file.stat().st_size for file in field_grid.WEIGHTS.iterdir()) < 12e6
+
+
+# -- by hand ------------------------------------------------------------------------------------------------
+
+
+class Plane:
+    """A field whose logit is a coordinate, that writes down what it is asked."""
+
+    def __init__(self, slope=(1.0, 0.0, 0.0), base: float = 0.0) -> None:
+        self.slope, self.base, self.points = np.array(slope), base, []
+
+    def logits(self, points):
+        self.points.append(points)
+        return (points @ self.slope + self.base).astype(np.float32)
+
+
+GRID = hull.Grid(np.array([-0.4, 0.1, 0.2]), 0.1, (9, 6, 5))
+PLACES = GRID.origin + GRID.pitch * np.moveaxis(np.indices(GRID.shape), 0, -1)
+
+
+def test_the_hull_is_polled_evenly(monkeypatch):
+    carved = np.where(np.arange(9)[:, None, None] > 2, np.float32(1), np.float32(0)) * np.ones(GRID.shape, np.float32)
+    inside = np.argwhere(carved > 0)
+    for most, stride in ((8192, 1), (180, 1), (179, 2), (60, 3), (59, 4)):
+        monkeypatch.setattr(field_grid, "_POLL", most)
+        where, logits = field_grid.poll(Plane(), carved, GRID)
+        np.testing.assert_array_equal(where, inside[::stride])
+        assert logits == pytest.approx(-0.4 + 0.1 * where[:, 0], abs=1e-6)
+    assert field_grid.poll(Plane(), -carved, GRID)[1].shape == (0,)
+
+
+def test_an_object_that_is_hardly_expected_has_no_level(monkeypatch):
+    carved = np.ones(GRID.shape, np.float32)
+    for expected, level in ((0.049, None), (0.05, 1.5), (0.9, 1.5)):
+        monkeypatch.setattr(field_grid, "best_level", lambda logits, expected=expected: (1.5, expected))
+        assert field_grid.level(Plane(), carved, GRID) == level
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_filled_field_is_the_logits_above_the_level_within_the_hull(fast):
+    carved = np.where(PLACES[..., 1] < 0.45, np.float32(0.03), np.float32(-0.5))
+    plane = Plane((20.0, 0, 0))
+    filled = field_grid.fill(plane, carved, GRID, 0.5, fast)
+    expected = np.where(carved > 0, np.minimum(carved, (20 * PLACES[..., 0] - 0.5) * 0.1), carved)
+    near = np.abs(20 * PLACES[..., 0] - 0.5) < 1.6
+    np.testing.assert_allclose(filled[near], expected[near], atol=1e-5)
+    np.testing.assert_array_equal(filled > 0, expected > 0)
+    np.testing.assert_allclose(field_grid.fill(plane, carved, GRID, 0.5), filled if fast else expected, atol=0.5)
+
+
+def test_where_nobody_asks_logits_are_one_below_the_level():
+    within = np.zeros(GRID.shape, bool)
+    within[2, 3, 4] = within[5, 0, 0] = True
+    plane = Plane()
+    logits = field_grid._everywhere(plane, within, GRID, 0.25)
+    assert (logits[~within] == -0.75).all()
+    assert logits[within] == pytest.approx(PLACES[within][:, 0], abs=1e-6)
+    np.testing.assert_allclose(plane.points[0], PLACES[within])
+
+
+def test_a_hull_is_cut_a_cell_beyond_its_surface():
+    asked = Plane()
+    carved = np.where(np.arange(9)[:, None, None] < 4, np.float32(-0.11), np.float32(-0.09)) * np.ones(GRID.shape)
+    field_grid.fill(asked, carved.astype(np.float32), GRID, 0.0, fast=False)
+    assert asked.points[0][:, 0].min() == pytest.approx(0)
+    assert len(asked.points[0]) == 5 * 30
+
+
+def test_points_near_the_surface_are_asked_coarsely_then_finely():
+    grid = hull.Grid(np.array([-0.8, -0.8, -0.8]), 0.1, (17, 17, 17))
+    plane = Plane((40.0, 0, 0), base=0.2)  # crosses 0 between two points of every stage
+    logits = field_grid.near_surface(plane, np.ones(grid.shape, bool), grid, 0.0)
+    x = -0.8 + 0.1 * np.arange(17)
+    np.testing.assert_allclose(logits, np.broadcast_to((40 * x + 0.2)[:, None, None], grid.shape), atol=1e-4)
+    assert len(plane.points) == 3
+    first, second, third = (np.unique(np.round(points[:, 0], 6)) for points in plane.points)
+    assert first.tolist() == [-0.8, -0.4, 0, 0.4, 0.8]
+    assert second.tolist() == [-0.6, -0.4, -0.2, 0, 0.2, 0.4, 0.6] or set(second) <= set(np.round(x[::2], 6))
+    assert set(third) <= {-0.2, -0.1, 0.0, 0.1, 0.2}
+    together = np.round(np.concatenate(plane.points), 6)
+    assert len(np.unique(together, axis=0)) == len(together)  # nothing is asked twice
+
+
+def test_nothing_is_asked_far_from_the_hull():
+    grid = hull.Grid(np.zeros(3), 1.0, (18, 10, 9))
+    within = np.zeros(grid.shape, bool)
+    within[2:4, 3:5, 2:4] = True
+    plane = Plane((0.1, 0, 0), base=-0.25)
+    logits = field_grid.near_surface(plane, within, grid, 0.0)
+    assert logits.shape == grid.shape
+    asked = np.concatenate(plane.points)
+    assert (asked.min(0) >= 0).all()
+    assert (asked.max(0) <= [8, 8, 8]).all()
+    assert logits[within] == pytest.approx(0.1 * np.argwhere(within)[:, 0] - 0.25)
+    assert (logits[12:] == -1).all()
+
+
+def test_cells_with_both_signs_or_an_unsure_corner_are_mixed():
+    logits = np.full((3, 3, 4), -2.0, np.float32)
+    assert not field_grid._mixed(logits, 0.0).any()
+    assert not field_grid._mixed(logits, -3.0).any()
+    assert field_grid._mixed(logits, -2.49).all()
+    assert field_grid._mixed(logits, -1.51).all()
+    assert not field_grid._mixed(logits, -1.5).any()
+    logits[0, 0, 0] = 5
+    mixed = field_grid._mixed(logits, 0.0)
+    assert np.argwhere(mixed).tolist() == [[0, 0, 0]]
+    assert mixed.shape == (2, 2, 3)
+    logits[0, 0, 0] = 0  # at the level: outside, but unsure
+    assert np.argwhere(field_grid._mixed(logits, 0.0)).tolist() == [[0, 0, 0]]
+
+
+def test_cells_and_their_corners():
+    cells = np.zeros((2, 2, 3), bool)
+    cells[1, 0, 2] = True
+    corners = field_grid._corners(cells)
+    assert corners.shape == (3, 3, 4)
+    assert np.argwhere(corners).tolist() == [[x, y, z] for x in (1, 2) for y in (0, 1) for z in (2, 3)]
+
+
+def test_a_point_counts_where_a_cell_around_it_does():
+    inside = np.zeros((9, 5, 5), bool)
+    inside[3, 2, 2] = True
+    np.testing.assert_array_equal(field_grid._around(inside, 1), inside)
+    assert np.argwhere(field_grid._around(inside, 2)).tolist() == [
+        [x, y, z] for x in (1, 2) for y in (0, 1, 2) for z in (0, 1, 2)
+    ]
+    assert np.argwhere(field_grid._around(inside, 4)).tolist() == [
+        [x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)
+    ]
+
+
+def test_many_points_are_asked_in_parts(tiny, bar_views, monkeypatch):
+    predictor = looked(bar_views, tiny)
+    points = np.random.default_rng(0).uniform(-0.4, 0.4, (23, 3))
+    whole = predictor.logits(points), predictor.colours(points)
+    monkeypatch.setattr(field_grid, "_CHUNK", 10)
+    np.testing.assert_allclose(predictor.logits(points), whole[0], atol=1e-5)
+    np.testing.assert_allclose(predictor.colours(points), whole[1], atol=1e-3)
+    _, _, colour = tiny.decode(
+        predictor.lifted[0], torch.from_numpy((points @ predictor.turns[0]).astype(np.float32))[None]
+    )
+    np.testing.assert_allclose(predictor.colours(points), 255 * colour[0].detach().numpy(), atol=1e-2)
+    assert predictor.logits(points).dtype == np.float32
+
+
+def test_the_network_s_frame_is_what_the_cameras_look_at(tiny, bar_views):
+    predictor = looked(bar_views, tiny)
+    assert predictor.centre == pytest.approx([0, 0, 0], abs=1e-9)
+    assert predictor.unit == pytest.approx(1, abs=5e-4)
+    for count, frames in ((1, 1), (3, 3), (5, 3), (16, 1), (17, 1)):
+        cameras = [Camera.on_sphere(20.0 * i, 20, size=24) for i in range(count)]
+        images = [np.full((24, 24, 4), 255, np.uint8)] * count
+        turns = looked(ViewSet(images, cameras), tiny).turns
+        assert len(turns) == frames
+        for number, turn in enumerate(turns):
+            np.testing.assert_allclose(turn, upright(cameras[number * count // frames]))

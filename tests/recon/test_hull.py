@@ -135,3 +135,206 @@ def test_real_object_reproduces_its_silhouettes():
         hit = mesh.ray.intersects_any(origins.reshape(-1, 3), directions.reshape(-1, 3)).reshape(256, 256)
         true = image[..., 3] > 127
         assert (hit & true).sum() / (hit | true).sum() > 0.97
+
+
+# -- by hand ------------------------------------------------------------------------------------------------
+
+OBLONG = Camera(60, 30, 50.0, 40.0, 20.0, 18.0, Camera.on_sphere(25, 10, 2).camera_to_world)
+TURNED = hull.Grid(np.array([-0.3, -0.2, -0.4]), 0.15, (4, 5, 6))
+
+
+def points_of(grid: hull.Grid) -> np.ndarray:
+    """Every point of a grid, [x, y, z, 3]."""
+    return grid.origin + grid.pitch * np.moveaxis(np.indices(grid.shape), 0, -1)
+
+
+def test_a_grid_s_points_are_the_middles_of_cells_that_cover_a_box():
+    grid = hull.Grid.around(np.array([0, 1, 2.0]), np.array([1, 1.5, 2.26]), 10)
+    assert grid.pitch == pytest.approx(0.1)
+    assert grid.shape == (10, 5, 3)
+    assert grid.origin == pytest.approx([0.05, 1.05, 2.03])
+    assert hull.Grid.around(np.zeros(3), np.array([1, 0.01, 1]), 5).shape == (5, 2, 5)
+
+
+def test_a_grid_s_projection_is_the_camera_s():
+    x, y, depth = TURNED.project(OBLONG)
+    pixels, true = OBLONG.project(points_of(TURNED))
+    np.testing.assert_allclose(np.stack([x, y], -1), pixels, atol=1e-3)
+    np.testing.assert_allclose(depth, true, rtol=1e-5)
+    near = hull.Grid(np.array([2.5, 0, 0]), 1.0, (2, 2, 2))
+    assert (near.project(Camera.on_sphere(0, 0, 2))[2] == np.float32(1e-6)).all()  # behind: as near as can be
+
+
+def test_the_frame_is_what_the_cameras_see():
+    reach = 1.1 * 1.5 * np.tan(np.radians(49.13 / 2))
+    grid = hull.frame(orbit(4, size=64), 10)
+    assert grid.shape == (10, 10, 10)
+    assert grid.pitch == pytest.approx(2 * reach / 10)
+    assert grid.origin == pytest.approx([-0.9 * reach] * 3)
+    # The nearest edge of the picture counts as little as the farthest lets it; three cameras, the middle one's reach.
+    cameras = [Camera(60, 30, 50.0, 40.0, 20.0, 18.0, Camera.on_sphere(100 * i, 10, 1 + i).camera_to_world)
+               for i in range(3)]  # fmt: skip
+    assert hull.frame(cameras, 10).pitch == pytest.approx(2 * 1.1 * 2 * (40 / 40) / 10)
+    tall = [Camera(30, 60, 40.0, 50.0, 12.0, 40.0, camera.camera_to_world) for camera in cameras]
+    assert hull.frame(tall, 10).pitch == pytest.approx(2 * 1.1 * 2 * (40 / 40) / 10)
+    low = [Camera(30, 60, 40.0, 50.0, 12.0, 20.0, camera.camera_to_world) for camera in cameras]
+    assert hull.frame(low, 10).pitch == pytest.approx(2 * 1.1 * 2 * (40 / 40) / 10)
+    wide = [Camera(60, 30, 40.0, 50.0, 45.0, 12.0, camera.camera_to_world) for camera in cameras]
+    assert hull.frame(wide, 10).pitch == pytest.approx(2 * 1.1 * 2 * (45 / 40) / 10)
+
+
+def test_the_frame_lies_around_the_point_nearest_to_all_axes():
+    def centre(cameras):
+        grid = hull.frame(cameras, 2)
+        return grid.origin + grid.pitch / 2
+
+    moved = [Camera(8, 8, 8, 8, 4, 4, np.vstack([np.hstack([3 * camera.camera_to_world[:3, :3], at[:, None]]),
+                                                 [0, 0, 0, 1]]))
+             for camera in orbit(3) for at in [camera.position + np.array([5, -2, 1])]]  # fmt: skip
+    assert centre(moved) == pytest.approx([5, -2, 1])
+    aside = orbit(1, elevation=0)[0].camera_to_world + np.array([[0, 0, 0, 0], [0, 0, 0, 0.3], [0, 0, 0, 2], [0] * 4])
+    assert centre([Camera(8, 8, 8, 8, 4, 4, aside)]) == pytest.approx([0, 0.3, 2])  # the depth is open
+
+
+def test_a_hull_s_grid_holds_it_all_and_little_more(ball_views):
+    volume, grid = hull.carve(ball_views.cameras, distances_of(ball_views))
+    assert max(grid.shape) == 128
+    assert volume.shape == grid.shape
+    inside = np.argwhere(volume > 0)
+    assert (inside.min(0) >= 1).all()
+    assert (inside.max(0) <= np.array(grid.shape) - 2).all()
+    cell = 2 * 1.1 * 1.5 * np.tan(np.radians(49.13 / 2)) / 64
+    assert (grid.pitch * (inside.min(0) + 1) < 3.1 * cell).all()
+    assert (grid.pitch * (grid.shape - inside.max(0)) < 3.1 * cell).all()
+
+
+def test_thin_things_are_not_lost_in_coarse_cells():
+    # A pole two pixels wide, half a coarse cell: no coarse point lies in it.
+    image = np.zeros((256, 256, 4), np.uint8)
+    image[78:178, 127:129] = 255
+    pole = ViewSet([image] * 4, orbit(4, elevation=0))
+    volume, grid = hull.carve(pole.cameras, distances_of(pole), 100)
+    assert np.ptp(grid.pitch * np.argwhere(volume > 0), axis=0)[2] == pytest.approx(100 * 1.5 / 280, abs=0.02)
+
+
+def test_a_cone_ends_behind_its_camera():
+    grid = hull.Grid(np.array([-1.0, 0, 0]), 1.5, (3, 2, 2))
+    deep = np.full((64, 64), 3, np.float32)
+    camera = Camera(64, 64, 50, 70, 32, 32, Camera.on_sphere(0, 0, 1.5).camera_to_world)
+    values = hull.cone(grid, camera, deep)
+    assert values[:2, 0, 0] == pytest.approx([3 * 2.5 / 60, 3 * 1 / 60])
+    assert (values[2] == -1e6).all()
+
+
+def test_one_view_is_cut_by_a_ball_as_deep_as_it_is_wide():
+    image = np.zeros((64, 64, 4), np.uint8)
+    image[10:30, 24:44] = 255
+    camera = Camera(64, 64, 80, 100, 32, 32, Camera.on_sphere(0, 0, 1.5).camera_to_world)
+    distance = signed_distance(image[..., 3])
+    # Its middle lies at (34, 20) of the picture, as far away as the world's origin: at 1.5.
+    centre = np.array([0, 1.5 * 2 / 80, 1.5 * 12 / 100])
+    radius = 1.5 / 2 * 20 / 80
+    values = hull.ball(TURNED, camera, distance)
+    expected = radius - np.linalg.norm(points_of(TURNED) - centre, axis=-1)
+    np.testing.assert_allclose(values, expected, atol=1e-6)
+    high = np.rot90(image, axes=(0, 1)).copy()
+    high[30:40, 10:30] = 255
+    tall = signed_distance(high[..., 3])
+    rows, columns = np.nonzero(tall > 0)
+    radius = 1.5 / 2 * max(np.ptp(columns) + 1, (np.ptp(rows) + 1) * 80 / 100) / 80
+    assert hull.ball(TURNED, camera, tall).max() <= radius
+    grid = hull.frame([camera], 24)
+    both = np.minimum(hull.cone(grid, camera, distance), hull.ball(grid, camera, distance))
+    np.testing.assert_array_equal(hull.field(grid, [camera], [distance]), both)
+    nothing = np.full((64, 64), -5, np.float32)
+    assert (hull.field(grid, [camera], [nothing]) < 0).all()
+
+
+def test_cells_are_told_in_pixels_at_the_grid_s_nearest_corner():
+    camera = Camera(64, 64, 80, 100, 32, 32, Camera.on_sphere(0, 0, 1.5).camera_to_world)
+    grid = hull.Grid(np.array([-0.1, -0.2, -0.3]), 0.1, (3, 5, 7))
+    half = np.linalg.norm([0.1, 0.2, 0.3])
+    assert hull._in_pixels(grid, camera, 3) == pytest.approx(3 * 0.1 * 100 / (1.5 - half))
+    assert hull._in_pixels(hull.Grid(grid.origin + np.array([1.1, 0, 0]), 0.1, grid.shape), camera, 3) is None
+    assert hull._in_pixels(hull.Grid(grid.origin + np.array([1.0, 0, 0]), 0.1, grid.shape), camera, 3) is not None
+
+
+def test_resampling_is_linear_and_goes_on_as_at_the_border():
+    values = (points_of(TURNED) @ [1.0, -2.0, 0.5]).astype(np.float32)
+    finer = hull.Grid(TURNED.origin + 0.03, 0.07, (5, 7, 9))
+    np.testing.assert_allclose(hull.resampled(values, TURNED, finer), points_of(finer) @ [1.0, -2.0, 0.5], atol=1e-5)
+    beyond = hull.Grid(TURNED.origin - 5, 10.0, (2, 2, 2))
+    np.testing.assert_array_equal(hull.resampled(values, TURNED, beyond), values[::3, ::4, ::5])
+
+
+def silhouette_of(top, left, bottom, right):
+    image = np.zeros((128, 128), np.uint8)
+    image[top:bottom, left:right] = 255
+    return signed_distance(image)
+
+
+def test_what_a_volume_leaves_of_a_silhouette_is_told_by_the_pixel():
+    # A plate of points a pixel apart before a camera: it covers columns 20 to 59 of a silhouette from 20 to 99.
+    camera = Camera(128, 128, 128, 128, 64, 64, Camera.on_sphere(0, 0, 1.0).camera_to_world)
+    pitch = 1 / 128
+    grid = hull.Grid(np.array([0, (20.5 - 64) * pitch, (64 - 99.5) * pitch]), pitch, (2, 40, 80))
+    volume = np.full(grid.shape, -1, np.float32)
+    volume[0] = 1
+    left = hull.unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 100))
+    rows, columns = np.nonzero(left)
+    # Dilated by a margin of ceil(1/2 + 1) = 2 and opened; then grown back by the margin and two more.
+    assert (rows.min(), rows.max(), columns.max()) == (20, 99, 99)
+    assert columns.min() == 60 - 2
+    assert left.sum() == pytest.approx(80 * 42, abs=20)
+    whole = hull.unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 62))
+    assert not whole.any()  # two pixels are no part
+    assert not hull.unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 63)).any()  # nor is a sliver
+    assert hull.unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 66)).any()
+    nothing = hull.unexplained(grid, np.full(grid.shape, -1, np.float32), camera, silhouette_of(20, 20, 100, 100))
+    assert nothing.sum() == 6400
+    edge = np.full(grid.shape, -1, np.float32)
+    edge[0] = -0.49 * pitch  # a cell whose middle is just outside still shows
+    assert np.array_equal(hull.unexplained(grid, edge, camera, silhouette_of(20, 20, 100, 100)), left)
+
+
+def test_points_beside_and_behind_the_camera_explain_nothing():
+    camera = Camera(128, 128, 128, 128, 64, 64, Camera.on_sphere(0, 0, 1.0).camera_to_world)
+    shown = silhouette_of(0, 0, 128, 128)
+    for origin in ([0, 0.8, 0], [0, -1.2, 0], [0, 0, 0.8], [0, 0, -1.2], [1.5, -0.2, -0.2]):
+        grid = hull.Grid(np.array(origin), 0.05, (4, 8, 8))
+        left = hull.unexplained(grid, np.ones(grid.shape, np.float32), camera, shown)
+        assert left.all()
+
+
+def test_what_is_behind_missing_parts_is_the_union_of_their_cones(bar_views):
+    distances = distances_of(bar_views)
+    _, grid = hull.carve(bar_views.cameras, distances, 32)
+    nothing = np.full(grid.shape, -1, np.float32)
+    behind = hull.missing(grid, nothing, bar_views.cameras, distances)
+    cones = [hull.cone(grid, camera, distance) for camera, distance in zip(bar_views.cameras, distances, strict=True)]
+    assert ((behind > 0) != (np.max(cones, axis=0) > 0)).mean() < 0.005  # but for rounded edges
+    everything = np.ones(grid.shape, np.float32)
+    assert hull.missing(grid, everything, bar_views.cameras, distances) is None
+
+
+def test_two_views_and_intolerance_give_the_plain_hull():
+    views = views_of(bar, views=6)
+    images = [image.copy() for image in views.images]
+    images[1][:30] = 0
+    distances = distances_of(ViewSet(images, views.cameras))
+    grid = hull.frame(views.cameras, 20)
+    cones = [hull.cone(grid, *view) for view in zip(views.cameras, distances, strict=True)]
+    np.testing.assert_array_equal(hull.field(grid, views.cameras, distances, False), np.min(cones, axis=0))
+    np.testing.assert_array_equal(hull.field(grid, views.cameras[:2], distances[:2]), np.min(cones[:2], axis=0))
+    assert (hull.field(grid, views.cameras[:3], distances[:3]) > np.min(cones[:3], axis=0)).any()
+
+
+@pytest.mark.parametrize("views", [3, 4, 5])
+def test_a_minority_of_views_is_outvoted_where_something_is_missing(views, monkeypatch):
+    cameras = orbit(views, size=24)
+    distances = distances_of(views_of(bar, views, 24))
+    grid = hull.frame(cameras, 12)
+    cones = np.sort([hull.cone(grid, *view) for view in zip(cameras, distances, strict=True)], axis=0)
+    monkeypatch.setattr(hull, "missing", lambda *_: np.full(grid.shape, 0.02, np.float32))
+    expected = np.maximum(cones[0], np.minimum(0.02, cones[(views - 1) // 2]))
+    np.testing.assert_array_equal(hull.field(grid, cameras, distances), expected)

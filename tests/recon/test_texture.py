@@ -252,11 +252,23 @@ def small_atlas(points, normals, places) -> atlas.Atlas:
 
 def test_between_charts_the_nearest_texel_is_repeated():
     places = small_atlas(np.zeros((3, 3)), np.zeros((3, 3)), [(0, 0), (0, 5), (5, 0)])
-    padded = texture.padded(np.float32([(10.6, 255.9, -3), (1, 2, 3), (90, 90, 90)]), places, 6)
-    assert padded.shape == (6, 6, 3)
-    assert padded[0, 0].tolist() == padded[2, 1].tolist() == [11, 255, 0]
-    assert padded[0, 5].tolist() == padded[2, 5].tolist() == [1, 2, 3]
-    assert padded[5, 0].tolist() == padded[5, 2].tolist() == [90, 90, 90]
+    filled = texture.padded(np.float32([(10.6, 255.9, -3), (1, 2, 3), (90, 90, 90)]), places, 6)
+    assert filled.shape == (6, 6, 3)
+    assert filled[0, 0].tolist() == filled[2, 1].tolist() == [11, 255, 0]
+    assert filled[0, 5].tolist() == filled[2, 5].tolist() == [1, 2, 3]
+    assert filled[5, 0].tolist() == filled[5, 2].tolist() == [90, 90, 90]
+
+
+def test_colours_are_rounded_into_bytes():
+    places = small_atlas([(0, 0, 0)], [(1, 0, 0)], [(1, 1)])
+    views = ViewSet([np.full((64, 64, 4), (90, 91, 92, 255), np.uint8)], [Camera.on_sphere(180, size=64)])
+
+    def unseen(points):
+        return np.float32([(127, 129, 999)])  # with nothing seen, half and half with 128
+
+    baked = texture.bake(screen(), places, views, [np.full((64, 64), 9, np.float32)], 3, unseen)
+    assert (baked == [128, 128, 255]).all()
+    assert (texture.bake(screen(), places, views, [np.full((64, 64), 9, np.float32)], 3) == 128).all()
 
 
 def test_two_views_are_blended_by_their_weights_and_the_rest_is_asked_for():

@@ -277,3 +277,239 @@ def test_the_log_tells_of_every_layout_that_came_up(tmp_path):
     run(tmp_path, replace(SCHEDULE, steps=4), task=Mixed())
     record = json.loads((tmp_path / log.LOG).read_text())
     assert (record["odd"], record["even"]) == (2, 1)
+
+
+# -- against a plain loop -----------------------------------------------------------------------------------
+
+
+class Pair(torch.nn.Module):
+    """The toy and a critic that learns beside it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.toy, self.critic = Toy(), torch.nn.Linear(6, 1)
+        self.config = self.toy.config
+
+
+class Both(Task):
+    """The toy's loss and, far larger, the critic's."""
+
+    def loss(self, model, step, random, batch):
+        loss, _ = super().loss(model.toy, step, random, batch)
+        return loss + 1000 * model.critic(torch.ones(1, 6)).square().sum(), {"even": float(step % 2 == 0)}
+
+
+def plain_loop(schedule, steps, share=lambda step: None):
+    """Train the pair step by step with AdamW; gives the pair, the average of its toy, and the losses."""
+    model, losses = Pair(), []
+    average = {name: parameter.detach().clone() for name, parameter in model.toy.named_parameters()}
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    groups = [{"params": matrices, "weight_decay": schedule.decay}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=schedule.rate, betas=(0.9, 0.98))
+    for step in range(steps):
+        random = np.random.default_rng([schedule.seed, step])
+        torch.manual_seed(int(random.integers(2**62)))
+        progress = share(step) or step / schedule.steps
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate * rate(progress, step, schedule.warmup)
+        loss, _ = Both().loss(model, step, random, schedule.batch)
+        optimizer.zero_grad()
+        loss.backward()
+        for part in (model.toy, model.critic):  # each is clipped by its own size
+            size = torch.cat([p.grad.flatten() for p in part.parameters()]).norm()
+            for p in part.parameters():
+                p.grad *= min(1.0, schedule.clip / (float(size) + 1e-6))
+        optimizer.step()
+        losses.append(loss.item())
+        stays = min(schedule.average, (1 + step) / (10 + step))
+        for name, parameter in model.toy.named_parameters():
+            average[name] = stays * average[name] + (1 - stays) * parameter.detach()
+    return model, average, losses
+
+
+PLAIN = Schedule(steps=6, batch=8, rate=1e-2, warmup=3, decay=0.1, average=0.3, clip=0.02, seed=4)
+
+
+def test_it_trains_as_a_plain_loop_does(tmp_path):
+    calls = []
+    model = Pair()
+    place = run(tmp_path, PLAIN, model, Both(), network=model.toy, progress=lambda *call: calls.append(call))
+    expected, average, losses = plain_loop(PLAIN, 6)
+    for mine, theirs in zip(model.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+    exported = checkpoint.read_tensors(place / checkpoint.MODEL)
+    assert {tensor.dtype for tensor in exported.values()} == {torch.float16}
+    for name, tensor in average.items():
+        torch.testing.assert_close(exported[name].float(), tensor, rtol=2e-3, atol=1e-5)
+    last = checkpoint.read_tensors(tmp_path / trainer.CHECKPOINT / checkpoint.MODEL)
+    for name, parameter in expected.toy.named_parameters():
+        torch.testing.assert_close(last[name], parameter.detach(), rtol=1e-4, atol=1e-6)
+    assert [call[:2] for call in calls] == [(step + 1, 6) for step in range(6)]
+    assert [call[2]["loss"] for call in calls] == pytest.approx(losses, rel=1e-4)
+    assert [call[2]["share"] for call in calls] == pytest.approx([step / 6 for step in range(6)])
+    assert [call[2]["even"] for call in calls] == [1, 0, 1, 0, 1, 0]
+    (line,) = log.read(tmp_path)
+    assert line["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+    assert (line["step"], line["even"]) == (6, 0.5)
+
+
+def test_a_resumed_run_goes_on_with_what_learnt_beside(tmp_path):
+    class CutError(Exception):
+        pass
+
+    def cut(step, steps, figures):
+        if step == 3:
+            raise CutError
+
+    model = Pair()
+    with pytest.raises(CutError):
+        run(tmp_path, PLAIN, model, Both(), network=model.toy, progress=cut, save_every=-1)
+    # It is cut before the third step is saved: the record is of the second.
+    record = checkpoint.load_training(tmp_path / trainer.CHECKPOINT)[1]
+    assert record["step"] == 2
+    assert record["peaks"] == [[0.01, 0.01]]
+    assert record["schedule"] == asdict(PLAIN)
+    assert "best" not in record
+    again = Pair()
+    with torch.no_grad():
+        for parameter in again.critic.parameters():
+            parameter.fill_(7.0)
+    again.toy = toy(tmp_path / trainer.CHECKPOINT)
+    place = run(tmp_path, PLAIN, again, Both(), network=again.toy, resume=True)
+    expected, average, _ = plain_loop(PLAIN, 6)
+    for mine, theirs in zip(again.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+    exported = checkpoint.read_tensors(place / checkpoint.MODEL)
+    for name, tensor in average.items():
+        torch.testing.assert_close(exported[name].float(), tensor, rtol=2e-3, atol=1e-5)
+
+
+class Clock:
+    """Time that goes on by itself, a second at each look."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        self.now += 1
+        return self.now
+
+
+def test_rates_fall_with_the_time_where_it_is_short(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "time", Clock())
+    shares = []
+    model = Pair()
+    schedule = replace(PLAIN, steps=1000)
+    run(tmp_path, schedule, model, Both(), network=model.toy, time_limit=10.0,
+        progress=lambda step, steps, figures: shares.append(figures["share"]))  # fmt: skip
+    assert 2 <= len(shares) < 10
+    assert shares == sorted(shares)
+    assert shares[-1] < 1
+    assert shares[0] >= 0.1
+    expected, _, _ = plain_loop(schedule, len(shares), lambda step: shares[step])
+    for mine, theirs in zip(model.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-6)
+    record = checkpoint.load_training(tmp_path / trainer.CHECKPOINT)[1]
+    assert record["step"] == len(shares)
+    assert record["seconds"] >= 10
+    about = json.loads((tmp_path / trainer.EXPORT / checkpoint.CONFIG).read_text())["about"]
+    assert about["seconds"] >= 10
+    # Time that is spent counts in the next sitting.
+    again = Pair()
+    again.toy = toy(tmp_path / trainer.CHECKPOINT)
+    run(tmp_path, schedule, again, Both(), network=again.toy, time_limit=10.0, resume=True,
+        progress=lambda *call: shares.append(1.0))  # fmt: skip
+    assert record["step"] == len(shares)
+
+
+def test_settings_that_nobody_states(tmp_path):
+    plain = trainer.Trainer(toy(), Task(), tmp_path, SCHEDULE, {})
+    assert (plain.time_limit, plain.save_every, plain.validate_every, plain.keep_best) == (None, 120, 250, False)
+    assert plain.network is plain.model
+    assert not trainer.Trainer(toy(), Task(), tmp_path, SCHEDULE, {}, keep_best=True).keep_best
+
+
+def test_half_precision_is_asked_for_by_name(tmp_path):
+    seen = []
+
+    class Looking(Task):
+        def loss(self, model, step, random, batch):
+            seen.append((model.training, torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+            return super().loss(model, step, random, batch)
+
+    for precision in ("float32", "bfloat16"):
+        run(tmp_path / precision, replace(SCHEDULE, steps=1, precision=precision), toy().eval(), Looking())
+    assert [(training, enabled) for training, enabled, _ in seen] == [(True, False), (True, True)]
+    assert seen[1][2] == torch.bfloat16
+
+
+def test_validation_sees_the_average_in_time_and_is_logged(tmp_path):
+    seen, calls = [], []
+
+    def validation(model):
+        seen.append((model.training, model.head.bias.item()))
+        return {"val": float(len(seen)), "other": 5.0}
+
+    schedule = replace(SCHEDULE, steps=5)
+    place = run(tmp_path, schedule, validation=validation, validate_every=2, about={"stage": "toy"},
+                files={"vocabulary.json": "[1]"}, progress=lambda *call: calls.append(call[2]))  # fmt: skip
+    assert [training for training, _ in seen] == [False, False]
+    assert [figures.get("val") for figures in calls] == [None, 1, None, 2, None]
+    (line,) = log.read(tmp_path)
+    assert (line["val"], line["other"]) == (1.5, 5)
+    record = json.loads((place / checkpoint.CONFIG).read_text())
+    assert record["about"]["stage"] == "toy"
+    assert record["about"]["steps"] == 5
+    assert record["about"]["schedule"] == asdict(schedule)
+    assert isinstance(record["about"]["seconds"], int)
+    assert record["architecture"] == {"width": 6}
+    for folder in (trainer.EXPORT, trainer.CHECKPOINT):
+        assert (tmp_path / folder / "vocabulary.json").read_text() == "[1]"
+    assert "best" not in checkpoint.load_training(tmp_path / trainer.CHECKPOINT)[1]
+
+
+def test_the_best_is_kept_by_the_first_figure_and_the_end_is_judged_too(tmp_path):
+    for number, (figures, best) in enumerate([([1.0, 3.0, 2.0], 4), ([1.0, 2.0, 3.0], 5), ([3.0, 3.0, 1.0], 2)]):
+        figures = iter(figures)
+        out = tmp_path / str(number)
+        place = run(out, replace(SCHEDULE, steps=5), keep_best=True, validate_every=2,
+                    validation=lambda model, figures=figures: {"val": next(figures), "other": 9.0})  # fmt: skip
+        assert json.loads((place / checkpoint.CONFIG).read_text())["about"]["steps"] == best
+        assert next(figures, None) is None
+        assert checkpoint.load_training(out / trainer.CHECKPOINT)[1]["best"] == 3
+    # Where the last step has been judged, it is not judged again; where none was, the end is.
+    counts = []
+    for number, every in enumerate((5, 100)):
+        run(tmp_path / f"end{number}", replace(SCHEDULE, steps=5), keep_best=True, validate_every=every,
+            validation=lambda model: counts.append(1) or {"val": 0.0})  # fmt: skip
+    assert len(counts) == 2
+
+
+def test_checkpoints_are_written_at_the_end_and_as_often_as_asked(tmp_path, monkeypatch):
+    saved = []
+    real = checkpoint.save
+
+    def save(path, *rest, **more):
+        saved.append(path.name)
+        return real(path, *rest, **more)
+
+    monkeypatch.setattr(checkpoint, "save", save)
+    run(tmp_path / "seldom", replace(SCHEDULE, steps=3))
+    assert saved == ["checkpoint", "weights"]
+    saved.clear()
+    run(tmp_path / "often", replace(SCHEDULE, steps=3), save_every=-1.0)
+    assert saved == ["checkpoint"] * 4 + ["weights"]
+
+
+def test_every_fiftieth_step_and_the_last_are_logged(tmp_path):
+    run(tmp_path, replace(SCHEDULE, steps=101))
+    lines = log.read(tmp_path)
+    assert [line["step"] for line in lines] == [50, 100, 101]
+    assert all(line["seconds"] == round(line["seconds"], 1) for line in lines)
+
+
+def test_nothing_to_resume_is_said(tmp_path):
+    with pytest.raises(ViewmaskError, match="no checkpoint"):
+        run(tmp_path, SCHEDULE, toy(), resume=True)

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
+from viewmask.learning.schedule import Schedule
 from viewmask.model import sequence
 from viewmask.model.transformer import Transformer, TransformerConfig
-from viewmask.model.vocabulary import PAD
+from viewmask.model.vocabulary import LENGTH, MASK, PAD
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
-from viewmask.train.masked import Masked, Mixture, code_loss, validation
+from viewmask.train.masked import MIXTURES, SCHEDULES, TRANSFORMERS, Masked, Mixture, code_loss, validation
 from viewmask.train.tokens import Tokens
 
 VOCABULARY = lexicon_of(SHIPPED / TRANSFORMER, {}).vocabulary
@@ -204,3 +206,293 @@ def test_it_learns_to_repeat_what_it_has_seen(tokens):
         optimizer.step()
         losses.append(loss.item())
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
+
+
+# -- by hand ------------------------------------------------------------------------------------------------
+
+
+class Spy(Transformer):
+    """Keeps what it is given and what it makes of it."""
+
+    def __init__(self, config):
+        torch.manual_seed(1)
+        super().__init__(config)
+        self.seen = []
+
+    def forward(self, layout, words, tokens, masked):
+        made = super().forward(layout, words, tokens, masked)
+        self.seen.append((layout, words, tokens, masked, made))
+        return made
+
+
+def test_what_nobody_states_of_a_mixture():
+    assert Mixture() == Mixture(0, 0, 0, 0, dropped=0.1, whole_views=0.2, odd_orbits=0.25, captioned=0.25, cosine=False)
+
+
+def test_a_condition_is_dropped_as_a_whole_and_as_often_as_asked(tokens):
+    task = Masked(tokens, Mixture(i2mv=1.0, dropped=0.3, captioned=1.0), VOCABULARY, CPU)
+    model = Spy(CONFIG)
+    for step in range(10):
+        task.loss(model, step, np.random.default_rng(step), 32)
+    gone = []
+    for layout, words, _, masked, _ in model.seen:
+        blank = (words[:, sequence.text_slice(layout)] == PAD).all(dim=1)
+        assert torch.equal(masked[:, 0].flatten(1).all(dim=1), blank)
+        assert torch.equal(masked[:, 0].flatten(1).any(dim=1), blank)
+        gone += blank.tolist()
+    assert np.mean(gone) == pytest.approx(0.3, abs=0.06)
+
+
+@pytest.mark.parametrize("dropped", [0.0, 1.0])
+def test_the_loss_of_views_is_that_of_the_hidden_targets(tokens, dropped):
+    task, model = Masked(tokens, Mixture(i2mv=1.0, dropped=dropped), VOCABULARY, CPU), Spy(CONFIG)
+    loss, figures = task.layout_loss(model, "i2mv", np.random.default_rng(3), 6)
+    (_, _, views, masked, (_, features)), = model.seen  # fmt: skip
+    targets = masked.clone()
+    targets[:, 0] = False
+    said = model.predict(features[targets])
+    expected, parts = code_loss(CONFIG, said.empty, said.codes, views[targets])
+    torch.testing.assert_close(loss, expected)
+    assert figures == parts | {"i2mv": float(loss)}
+
+
+def test_the_loss_of_words_is_that_of_the_hidden_ones(tokens):
+    task, model = Masked(tokens, Mixture(mmu=1.0), VOCABULARY, CPU, views=3), Spy(CONFIG)
+    loss, figures = task.layout_loss(model, "mmu", np.random.default_rng(3), 40)
+    (layout, words, views, masked, (features, _)), = model.seen  # fmt: skip
+    assert not masked.any()
+    _, captions, drawn = task.draw("mmu", np.random.default_rng(3), 120)
+    assert torch.equal(views, drawn)
+    field = sequence.text_slice(layout)
+    hidden = words[:, field] == MASK
+    assert torch.equal(words[:, field], torch.where(hidden, MASK, captions))
+    assert torch.equal(words[:, : field.start], sequence.words(layout, captions)[:, : field.start])
+    assert hidden.any(dim=1).all()
+    shares = hidden.float().mean(dim=1).numpy()
+    assert shares.mean() == pytest.approx(0.5, abs=0.08)
+    assert np.mean(shares < 0.25) == pytest.approx(0.25, abs=0.1)
+    logits = model.word_head(features[:, field][hidden])
+    torch.testing.assert_close(loss, F.cross_entropy(logits, captions[hidden]))
+    assert figures == {"mmu": float(loss)}
+
+
+def test_where_no_word_is_hidden_the_first_is(tokens, monkeypatch):
+    task, model = Masked(tokens, Mixture(mmu=1.0), VOCABULARY, CPU), Spy(CONFIG)
+
+    class Never:
+        """A generator that hides nothing."""
+
+        def __init__(self):
+            self.real = np.random.default_rng(0)
+
+        def random(self, size=None):
+            return np.zeros(size) if size == (4, 1) else self.real.random(size)
+
+        def integers(self, *rest, **more):
+            return self.real.integers(*rest, **more)
+
+    task.layout_loss(model, "mmu", Never(), 1)
+    layout, words, *_ = model.seen[0]
+    hidden = words[:, sequence.text_slice(layout)] == MASK
+    assert hidden[:, 0].all()
+    assert not hidden[:, 1:].any()
+
+
+def starts(tokens, row, view):
+    """The starts of an orbit at which a row shows a view."""
+    return {start for start in range(8) if np.array_equal(tokens.tokens[row, start], view)}
+
+
+def test_odd_orbits_are_any_views_in_order_and_azimuths_tell_which(tokens):
+    task = Masked(tokens, Mixture(i2mv=1.0, odd_orbits=1.0), VOCABULARY, CPU)
+    steps = set()
+    for seed in range(60):
+        layout, _, views = task.draw("i2mv", np.random.default_rng(seed), 3)
+        offsets = [round(azimuth / 45) for azimuth in layout.azimuths]
+        assert offsets[0] == 0
+        assert offsets == sorted(set(offsets))
+        assert len(offsets) == 4
+        assert layout.azimuths == tuple(45.0 * offset for offset in offsets)
+        steps |= set(offsets)
+        for line in views.numpy():
+            assert any(
+                all(
+                    np.array_equal(tokens.tokens[row, (start + k) % 8], view)
+                    for k, view in zip(offsets, line, strict=True)
+                )
+                for row in range(4)
+                for start in range(8)
+            )
+    assert steps == set(range(8))
+
+
+def test_odd_orbits_are_as_rare_as_asked_and_need_views_between(tokens):
+    even = (0, 90, 180, 270)
+    task = Masked(tokens, Mixture(i2mv=1.0, odd_orbits=0.3), VOCABULARY, CPU)
+    random = np.random.default_rng(0)
+    draws = [task.draw("i2mv", random, 1)[0].azimuths for _ in range(600)]
+    # One in 35 odd orbits is even by chance.
+    assert np.mean([azimuths != even for azimuths in draws]) == pytest.approx(0.3 * 34 / 35, abs=0.06)
+    whole = Masked(tokens, Mixture(i2mv=1.0, odd_orbits=1.0), VOCABULARY, CPU, views=8)
+    assert whole.draw("i2mv", np.random.default_rng(0), 1)[0].azimuths == tuple(45 * k for k in range(8))
+    none = Masked(tokens, Mixture(i2mv=1.0, odd_orbits=0.0), VOCABULARY, CPU)
+    assert none.draw("i2mv", np.random.default_rng(0), 1)[0].azimuths == even
+
+
+def test_captions_belong_to_the_objects_beside_them(tokens):
+    said = {tuple(VOCABULARY.encode(text, LENGTH, cut=True)): row
+            for row, texts in enumerate(tokens.captions) for text in texts}  # fmt: skip
+    task = Masked(tokens, Mixture(i2mv=1.0, captioned=1.0), VOCABULARY, CPU)
+    layout, captions, views = task.draw("i2mv", np.random.default_rng(0), 64)
+    assert layout == sequence.i2mv(layout.azimuths, with_text=True)
+    for caption, line in zip(captions.tolist(), views.numpy(), strict=True):
+        assert starts(tokens, said[tuple(caption)], line[0])
+    assert {tuple(caption) for caption in captions.tolist()} == set(said)  # every one of several
+    share = Masked(tokens, Mixture(i2mv=1.0, captioned=0.3), VOCABULARY, CPU)
+    random = np.random.default_rng(0)
+    texts = [share.draw("i2mv", random, 1)[0].text for _ in range(600)]
+    assert set(texts) == {0, LENGTH}
+    assert np.mean(np.array(texts) > 0) == pytest.approx(0.3, abs=0.06)
+    bare = Masked(nameless(tokens), Mixture(i2mv=1.0, captioned=1.0), VOCABULARY, CPU)
+    layout, captions, _ = bare.draw("i2mv", np.random.default_rng(0), 5)
+    assert (layout.text, captions.shape, captions.dtype) == (0, (5, 0), torch.long)
+
+
+@pytest.mark.parametrize("name", ["t2i", "mmu", "t2mv"])
+def test_named_layouts_begin_at_the_front(tokens, name):
+    task = Masked(tokens, Mixture(**{name: 1.0}), VOCABULARY, CPU)
+    layout, captions, views = task.draw(name, np.random.default_rng(0), 32)
+    assert layout == {"t2i": sequence.t2i(), "mmu": sequence.mmu(), "t2mv": sequence.t2mv()}[name]
+    said = {tuple(VOCABULARY.encode(text, LENGTH, cut=True)): row for row in (0, 1) for text in tokens.captions[row]}
+    for caption, line in zip(captions.tolist(), views.numpy(), strict=True):
+        row = said[tuple(caption)]
+        assert np.array_equal(line, tokens.tokens[row, [0, 2, 4, 6][: layout.views]])
+    assert views.dtype == torch.int64
+
+
+def test_rows_are_drawn_by_their_chance(tokens):
+    task = Masked(tokens, Mixture(i2mv=1.0, captioned=0.0), VOCABULARY, CPU)
+    assert {name: rows.tolist() for name, rows in task.rows.items()} == {
+        "any": [0, 1, 2, 3], "captioned": [0, 1, 3], "front": [0, 1],
+    }  # fmt: skip
+    views = task.draw("i2mv", np.random.default_rng(0), 2000)[2].numpy()
+    shares = [np.mean([bool(starts(tokens, row, line[0])) for line in views]) for row in range(4)]
+    lone = 1 / (1 + 3**0.5)
+    assert shares == pytest.approx([(1 - lone) / 3] * 3 + [lone], abs=0.04)
+    captioned = np.diff(task.weights["captioned"], prepend=0)
+    assert captioned == pytest.approx(np.array([2**-0.5, 2**-0.5, 1]) / (2**0.5 + 1))
+
+
+def test_whole_views_are_hidden_by_chance_and_one_at_least(tokens):
+    task = Masked(tokens, Mixture(i2mv=1.0, whole_views=1.0), VOCABULARY, CPU)
+    masks = task.mask(sequence.i2mv(), 3, np.random.default_rng(0), 3000)
+    assert masks.shape == (3000, 4, 3, 3)
+    assert masks.dtype == bool
+    shares = masks[:, 1:].reshape(3000, 3, -1).mean(axis=2).round(6)
+    assert set(np.unique(shares)) == {0.0, round(1 / 9, 6), 1.0}  # a view shown whole may have one token hidden
+    assert (shares == 1).any(axis=1).all()
+    assert (shares == round(1 / 9, 6)).sum(axis=1).max() == 1
+    assert (shares == 1).mean() == pytest.approx(1 / 3 + 2 / 3 / 2, abs=0.02)
+    half = Masked(tokens, Mixture(i2mv=1.0, whole_views=0.4), VOCABULARY, CPU)
+    shares = half.mask(sequence.i2mv(), 6, np.random.default_rng(0), 2000)[:, 1:].reshape(2000, 3, -1).mean(axis=2)
+    alike = ((shares == 1) | (shares < 1.5 / 36)).all(axis=1)
+    assert alike.mean() == pytest.approx(0.4, abs=0.06)
+
+
+def test_a_single_target_is_never_hidden_as_a_whole_by_rule(tokens):
+    task = Masked(tokens, Mixture(t2i=1.0, whole_views=1.0), VOCABULARY, CPU)
+    masks = task.mask(sequence.t2i(), 4, np.random.default_rng(0), 500).reshape(500, -1)
+    assert masks.any(axis=1).all()
+    assert masks.all(axis=1).mean() < 0.2
+    pair = task.mask(sequence.t2mv((0.0, 180.0)), 4, np.random.default_rng(0), 500).reshape(500, 2, -1)
+    assert pair.all(axis=2).any(axis=1).all()
+
+
+def test_one_token_at_least_is_hidden_anywhere(tokens):
+    class Never:
+        """A generator that hides nothing by chance."""
+
+        def __init__(self):
+            self.real = np.random.default_rng(0)
+
+        def random(self, size=None):
+            return np.full(size, 0.999)
+
+        def integers(self, *rest, **more):
+            return self.real.integers(*rest, **more)
+
+    task = Masked(tokens, Mixture(i2mv=1.0, whole_views=0.0), VOCABULARY, CPU)
+    masks = task.mask(sequence.i2mv(), 2, Never(), 400)
+    assert (masks.reshape(400, -1).sum(axis=1) == 1).all()
+    assert masks.reshape(400, -1).sum(axis=0)[4:].min() > 10
+    assert not masks[:, 0].any()
+
+
+def test_layouts_come_up_by_their_shares(tokens):
+    mixture = Mixture(t2i=0.1, mmu=0.3, i2mv=0.4, t2mv=0.2)
+    task = Masked(tokens, mixture, VOCABULARY, CPU)
+    assert task.shares() == pytest.approx({"t2i": 0.1, "mmu": 0.3, "i2mv": 0.4, "t2mv": 0.2})
+    names = []
+    task.layout_loss = lambda model, name, random, batch: names.append(name)
+    for step in range(1000):
+        task.loss(None, step, np.random.default_rng(step), 1)
+    for name, share in task.shares().items():
+        assert names.count(name) / 1000 == pytest.approx(share, abs=0.05)
+    other = Masked(nameless(tokens), Mixture(t2i=1, mmu=2, i2mv=3), VOCABULARY, CPU)
+    assert other.absent() == ["t2i", "mmu"]
+    assert other.shares() == {"i2mv": 1}
+
+
+def test_parts_of_the_loss_and_a_table_s():
+    empty, codes = torch.tensor([2.0, -1.0]), torch.randn(2, 2, 512, generator=torch.Generator().manual_seed(0))
+    loss, parts = code_loss(CONFIG, empty, codes, torch.tensor([0, 7]))
+    assert parts["occupancy"] == pytest.approx(float(F.softplus(torch.tensor([-2.0, -1.0])).mean()))
+    assert parts["occupancy"] + parts["code"] == pytest.approx(float(loss))
+    loss, parts = code_loss(CONFIG, empty, codes, torch.tensor([0, 0]))
+    assert parts["code"] == 0
+    assert float(loss) == pytest.approx(float(F.softplus(torch.tensor([-2.0, 1.0])).mean()))
+    table = torch.randn(2, 1, 8)
+    loss, parts = code_loss(CONFIG, None, table, torch.tensor([0, 5]))
+    said = table[:, 0].log_softmax(dim=-1)
+    torch.testing.assert_close(loss, -(said[0, 0] + said[1, 5]) / 2)
+    assert parts == {}
+
+
+def test_validation_is_the_mean_over_four_batches_of_sixteen(tokens):
+    model = Spy(CONFIG).eval()
+    mixture = Mixture(i2mv=0.75, t2mv=0.25, dropped=1.0)
+    figures = validation(Masked(tokens, mixture, VOCABULARY, CPU, views=2))(model)
+    assert [len(seen[1]) for seen in model.seen] == [16] * 8
+    assert all(seen[0].views == 2 for seen in model.seen)
+    assert not model.seen[0][4][0].requires_grad
+    whole = Masked(tokens, Mixture(i2mv=0.75, t2mv=0.25, dropped=0.0), VOCABULARY, CPU, views=2)
+    for name in ("i2mv", "t2mv"):
+        losses = [float(whole.layout_loss(model, name, np.random.default_rng(k), 16)[0]) for k in range(4)]
+        assert figures[f"val {name}"] == pytest.approx(np.mean(losses))
+    model.seen.clear()
+    validation(whole, batches=1, batch=3)(model)
+    assert [len(seen[1]) for seen in model.seen] == [3, 3]
+
+
+def test_the_recipes_of_the_shipped_weights():
+    assert {
+        "align": Mixture(t2i=0.6, mmu=0.4),
+        "i2mv": Mixture(i2mv=1.0),
+        "t2mv": Mixture(t2i=0.35, mmu=0.03, i2mv=0.17, t2mv=0.45, cosine=True),
+    } == MIXTURES
+    nano = {name: SCHEDULES["nano", name] for name in MIXTURES}
+    assert nano == {
+        "align": Schedule(500, 24, 2e-3, 4e-3, 50, 0.05, 0.998),
+        "i2mv": Schedule(3000, 24, 2e-3, 4e-3, 50, 0.05, 0.998),
+        "t2mv": Schedule(3000, 16, 1.5e-3, 3e-3, 50, 0.05, 0.998),
+    }
+    small = {name: SCHEDULES["small", name] for name in MIXTURES}
+    assert small == {
+        "align": Schedule(2000, 256, 1e-3, 2e-3, 200, 0.05, 0.9995, precision="bfloat16"),
+        "i2mv": Schedule(8000, 256, 1e-3, 2e-3, 200, 0.05, 0.9995, precision="bfloat16"),
+        "t2mv": Schedule(8000, 256, 7e-4, 1.4e-3, 200, 0.05, 0.9995, precision="bfloat16"),
+    }
+    assert {
+        "nano": TransformerConfig(layers=9),
+        "small": TransformerConfig(width=512, layers=10, heads=8, hidden=1408, grid=16),
+    } == TRANSFORMERS
