@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from eval.artefacts import TEXTURE, Artefacts
+from eval.artefacts import Artefacts
 from eval.benches import open_bench
 from eval.benches.bench import Bench, Subject
-from eval.methods import TRIVIAL, open_method
+from eval.methods import open_method
 from eval.methods.method import Method, Options
-from eval.metrics import appearance, geometry
-from eval.protocols import Protocol, open_protocol
+from eval.protocols import Protocol
+from eval.result import METRICS, Record, Result, means_of
+from eval.scoring import Scorer, Scoring
 from viewmask.errors import ViewmaskError
-from viewmask.files import atomic
 from viewmask.files.manifest import Manifest
 from viewmask.views.camera import DISTANCE, ELEVATION, FIELD_OF_VIEW
-from viewmask.views.viewset import Picture, ViewSet, resize
 
 if TYPE_CHECKING:
-    from eval.metrics.occupancy import Mesh
     from viewmask.learning.lpips import Lpips
 
-METRICS = (*appearance.NAMES, *geometry.NAMES)
 # What figures are computed with: views, meshes made of them, renderings of true meshes, metrics.
 PACKAGES = (
     "viewmask-1-to-3", "numpy", "scikit-image", "scipy", "torch", "torchmetrics", "trimesh", "libigl", "embreex",
@@ -43,72 +38,7 @@ ASKED = (
     "bench", "method", "subset", "protocol", "views", "light", "split", "limit", "meshes", "beside", "seed", "sampling",
 )  # fmt: skip
 
-Means = dict[str, float | None]
-Record = dict[str, Any]
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """How a method is scored.
-
-    Attributes:
-        protocol: one of `eval.protocols.PROTOCOLS`, by its name.
-        views: of the orbit, the given one included; 4 scores azimuths 90, 180, 270. None takes the protocol's own.
-        meshes: also reconstruct a mesh from the given view and the method's, where the true mesh is known.
-        beside: methods scored on the same views for comparison.
-        seed: of the sampler and of the points of the Chamfer distance.
-    """
-
-    protocol: str = "viewmask"
-    views: int | None = None
-    meshes: bool = True
-    beside: Sequence[str] = TRIVIAL
-    seed: int = 0
-
-    @property
-    def ruler(self) -> Protocol:
-        """The protocol itself."""
-        return open_protocol(self.protocol)
-
-    @property
-    def count(self) -> int:
-        """How many views of the orbit are asked for, the given one included."""
-        return self.ruler.views if self.views is None else self.views
-
-
-@dataclass
-class Result:
-    """What a method scored on a bench.
-
-    Attributes:
-        method: its name.
-        means: of `METRICS` (`psnr` ... `lpips`, `chamfer` ... `normals`), over the objects that have the figure, None
-            where none has.
-        counts: how many objects have each figure.
-        beside: the means of the trivial methods on the same objects (no meshes).
-        records: a record an object: `id`, `sha256`, the figures, `beside`, `seconds` (of making the views), and
-            `mesh_error` where no mesh could be made.
-        protocol: how it was measured: bench, objects, views, definitions, method, versions, in words and numbers.
-        notes: what a reader should know, such as how to get a missing column.
-    """
-
-    method: str
-    means: Means
-    counts: dict[str, int]
-    beside: dict[str, Means]
-    records: list[Record]
-    protocol: dict[str, Any]
-    notes: list[str]
-
-    def to_json(self) -> dict[str, Any]:
-        """The means under their names, then everything else."""
-        rest = {key: value for key, value in asdict(self).items() if key not in ("means", "records")}
-        return self.means | rest | {"objects": self.records}
-
-    def save(self, path: str | Path) -> Path:
-        """Write `to_json` to a file, atomically."""
-        return atomic.write(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 
 def run(
@@ -150,7 +80,7 @@ def run(
     beside = [open_method(other) for other in scoring.beside if other != method.name]
     lpips, missing = _lpips(scoring.ruler.lpips, lpips_weights)
     artefacts = Artefacts(Path(out), method.name) if out is not None else None
-    scorer = _Scorer(method, beside, scoring, lpips, artefacts, _facts(bench, method, beside, scoring, lpips))
+    scorer = Scorer(method, beside, scoring, lpips, artefacts, _facts(bench, method, beside, scoring, lpips))
 
     if out is not None and records is None:
         records = Path(out) / "records.jsonl"
@@ -171,7 +101,7 @@ def run(
     order = {subject.id: index for index, subject in enumerate(bench.subjects)}
     done.sort(key=lambda record: order[record["id"]])
 
-    means, counts = _means(done)
+    means, counts = means_of(done)
     protocol = _protocol(bench, method, scoring, lpips, first=any(record["given"] for record in done))
     if bench.asked is not None and name is not None:
         asked = bench.asked | asdict(scoring) | {"method": name, "views": scoring.count, "beside": list(scoring.beside)}
@@ -181,7 +111,7 @@ def run(
         method=method.name,
         means=means,
         counts=counts,
-        beside={other.name: _means([record["beside"][other.name] for record in done])[0] for other in beside},
+        beside={other.name: means_of([record["beside"][other.name] for record in done])[0] for other in beside},
         records=done,
         protocol=protocol,
         notes=[*bench.notes, *method.notes, *missing, *_remarks(done, method, scoring.ruler)],
@@ -243,77 +173,6 @@ def repeat(
     return result, lines
 
 
-# -- one object -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Scorer:
-    """What gives an object its record; `facts` are all that the figures hang on beside the object."""
-
-    method: Method
-    beside: list[Method]
-    scoring: Scoring
-    lpips: Lpips | None
-    artefacts: Artefacts | None
-    facts: dict[str, Any]
-
-    def record(self, subject: Subject, record: Record) -> tuple[Record, bool]:
-        """An object's record, and whether it is new; `record` is what an earlier run left of it, perhaps nothing."""
-        truth = subject.views(self.scoring.count) if self.method.content else None
-        content = self.method.content(subject.id, truth) if self.method.content and truth else ""
-        key = hashlib.sha256(json.dumps([self.facts, subject.sha256, content], sort_keys=True).encode()).hexdigest()
-        new = record.get("key") != key or (self.artefacts is not None and not self.artefacts.holds(subject.id, key))
-        if new:
-            truth = truth or subject.views(self.scoring.count)
-            record = {"id": subject.id, "key": key} | self.figures(subject, truth, key) | {"beside": {}}
-        absent = [other for other in self.beside if other.name not in record["beside"]]
-        if absent:
-            truth = truth or subject.views(self.scoring.count)
-            rows = {
-                other.name: self.scoring.ruler.images(truth.images[1:], _views(other, subject, truth), self.lpips)
-                for other in absent
-            }
-            record = record | {"beside": record["beside"] | rows}
-        return record, new or bool(absent)
-
-    def figures(self, subject: Subject, truth: ViewSet, key: str) -> Record:
-        """The method's figures of one object; its views and meshes are kept, if they are to be."""
-        method, ruler = self.method, self.scoring.ruler
-        start = time.monotonic()
-        record: Record = {"sha256": subject.sha256, "given": False, "seconds": None} | dict.fromkeys(METRICS)
-        completed = ViewSet(truth.images[:1], truth.cameras[:1])  # the given view, and what the method adds to it
-        if method.has_views:
-            views = _views(method, subject, truth)
-            record["seconds"] = round(time.monotonic() - start, 3)
-            others = views if len(views) < len(truth) else views[1:]
-            record["given"] = first = ruler.given and len(views) == len(truth)
-            record |= ruler.images(truth.images if first else truth.images[1:], views if first else others, self.lpips)
-            completed = ViewSet([truth.images[0], *others], truth.cameras)
-        mesh = true_mesh = None
-        if self.scoring.meshes and ruler.meshes and subject.mesh and (method.has_views or method.mesh):
-            true_mesh = subject.mesh()
-            try:
-                mesh = self._mesh(subject, truth, completed)
-                record |= ruler.meshes(true_mesh, mesh, self.scoring.seed)
-            except ViewmaskError as error:
-                record["mesh_error"] = str(error)
-        if self.artefacts:
-            self.artefacts.keep(subject.id, key, truth, completed, true_mesh, mesh)
-        return record
-
-    def _mesh(self, subject: Subject, truth: ViewSet, views: ViewSet) -> Mesh:
-        if self.method.mesh:
-            return self.method.mesh(subject.id, truth)
-        from recon.reconstructor import reconstruct
-
-        # Only the shape is measured: a texture that nobody looks at may be tiny.
-        return reconstruct(views, texture=TEXTURE if self.artefacts else 16)
-
-
-def _views(method: Method, subject: Subject, truth: ViewSet) -> list[Picture]:
-    return [resize(image, truth.images[0].shape[0]) for image in method.views(subject.id, truth)]
-
-
 @contextmanager
 def _one_core_each() -> Iterator[int]:
     """Torch on one thread, for sums come out otherwise on several; gives how many objects to score at a time."""
@@ -342,15 +201,6 @@ def _in_threads(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-# -- all objects ------------------------------------------------------------------------------------------
-
-
-def _means(records: list[Record]) -> tuple[Means, dict[str, int]]:
-    figures = {name: [record[name] for record in records if record.get(name) is not None] for name in METRICS}
-    means = {name: sum(values) / len(values) if values else None for name, values in figures.items()}
-    return means, {name: len(values) for name, values in figures.items()}
 
 
 def _remarks(records: list[Record], method: Method, ruler: Protocol) -> Iterator[str]:

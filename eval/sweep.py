@@ -15,8 +15,10 @@ from eval.artefacts import safe
 from eval.benches import open_bench
 from eval.benches.bench import Bench
 from eval.intervals import DEFINITION, Interval, compare
-from eval.measure import Progress, Result, Scoring, run
+from eval.measure import Progress, run
 from eval.methods.method import Options
+from eval.result import Result
+from eval.scoring import Scoring
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 

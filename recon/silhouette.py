@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from viewmask.errors import ViewmaskError
-from viewmask.views.background import key_background
+from viewmask.views.background import cut_out as cut_out_picture
 from viewmask.views.viewset import ViewSet
 
 FloatImage = NDArray[np.float32]
@@ -25,16 +25,12 @@ def cut_out(views: ViewSet) -> ViewSet:
     """
     images, cameras, shown = [], [], []
     for index, (image, camera) in enumerate(zip(views.images, views.cameras, strict=True)):
-        alpha: NDArray[np.uint8] | None = image[..., 3]
-        if (image[..., 3] >= 250).all():
-            alpha = key_background(image)
-            if alpha is None:
-                raise ViewmaskError(
-                    f"view {index} has neither transparency nor a plain background: "
-                    "cut the object out (RGBA, background alpha 0), or show it before one plain colour"
-                )
-        if alpha is not None and (alpha > 127).any():
-            images.append(np.dstack([image[..., :3], alpha]))
+        try:
+            picture = cut_out_picture(image, transparent=0)
+        except ViewmaskError as error:
+            raise ViewmaskError(f"view {index}: {error}") from error
+        if (picture[..., 3] > 127).any():
+            images.append(picture)
             cameras.append(camera)
             shown.append(index)
     if not images:

@@ -20,10 +20,12 @@ from typing import Any
 
 from eval.benches import open_bench
 from eval.intervals import DEFINITION, compare
-from eval.measure import Result, Scoring, run
+from eval.measure import run
 from eval.methods.method import Method, Options
 from eval.report.page import of_sweep, write_report
 from eval.report.table import cell, digits, heading
+from eval.result import Result
+from eval.scoring import Scoring
 from eval.sweep import Sweep, run_sweep
 from viewmask import Generator
 from viewmask.errors import ViewmaskError

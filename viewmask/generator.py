@@ -81,7 +81,7 @@ class Generator:
         """Views all around the object of a reference view (I2MV).
 
         Args:
-            picture: the reference view, uint8 RGBA, square, the object cut out (`viewmask.model.reference.frame`).
+            picture: the reference view, uint8 RGBA, square, the object cut out (`viewmask.model.reference`).
             views: how many, the reference included; evenly spaced, counter-clockwise.
             seed: the same seed gives the same views.
             caption: what it shows, if known; helps a little.

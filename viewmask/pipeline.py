@@ -57,7 +57,7 @@ def generate(
     Args:
         generator: loaded once for many calls.
         text: the sentence; with a picture, what it shows.
-        reference: a reference view (`viewmask.model.reference.cut_out`).
+        reference: a reference view (`viewmask.model.reference.reference_view`).
         views, draws, seed, symmetry, progress, sampling: see `Generator.from_image` and `Generator.draw`.
 
     Raises:

@@ -207,6 +207,7 @@ def evaluate(
     from eval.methods.method import Options
     from eval.report import page
     from eval.report.table import sweep_table, table, to_csv
+    from eval.scoring import Scoring
     from eval.sweep import parse, run_sweep
 
     if sweep and records is not None:
@@ -232,7 +233,7 @@ def evaluate(
         symmetry=symmetry,
         weights=weights,
     )
-    scoring = measure.Scoring(protocol=protocol, views=views, meshes=meshes, seed=seed)
+    scoring = Scoring(protocol=protocol, views=views, meshes=meshes, seed=seed)
     threads: dict[str, Any] = {"workers": workers, "lpips_weights": lpips_weights}
     published = bench in ("gso", "3d-future") if published is None else published
     result: Any

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from viewmask.errors import ViewmaskError
-from viewmask.model.sampling import Schedule
+from viewmask.model.sampling import DRAWS, Sampling, Schedule
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress, working
 from viewmask_cli.progress import steps as steps_of
@@ -22,35 +22,33 @@ def generate(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write.", show_default="named after the input")
     ] = None,
-    views: Annotated[int, typer.Option(min=1, max=16, help="Views around the object (trained on 4).")] = 4,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Sampling steps.")] = 20,
-    schedule: Annotated[Schedule, typer.Option(help="How fast tokens are settled.")] = "cosine",
+    views: Annotated[int, typer.Option(min=1, max=16, help="Views around the object. The model learnt 4.")] = 4,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Sampling steps.")] = Sampling.steps,
+    schedule: Annotated[Schedule, typer.Option(help="How fast tokens are settled.")] = Sampling.schedule,
     temperature: Annotated[
-        float | None, typer.Option(min=0.0, help="Variety; 0 takes the likeliest.", show_default="the model's own")
+        float | None,
+        typer.Option(min=0.0, help="Variety. 0 takes the likeliest codes.", show_default="the model's own"),
     ] = None,
     guidance: Annotated[
-        float | None, typer.Option(min=0.0, help="Pull towards the input.", show_default="the model's own")
+        float | None, typer.Option(min=0.0, help="How strongly the input pulls.", show_default="the model's own")
     ] = None,
     symmetry: Annotated[
-        bool, typer.Option(help="Show --image again where a view looks like it or its mirror image.")
+        bool, typer.Option(help="Where a view looks like --image or its mirror image, show that.")
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
-    samples: Annotated[
-        int, typer.Option(min=1, max=1000, help="More than one writes sub-folders, and says which fits best.")
-    ] = 1,
+    samples: Annotated[int, typer.Option(min=1, max=1000, help="How many results, each in a sub-folder.")] = 1,
     draws: Annotated[
-        int, typer.Option(min=1, max=100, help="Draw a sentence so often, and keep what fits it best.")
-    ] = 4,
+        int, typer.Option(min=1, max=100, help="Draw a sentence so often, and keep one. 1 is quickest.")
+    ] = DRAWS,
     mesh: Annotated[bool, typer.Option("--mesh", "-m", help="Also write mesh.glb and page.html.")] = False,
     weights: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace --out, whatever it holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> list[Path]:
-    """Turn a sentence or a picture into consistent views; with --mesh into a textured mesh too.
+    """Turn a sentence or a picture into consistent views, and with --mesh into a textured mesh.
 
-    Writes 000.png ..., transforms.json and sheet.png; with --mesh also mesh.glb and page.html.
-    A sentence is drawn four times; of the draws whose silhouettes don't contradict each other the one that fits the
-    sentence best is kept. --draws 1 is quickest, more are better.
+    Writes 000.png ..., transforms.json and sheet.png. --mesh adds mesh.glb and page.html.
+    A sentence is drawn four times. Among the draws whose views agree, the one that fits the sentence best is kept.
 
     Example: viewmask generate --text "a red chair" --mesh --out chair
     """
@@ -65,10 +63,10 @@ def generate(
 
     reference = None
     if image is not None:
-        from viewmask.model.reference import cut_out
+        from viewmask.model.reference import reference_view
         from viewmask.views.viewset import read_picture
 
-        reference = cut_out(read_picture(image))
+        reference = reference_view(read_picture(image))
 
     with working("loading the model"):
         from viewmask import pipeline
@@ -95,15 +93,15 @@ def generate(
         if mesh:
             try:
                 with steps_of("reconstructing the mesh") as step:
-                    meshes, made = pipeline.write_mesh(
+                    mesh_files, surface = pipeline.write_mesh(
                         outcome.views, folder / "mesh.glb", folder / "page.html", progress=step
                     )
             except ViewmaskError as error:
                 raise ViewmaskError(f"no mesh: {error} (the views are in {folder})") from error
-            for line in made.notes:
+            for line in surface.notes:
                 note(line)
-            files += meshes
-            output.remember(meshes)
+            files += mesh_files
+            output.remember(mesh_files)
         results.append({"folder": str(folder), "seed": seed + sample, "files": [str(file) for file in files]})
         if image is None and "fit" in outcome.views.extra:
             results[-1]["fit"] = outcome.views.extra["fit"]

@@ -90,9 +90,9 @@ def say(as_json: bool, record: dict[str, Any], files: Iterable[Path], facts: str
 def remember(files: Iterable[Path] = (), views: Path | None = None) -> None:
     """Note what was written. A home that cannot be written is no reason to fail."""
     state = _state()
-    known = state["files"]
-    known |= {str(file.resolve()): _fingerprint(file) for file in files if file.is_file()}
-    state["files"] = dict(list(known.items())[-_KEPT:])
+    fingerprints = state["files"]
+    fingerprints |= {str(file.resolve()): _fingerprint(file) for file in files if file.is_file()}
+    state["files"] = dict(list(fingerprints.items())[-_KEPT:])
     if views is not None:
         state["views"] = str(views.resolve())
     try:

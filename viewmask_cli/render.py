@@ -13,6 +13,7 @@ import typer
 from render.light import Light
 from render.settings import PASSES, Engine, Limits, Settings, Up
 from viewmask.errors import ViewmaskError
+from viewmask.views.viewset import TRANSFORMS
 from viewmask_cli import output
 from viewmask_cli.progress import duration, note, progress
 
@@ -173,7 +174,7 @@ def render(
         note(f"left out {len(bad) - NAMED} more: see viewmask render --status {out}")
     if shards is None:
         output.remember(views=out / good[-1]["id"])
-        files = [out / record["id"] / "transforms.json" for record in good]
+        files = [out / record["id"] / TRANSFORMS for record in good]
     else:
         files = sorted(out.glob("[0-9]*.tar"))
     output.say(as_json, {"out": str(out), "objects": records}, files if len(files) < 8 else [out])

@@ -14,14 +14,14 @@ from viewmask_cli.progress import progress
 def tokenize(
     folders: Annotated[
         list[str],
-        typer.Argument(metavar="VIEWS...", help="Folders of view sets as render writes; shards, also by URL."),
+        typer.Argument(metavar="VIEWS...", help="Folders of view sets, as render writes them, or shards (URLs, too)."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")] = Path("tokens.parquet"),
     tokenizer: Annotated[
         Path | None, typer.Option(help="Checkpoint of the tokenizer.", show_default="the shipped one")
     ] = None,
     augment: Annotated[
-        int, typer.Option(min=0, max=100, help="Variants of each training object: one mirrored, more recoloured.")
+        int, typer.Option(min=0, max=100, help="Variants of each training object: one mirrored, the others recoloured.")
     ] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of the variants.")] = 0,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite a file that viewmask did not make.")] = False,

@@ -1,4 +1,4 @@
-"""`viewmask train`: the tokenizer, the paper's three stages, what ranks samples, and the field that reconstructs."""
+"""`viewmask train`: every part of the model that learns."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ VIEWS = ("tokenizer", "decoder", "recon")  # what learns from pictures
 
 
 def train(
-    stage: Annotated[Stage, typer.Argument(help="tokenizer, decoder, recon learn from views, others from tokens.")],
+    stage: Annotated[
+        Stage, typer.Argument(help="tokenizer, decoder and recon learn from views, the others from tokens.")
+    ],
     data: Annotated[
         list[str] | None,
         typer.Option(
-            "--data", "-d", help="Views (folder, shards, URL) or tokens.parquet; repeatable.", show_default=False
+            "--data", "-d", help="Views (folder, shards, URL) or tokens.parquet. Repeatable.", show_default=False
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder.", show_default="runs/STAGE")] = None,
@@ -34,26 +36,26 @@ def train(
         int | None, typer.Option(min=1, help="Stop after so many steps.", show_default="the preset's")
     ] = None,
     init: Annotated[
-        Path | None, typer.Option(help="Weights to start from: the stage before, or this one.", show_default="none")
+        Path | None,
+        typer.Option(help="Weights to start from, of the stage before or of this one.", show_default="none"),
     ] = None,
-    gentle: Annotated[
-        bool, typer.Option(help="Go on with weights of this stage at 0.3 of the learning rates, not at the full ones.")
-    ] = True,
+    gentle: Annotated[bool, typer.Option(help="With --init of this stage: learn at 0.3 of the rates.")] = True,
     tokenizer: Annotated[
         Path | None,
         typer.Option(
-            help="Checkpoint that made the tokens, or whose codes a decoder learns.", show_default="the shipped one"
+            help="The tokenizer that made the tokens, or whose codes a decoder learns.", show_default="the shipped one"
         ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything; a resumed run keeps its own.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything. A resumed run keeps its own.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> Path:
-    """Train the tokenizer, one of the paper's three stages on its tokens, or the field that reconstructs meshes.
+    """Train one part of the model.
 
-    decoder learns anew how a tokenizer's codes become pictures (--tokenizer); codes and tokens stay valid.
-    reranker learns to rank samples of a sentence by a transformer (--init, the shipped one by default), in minutes.
-    recon wants views with points that know the inside: viewmask render ... --passes points.
+    tokenizer: pictures to codes and back. decoder: codes to pictures, for a tokenizer that stays (--tokenizer).
+    align, i2mv, t2mv: the paper's three stages, in this order.
+    reranker: which draw fits a sentence, read by a transformer (--init). Takes minutes.
+    recon: the field that shapes meshes, from viewmask render ... --passes points.
 
     The run folder holds checkpoint/ (resumable), log.jsonl, loss.png and, at the end, weights/.
 

@@ -18,13 +18,13 @@ import trimesh
 from PIL import Image
 
 from eval.benches.bench import digest
-from eval.methods.cutout import from_white
 from eval.methods.fitting import fitted
 from eval.methods.method import Method
 from eval.methods.outputs import RENDERED, about_z, matched, rendered
 from recon.sheet import SHEETS, Sheet, read
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.views.background import from_white
 from viewmask.views.viewset import Picture, ViewSet
 
 if TYPE_CHECKING:

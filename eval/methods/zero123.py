@@ -20,9 +20,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from eval.methods import hub
-from eval.methods.cutout import from_white
 from eval.methods.method import Method, Options
 from viewmask.errors import ViewmaskError
+from viewmask.views.background import from_white
 from viewmask.views.camera import Array
 from viewmask.views.viewset import Picture, ViewSet, composite, resize
 

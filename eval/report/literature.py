@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eval.measure import Means
+from eval.result import Means
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from PIL import Image
 from eval import intervals
 from eval.artefacts import TRUTH, Artefacts, safe
 from eval.intervals import Interval
-from eval.measure import Result
 from eval.proxy import proxy
 from eval.report import plot
 from eval.report.literature import CAUTION, PUBLISHED
 from eval.report.table import COLUMNS, cell, digits, heading, rows
+from eval.result import Result
 from eval.sweep import Sweep, title
 from recon.page import page_data, picture_uri, template
 from viewmask.files import atomic

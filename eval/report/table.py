@@ -7,8 +7,8 @@ import io
 from typing import TYPE_CHECKING
 
 from eval.intervals import DEFINITION, Interval
-from eval.measure import METRICS, Means, Result
 from eval.report.literature import CAUTION, PUBLISHED
+from eval.result import METRICS, Means, Result
 from eval.sweep import Sweep, plain
 
 if TYPE_CHECKING:

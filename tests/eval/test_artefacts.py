@@ -9,8 +9,9 @@ import pytest
 from eval import measure
 from eval.artefacts import Artefacts, safe
 from eval.benches import open_bench
-from eval.measure import Scoring, run
+from eval.measure import run
 from eval.methods.method import Method
+from eval.scoring import Scoring
 from render.surface import Surface
 from viewmask.views.viewset import TRANSFORMS, ViewSet
 

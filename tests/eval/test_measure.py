@@ -12,9 +12,11 @@ import trimesh
 from eval import measure
 from eval.benches import open_bench
 from eval.benches.bench import Bench, Subject
-from eval.measure import ASKED, METRICS, Scoring, repeat, run
+from eval.measure import ASKED, repeat, run
 from eval.methods.method import Method, Options
 from eval.metrics.appearance import CEILING
+from eval.result import METRICS
+from eval.scoring import Scoring
 from tests.conftest import SHARED
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import orbit

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from eval import measure, sweep
 from eval.benches.bench import Bench, Subject
-from eval.measure import Result, Scoring
 from eval.methods.method import Options
 from eval.report.table import sweep_table
+from eval.result import Result
+from eval.scoring import Scoring
 from eval.sweep import Sweep, cross, parse, run_sweep, title
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import orbit

@@ -35,7 +35,7 @@ def test_noisy_background_is_refused(bar_views):
     views = opaque(bar_views, (250, 250, 250))
     noise = np.random.default_rng(0).integers(0, 255, views.images[2][..., :3].shape, dtype=np.uint8)
     views.images[2][..., :3] = noise
-    with pytest.raises(ViewmaskError, match="view 2 has neither transparency nor a plain background"):
+    with pytest.raises(ViewmaskError, match="view 2: it has no transparency and no plain background"):
         cut_out(views)
 
 

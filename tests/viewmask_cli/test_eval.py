@@ -94,9 +94,9 @@ def test_out_holds_the_report_and_a_rerun_resumes(shell, monkeypatch):
     assert set(means) == {"copy", "mirror", "white"}
     assert float(means["mirror"]["psnr"]) == results["psnr"]
 
-    from eval import measure
+    from eval.scoring import Scorer
 
-    monkeypatch.setattr(measure._Scorer, "figures", None)  # nothing is left to do
+    monkeypatch.setattr(Scorer, "figures", None)  # nothing is left to do
     again = shell(*words)
     assert again.code == 0
     assert again.out.splitlines()[:-1] == first.out.splitlines()[:-1]

@@ -1,26 +1,20 @@
-"""A person's picture to a reference view: the object cut out, and framed as the views of training."""
+"""Reference: a photo as a reference view, the object cut out and framed as the views of training."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from viewmask.errors import ViewmaskError
-from viewmask.views.background import key_background
+from viewmask.views.background import cut_out
 from viewmask.views.camera import SIZE
 from viewmask.views.viewset import Picture, resize
 
 # Longest side of the object in a view of a unit cube's worth of object at distance 1.5, as a share of
 # the picture: the median of the training renderings.
 EXTENT = 0.74
-SOLID = 250  # alpha at and above this everywhere means that nothing was cut out
 
 
-def is_cut_out(picture: Picture) -> bool:
-    """Whether a picture's alpha separates an object from a background."""
-    return bool((picture[..., 3] < SOLID).mean() > 0.005)
-
-
-def cut_out(picture: Picture, frame: bool = True) -> Picture:
+def reference_view(picture: Picture, frame: bool = True) -> Picture:
     """A photo as a reference view, uint8 RGBA [256, 256, 4].
 
     Args:
@@ -31,14 +25,10 @@ def cut_out(picture: Picture, frame: bool = True) -> Picture:
     Raises:
         ViewmaskError: no alpha and no plain background, or nothing in the picture.
     """
-    if not is_cut_out(picture):
-        alpha = key_background(picture)
-        if alpha is None:
-            raise ViewmaskError(
-                "the picture has no transparency and no plain background: cut the object out first (any background "
-                "remover that writes a PNG with transparency), or photograph it against a plain wall"
-            )
-        picture = np.concatenate([picture[..., :3], alpha[..., None]], axis=-1)
+    try:
+        picture = cut_out(picture)
+    except ViewmaskError as error:
+        raise ViewmaskError(f"the picture cannot be used: {error}") from error
     rows, columns = (np.flatnonzero((picture[..., 3] > 127).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         raise ViewmaskError("the picture shows nothing: it is transparent all over")

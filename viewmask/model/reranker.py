@@ -96,8 +96,8 @@ def describe(transformer: Transformer, tokens: Tensor) -> Tensor:
     """
     layout = sequence.t2mv(sequence.orbit(tokens.shape[1]))
     nothing = torch.full((len(tokens), layout.text), PAD, device=tokens.device)
-    known = torch.zeros_like(tokens, dtype=torch.bool)
-    stream = transformer.stream(layout, sequence.words(layout, nothing), tokens, known)
+    nowhere = torch.zeros_like(tokens, dtype=torch.bool)
+    stream = transformer.stream(layout, sequence.words(layout, nothing), tokens, nowhere)
     layers = [round(depth * transformer.config.layers) for depth in DEPTHS]
     visual = transformer.places(layout, tokens.device).visual
     there = (tokens != 0).float()
@@ -146,6 +146,6 @@ class Reranker:
         Raises:
             ViewmaskError: an empty or too long sentence.
         """
-        said = self.towers.sentences(torch.tensor([self.vocabulary.encode(caption)], device=tokens.device))
-        seen = self.towers.views(describe(self.transformer, tokens))
-        return [float(value) for value in seen @ said[0]]
+        sentence = self.towers.sentences(torch.tensor([self.vocabulary.encode(caption)], device=tokens.device))
+        views = self.towers.views(describe(self.transformer, tokens))
+        return [float(value) for value in views @ sentence[0]]

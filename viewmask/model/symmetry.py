@@ -1,9 +1,8 @@
 """Symmetry: what looks the same from another side need not pass through the tokenizer to be seen there.
 
-Many objects look alike from several sides: a bottle from all of them, a table, a door or a cupboard's two cheeks from
-two, as they are or mirrored. The model finds that out by itself, but can only say it in tokens, and a small tokenizer
-blurs. Where a made view is what the tokenizer would make of the given picture, or of its mirror image, it is that
-picture, with all its detail.
+Many objects look alike from several sides: a bottle from all, a door from two. The model learns that, but can only say
+it in tokens, and a small tokenizer blurs. Where a generated view is what the tokenizer would make of the reference, or
+of its mirror image, it is replaced by that picture, with all its detail.
 """
 
 from __future__ import annotations
@@ -20,20 +19,20 @@ ALIKE = 0.13
 
 
 def reused(
-    made: Sequence[Picture], given: Picture, round_trip: Callable[[list[Picture]], list[Picture]]
+    views: Sequence[Picture], reference: Picture, round_trip: Callable[[list[Picture]], list[Picture]]
 ) -> list[Picture]:
-    """Made views, those that look like the given one or its mirror image in its place.
+    """Generated views, those that look like the reference or its mirror image replaced by it.
 
     Args:
-        made: uint8 RGBA, straight alpha, all of one size.
-        given: the given view in their size.
+        views: uint8 RGBA, straight alpha, all of one size.
+        reference: the reference view in their size.
         round_trip: pictures through the tokenizer and back, in that size too.
     """
-    candidates = [given, np.ascontiguousarray(given[:, ::-1])]
+    candidates = [reference, np.ascontiguousarray(reference[:, ::-1])]
     blurred = round_trip(candidates)
     result = []
-    for view in made:
-        apart = [difference(view, seen) for seen in blurred]
+    for view in views:
+        apart = [difference(view, candidate) for candidate in blurred]
         nearest = int(np.argmin(apart))
         result.append(candidates[nearest] if apart[nearest] < ALIKE else view)
     return result
@@ -42,5 +41,5 @@ def reused(
 def difference(a: Picture, b: Picture) -> float:
     """Root mean square difference of two pictures where either shows something; infinite where neither does."""
     x, y = premultiplied(a), premultiplied(b)
-    shown = np.maximum(x[..., 3], y[..., 3]) > 0.1
-    return float(np.sqrt(((x - y)[shown] ** 2).mean())) if shown.any() else float("inf")
+    covered = np.maximum(x[..., 3], y[..., 3]) > 0.1
+    return float(np.sqrt(((x - y)[covered] ** 2).mean())) if covered.any() else float("inf")

@@ -298,6 +298,8 @@ def unpack(pictures: Tensor) -> list[Picture]:
         pictures = torch.cat([pictures, torch.ones_like(pictures[:, :1])], dim=1)
     alpha = pictures[:, 3:]
     straight = torch.where(alpha > 1 / 510, pictures[:, :3] / alpha.clamp(min=1 / 510), torch.zeros_like(alpha))
-    clear, seen = _HAZE
-    pixels = torch.cat([straight.clamp(0, 1), alpha * ((alpha - clear) / (seen - clear)).clamp(0, 1)], 1).movedim(1, -1)
+    clear, solid = _HAZE
+    pixels = torch.cat([straight.clamp(0, 1), alpha * ((alpha - clear) / (solid - clear)).clamp(0, 1)], 1).movedim(
+        1, -1
+    )
     return [np.ascontiguousarray(picture) for picture in (pixels * 255).round().byte().cpu().numpy()]

@@ -153,13 +153,13 @@ class Reconstruction:
         with torch.no_grad():
             error = ((decoded.clamp(0, 1) - truth) * covered).square().sum() / (covered.sum() * truth.shape[1])
         figures |= {"psnr": -10 * float(error.clamp(min=1e-9).log10())}
-        shown = decoded * covered
+        visible = decoded * covered
         if self.lpips is not None:
-            distance = self.lpips.distance(over_white(shown), over_white(truth)).mean()
+            distance = self.lpips.distance(over_white(visible), over_white(truth)).mean()
             loss = loss + self.terms.perceptual * distance
             figures["lpips"] = distance.item()
         if isinstance(model, Adversarial) and step >= self.terms.adversarial_start:
-            fooling, judging = adversarial_losses(model.discriminator, truth, shown)
+            fooling, judging = adversarial_losses(model.discriminator, truth, visible)
             loss = loss + self.terms.adversarial * fooling + judging
             figures["discriminator"] = judging.item()
         return loss, figures
@@ -263,15 +263,15 @@ def train_decoder(data: Sequence[str | Path], run: Run) -> Path:
     Raises:
         ViewmaskError: weights to start from that decode other codes.
     """
-    known = run.load_tokenizer()
+    coder = run.load_tokenizer()
     finer, terms, schedule = DECODERS[run.preset]
-    config = replace(known.config, **finer)
+    config = replace(coder.config, **finer)
     images = collection.stack(data, config.size, "train")
     tokenizer = _placed(Tokenizer(config), run.device)
     schedule = run.begin(tokenizer, run.schedule(schedule), "decoder")
-    if run.start is not None and fingerprint(tokenizer.encoder) != fingerprint(known.encoder):
+    if run.start is not None and fingerprint(tokenizer.encoder) != fingerprint(coder.encoder):
         raise ViewmaskError(f"{run.start} decodes other codes than those of {run.codes}")
-    freeze_encoder(tokenizer, known)
+    freeze_encoder(tokenizer, coder)
     return _train("decoder", tokenizer, Decoding(images, terms, run.device), schedule, run)
 
 

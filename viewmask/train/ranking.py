@@ -78,7 +78,7 @@ class Ranking:
         logits = logits.masked_fill(alike, -torch.inf)
         right = torch.arange(len(rows), device=self.device)
         loss = (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
-        return loss, {"found": float((logits.argmax(dim=1) == right).float().mean())}
+        return loss, {"accuracy": float((logits.argmax(dim=1) == right).float().mean())}
 
     def described(self, rows: np.ndarray) -> Tensor:
         """What the transformer makes of the views of rows, [rows, features]."""
@@ -112,8 +112,8 @@ def train(data: Sequence[str | Path], run: Run) -> Path:
     tokenizer = run.load_tokenizer()
     rows, unseen, about = tokens_of(data, tokenizer)
     reads = run.init or SHIPPED / TRANSFORMER
-    transformer, config, made = checkpoint.load(reads, Transformer, TransformerConfig)
-    vocabulary = lexicon_of(reads, made).vocabulary
+    transformer, config, record = checkpoint.load(reads, Transformer, TransformerConfig)
+    vocabulary = lexicon_of(reads, record).vocabulary
     task = Ranking(transformer, rows, vocabulary, run.device)
     towers = Towers(TowersConfig(features(config), len(vocabulary))).to(run.device)
     name = checkpoint.fingerprint(transformer)

@@ -89,7 +89,7 @@ def tokenize(
     """Encode all view sets below `folders` into one Parquet file.
 
     Args:
-        folders: folders of view sets, or shards; see `pictures.find`.
+        folders: folders of view sets, or shards; see `collection.find`.
         out: the Parquet file.
         tokenizer: in evaluation mode.
         augment: further variants of each object of the train split: mirrored (the orbit reversed), and
@@ -100,9 +100,9 @@ def tokenize(
     Raises:
         ViewmaskError: no view sets, or views of different numbers.
     """
-    found = collection.find(folders)
+    places = collection.find(folders)
     rows: list[dict[str, Any]] = []
-    objects = ((begun, views) for begun, place in enumerate(found, start=1) for views in collection.read([place]))
+    objects = ((begun, views) for begun, place in enumerate(places, start=1) for views in collection.read([place]))
     for index, (begun, views) in enumerate(objects):
         random = np.random.default_rng([seed, index])
         split = str(views.extra.get("split", "train"))
@@ -122,7 +122,7 @@ def tokenize(
                 }
             )
         if progress:
-            progress(index + 1, (index + 1) * len(found) // begun)  # how much a shard holds is seen at its end
+            progress(index + 1, (index + 1) * len(places) // begun)  # how much a shard holds is seen at its end
     about = {"tokenizer": fingerprint(tokenizer.encoder), "grid": tokenizer.config.grid}
     table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({META: json.dumps(about).encode()}))
     return atomic.write_with(out, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
@@ -190,15 +190,15 @@ def holds(paths: list[Path], split: str) -> bool:
 
 def _variants(views: ViewSet, count: int, random: np.random.Generator) -> list[ViewSet]:
     """`count` augmented copies: the first is the plain mirror image, the others draw their changes."""
-    made = []
+    variants = []
     for number in range(count):
         changed = views
         if number == 0 or random.random() < 0.5:
             changed = mirror(changed)
         if number > 0:
             changed = recolour(changed, tuple(random.permutation(3).tolist()))
-        made.append(changed)
-    return made
+        variants.append(changed)
+    return variants
 
 
 def mirror(views: ViewSet) -> ViewSet:

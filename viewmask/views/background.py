@@ -1,11 +1,14 @@
-"""What of a picture is the object: an alpha channel keyed from a plain background."""
+"""Background: what of a picture is the object, by its alpha channel or by a plain background."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+from viewmask.errors import ViewmaskError
+from viewmask.views.viewset import Picture
+
+SOLID = 250  # alpha at and above this shows no background
 
 # Distances are in 8-bit steps of RGB. Below the floor no noise is expected to matter; above the
 # ceiling a border pixel shows something, whatever the noise of the rest.
@@ -60,6 +63,48 @@ def key_background(picture: Picture) -> NDArray[np.uint8] | None:
     # The opening rounded corners off: give back what is connected to a large part.
     kept = ndimage.binary_dilation(large[labels], np.ones((3, 3)), iterations=2) & ~flooded
     return _soft_edge(colour, background, kept)
+
+
+def cut_out(picture: Picture, transparent: float = 0.005) -> Picture:
+    """A picture with the alpha of its object: its own, or that of a plain background.
+
+    Args:
+        picture: uint8 RGBA [height, width, 4].
+        transparent: a picture of which no larger share is transparent is no cut-out, whatever its few pixels say.
+
+    Raises:
+        ViewmaskError: it is no cut-out, and its background is not plain.
+    """
+    if (picture[..., 3] < SOLID).mean() > transparent:
+        return picture
+    alpha = key_background(picture)
+    if alpha is None:
+        raise ViewmaskError(
+            "it has no transparency and no plain background: cut the object out first (any background remover that "
+            "writes a PNG with transparency), or photograph it against a plain wall"
+        )
+    return np.concatenate([picture[..., :3], alpha[..., None]], axis=-1)
+
+
+def from_white(rgb: NDArray[np.uint8]) -> Picture:
+    """RGBA of a picture without alpha: composited on white it is the same picture again (to one 8-bit step).
+
+    Alpha is the object's as `key_background` finds it, but never less than the pixel's darkness needs: noise and
+    shadows before the object keep a little alpha, so that they count in every colour metric as they would without
+    cutting. A picture with no plain background stays opaque.
+
+    Args:
+        rgb: uint8 [height, width, 3].
+    """
+    keyed = key_background(rgb)
+    if keyed is None:
+        return np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], axis=-1)
+    needed = 255 - rgb.min(axis=-1)
+    alpha = np.maximum(keyed, needed)[..., None]
+    share = np.maximum(alpha, 1).astype(np.float32) / 255
+    colour = (rgb - (1 - share) * 255) / share
+    colour = np.where(alpha > 0, np.clip(np.round(colour), 0, 255), 0).astype(np.uint8)
+    return np.concatenate([colour, alpha], axis=-1)
 
 
 def _plain_background(colour: NDArray[np.float32]) -> tuple[NDArray[np.float32] | None, float]:

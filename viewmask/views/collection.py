@@ -34,20 +34,22 @@ def find(paths: Sequence[Place]) -> list[Place]:
     Raises:
         ViewmaskError: there is none.
     """
-    found: list[Place] = []
+    places: list[Place] = []
     for place in (each for path in paths for each in _unfolded(str(path))):
         path = Path(place)
         if _is_url(place) or (path.suffix == ".tar" and path.is_file()):
-            found.append(place)
+            places.append(place)
         elif (path / TRANSFORMS).exists():
-            found.append(path)
+            places.append(path)
         elif path.is_dir():
-            found += sorted(child for child in path.glob("[!.]*") if (child / TRANSFORMS).exists())  # . is half-written
-            found += sorted(path.glob("[!.]*.tar"))
-    if not found:
+            places += sorted(
+                child for child in path.glob("[!.]*") if (child / TRANSFORMS).exists()
+            )  # . is half-written
+            places += sorted(path.glob("[!.]*.tar"))
+    if not places:
         names = ", ".join(str(path) for path in paths)
         raise ViewmaskError(f"no view sets in {names}: render some first (viewmask render MESH... --out DIR)")
-    return found
+    return places
 
 
 def read(places: Sequence[Place], split: str | None = None) -> Iterator[ViewSet]:

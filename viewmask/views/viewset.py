@@ -131,8 +131,8 @@ class ViewSet:
             except (KeyError, TypeError, ValueError) as error:
                 raise ViewmaskError(f"{path}: frame {index} is incomplete ({error!r})") from error
             images.append(image)
-        known = {"frames", "camera_model", "fl_x", "fl_y", "cx", "cy", "w", "h"}
-        return cls(images, cameras, {key: value for key, value in record.items() if key not in known})
+        camera_keys = {"frames", "camera_model", "fl_x", "fl_y", "cx", "cy", "w", "h"}
+        return cls(images, cameras, {key: value for key, value in record.items() if key not in camera_keys})
 
     def resized(self, size: int) -> ViewSet:
         """The same views at `size` x `size` pixels."""
@@ -229,10 +229,6 @@ def _camera(frame: dict[str, Any], image: Picture) -> Camera:
             "use the pictures that the intrinsics were made for (not cropped, not turned)"
         )
     pose = np.array(frame["transform_matrix"], dtype=np.float64)
-    if pose.shape == (3, 4):
-        pose = np.vstack([pose, [0, 0, 0, 1]])
-    if pose.shape != (4, 4) or not np.isfinite(pose).all() or abs(np.linalg.det(pose[:3, :3])) < 1e-9:
-        raise ViewmaskError("transform_matrix is no pose: 4x4 finite numbers, camera to world, are needed")
     angle = number("camera_angle_x", float(np.radians(FIELD_OF_VIEW)))
     fl_x = number("fl_x", stated_width / 2 / float(np.tan(angle / 2)))
     fl_y = stated_height / 2 / float(np.tan(number("camera_angle_y", 0) / 2)) if "camera_angle_y" in frame else fl_x

@@ -9,9 +9,10 @@ import pytest
 
 from eval import measure
 from eval.benches import open_bench
-from eval.measure import Scoring, run
+from eval.measure import run
 from eval.methods import open_method
 from eval.methods.outputs import matched
+from eval.scoring import Scoring
 from recon.mesh import TexturedMesh
 from render.demo import demo_objects
 from render.raycast import render

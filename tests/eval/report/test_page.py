@@ -15,8 +15,10 @@ from PIL import Image
 
 from eval import measure
 from eval.benches import open_bench
-from eval.measure import Result, Scoring, run
+from eval.measure import run
 from eval.report.page import FACES, SIZE, Shown, error_map, of_result, of_sweep, write_report
+from eval.result import Result
+from eval.scoring import Scoring
 from eval.sweep import run_sweep
 
 

@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 
-from eval.measure import Means, Result
 from eval.report import plot
+from eval.result import Means, Result
 from eval.sweep import Sweep
 
 

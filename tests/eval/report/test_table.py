@@ -2,9 +2,9 @@
 
 from rich.console import Console
 
-from eval.measure import METRICS, Result
 from eval.report.literature import PUBLISHED
 from eval.report.table import cell, rows, table
+from eval.result import METRICS, Result
 
 
 def result(method: str, psnr: float, beside: tuple[str, ...] = ("copy", "white")) -> Result:

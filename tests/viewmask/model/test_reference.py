@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from viewmask.errors import ViewmaskError
-from viewmask.model.reference import EXTENT, cut_out
+from viewmask.model.reference import EXTENT, reference_view
 
 
 def photo(background=(230, 230, 230), shape=(120, 200)):
@@ -20,7 +20,7 @@ def extent(view):
 
 
 def test_a_plain_background_is_cut_away_and_the_object_framed():
-    view = cut_out(photo())
+    view = reference_view(photo())
     top, bottom, left, right = extent(view)
     assert view.shape == (256, 256, 4)
     assert right - left == pytest.approx(256 * EXTENT, abs=6)
@@ -33,7 +33,7 @@ def test_transparency_is_believed():
     picture = photo()
     picture[..., 3] = 0
     picture[50:90, 120:180, 3] = 255
-    view = cut_out(picture, frame=False)
+    view = reference_view(picture, frame=False)
     _, _, left, right = extent(view)
     assert right - left == pytest.approx(256 * 60 / 200, abs=3)
     assert left == pytest.approx(256 * 120 / 200, abs=3)
@@ -44,9 +44,9 @@ def test_no_alpha_and_no_plain_background():
     picture = np.full((64, 64, 4), 255, dtype=np.uint8)
     picture[..., :3] = random.integers(0, 256, (64, 64, 3))
     with pytest.raises(ViewmaskError, match="no plain background"):
-        cut_out(picture)
+        reference_view(picture)
 
 
 def test_nothing_in_the_picture():
     with pytest.raises(ViewmaskError, match="nothing"):
-        cut_out(np.zeros((32, 32, 4), dtype=np.uint8))
+        reference_view(np.zeros((32, 32, 4), dtype=np.uint8))

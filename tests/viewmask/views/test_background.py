@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from viewmask.views.background import key_background
+from render.demo import demo_objects
+from render.raycast import render
+from viewmask.errors import ViewmaskError
+from viewmask.views.background import cut_out, from_white, key_background
+from viewmask.views.camera import orbit
+from viewmask.views.viewset import composite
 
 SIZE = 160
 
@@ -106,3 +111,61 @@ def test_nothing_but_background_gives_nothing():
     alpha = key_background(np.full((64, 64, 4), 255, np.uint8))
     assert alpha is not None
     assert not alpha.any()
+
+
+# -- cutting out ------------------------------------------------------------------------------------------------
+
+
+def framed(alpha: int, pixels: int) -> np.ndarray:
+    """A grey square on white, so many pixels of which have an alpha of their own."""
+    picture = np.full((40, 50, 4), 255, np.uint8)
+    picture[10:30, 10:40, :3] = 90
+    picture[..., 3].flat[:pixels] = alpha
+    return picture
+
+
+def test_a_cut_out_stays_as_it_is_and_a_plain_background_goes():
+    own = framed(alpha=249, pixels=11)  # 0.55 % of 2,000 pixels
+    assert cut_out(own) is own
+    for picture in (framed(249, 10), framed(250, 2000)):
+        alpha = cut_out(picture)[..., 3]
+        assert alpha[20, 25] == 255
+        assert alpha[2, 2] == 0
+        np.testing.assert_array_equal(cut_out(picture)[..., :3], picture[..., :3])
+    few = framed(249, 1)
+    assert cut_out(few, transparent=0) is few
+
+
+def test_neither_alpha_nor_a_plain_background_is_refused():
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 4), dtype=np.uint8)
+    noise[..., 3] = 255
+    with pytest.raises(ViewmaskError, match="no transparency and no plain background"):
+        cut_out(noise)
+
+
+@pytest.fixture(scope="module")
+def car() -> np.ndarray:
+    return render(demo_objects()["car"].surface(), orbit(4, size=128))[1]
+
+
+def test_composited_again_it_is_the_same_picture(car: np.ndarray) -> None:
+    rng = np.random.default_rng(0)
+    rgb = np.round(composite(car) * 255).astype(np.int16)
+    rgb = np.clip(rgb + rng.integers(-6, 7, rgb.shape), 0, 255).astype(np.uint8)  # what a diffusion model leaves
+    cut = from_white(rgb)
+    assert np.abs(composite(cut) * 255 - rgb).max() <= 1
+    agree = (cut[..., 3] > 127) == (car[..., 3] > 127)
+    assert agree.mean() > 0.99
+    assert (cut[..., 3] > 127).any()
+
+
+def test_without_a_plain_background_it_stays_opaque() -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    cut = from_white(noise)
+    assert (cut[..., 3] == 255).all()
+    assert np.array_equal(cut[..., :3], noise)
+
+
+def test_white_is_nothing() -> None:
+    cut = from_white(np.full((64, 64, 3), 255, np.uint8))
+    assert not cut.any()

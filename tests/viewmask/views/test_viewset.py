@@ -88,8 +88,11 @@ def test_every_frame_may_have_its_own_intrinsics_mask_and_spelling(views, tmp_pa
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"transform_matrix": [[float("nan")] * 4] * 4}, "frame 0: transform_matrix is no pose"),
-        ({"transform_matrix": [[0] * 4] * 4}, "no pose"),
+        (
+            {"transform_matrix": [[float("nan")] * 4] * 4},
+            "frame 0: a camera pose must be a 4 x 4 matrix of finite numbers",
+        ),
+        ({"transform_matrix": [[0] * 4] * 4}, "must be invertible"),
         ({"w": 32}, "the picture is 16x16, its camera says 32x16"),
         ({"camera_model": "OPENCV_FISHEYE"}, "is no pinhole"),
     ],
@@ -280,7 +283,7 @@ def test_lenses_that_are_no_pinhole_are_refused(tmp_path, model):
 @pytest.mark.parametrize("pose", [np.eye(3), np.full((4, 4), np.inf), np.diag([1, 1, 0, 1]), [1, 2], np.eye(4)[:, :3]])
 def test_poses_that_are_none_are_refused(tmp_path, pose):
     write(tmp_path, {}, a_png=7)
-    with pytest.raises(ViewmaskError, match=r"frame 0.*transform_matrix is no pose"):
+    with pytest.raises(ViewmaskError, match=r"frame 0.*a camera pose must be"):
         loaded(tmp_path, {"file_path": "a.png", "transform_matrix": np.asarray(pose).tolist()})
 
 
