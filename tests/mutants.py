@@ -277,6 +277,8 @@ def _name(code):
 def test(path, tests, most, survivors):
     """Judge a file's mutants, at most so many, and write down what came of each."""
     every = list(mutants(path))
+    for before, after in equivalents()[path.as_posix()].keys() - {mutant.key for mutant, _ in every}:
+        print(f"{EQUIVALENT}: {path} has no such change:\n- {before}\n+ {after}", file=sys.stderr)
     if most:
         random.Random(0).shuffle(every)  # a larger choice holds a smaller one
         every = every[:most]
