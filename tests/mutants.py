@@ -215,6 +215,7 @@ class Judge:
     def run(self, items):
         """Whether tests pass; the first that fails ends it."""
         for item, following in zip(items, [*items[1:], None], strict=True):
+            signal.setitimer(signal.ITIMER_PROF, 2 + 10 * self.seconds.get(item.nodeid, 0))  # kills what never ends
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             if self.session.testsfailed:
                 return False
