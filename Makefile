@@ -1,6 +1,7 @@
 # make demo   set up and run the main job: four views of a sentence, a textured mesh, a page to look at
 # make test   set up and run every check: lint, types, import rules, tests
 # make wheel-check   build the wheel and run it from another folder
+# make mutants  what tests do not notice (docs/testing.md); hours, not part of make test
 # make clean  remove what these made
 #
 # Needs Python 3.11 or newer and pip, nothing else. Everything is installed into .venv; a stamp file there
@@ -16,7 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint
 SENTENCE ?= a green bottle
 OUT ?= out/demo
 
-.PHONY: demo test setup setup-dev lint types imports unit wheel-check clean
+.PHONY: demo test setup setup-dev lint types imports unit wheel-check mutants clean
 
 demo: setup
 	$(BIN)/viewmask generate --text "$(SENTENCE)" --mesh --out $(OUT)
@@ -66,6 +67,11 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 # The wheel, alone in an environment that borrows only the other packages of .venv, far from the source tree.
 wheel-check: setup-dev
 	$(BIN)/pytest -n 0 tests/test_wheel.py
+
+# ARGS chooses: make mutants ARGS="recon/hull.py --most 100"
+mutants: setup-dev
+	@$(PIP) "$(TORCH)" --editable ".[dev,mutants]"
+	OMP_NUM_THREADS=1 nice $(BIN)/python -m tests.mutants $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

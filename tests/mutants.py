@@ -215,6 +215,7 @@ class Judge:
     def run(self, items):
         """Whether tests pass; the first that fails ends it."""
         for item, following in zip(items, [*items[1:], None], strict=True):
+            signal.setitimer(signal.ITIMER_PROF, 2 + 10 * self.seconds.get(item.nodeid, 0))  # kills what never ends
             item.ihook.pytest_runtest_protocol(item=item, nextitem=following)
             if self.session.testsfailed:
                 return False
@@ -277,6 +278,8 @@ def _name(code):
 def test(path, tests, most, survivors):
     """Judge a file's mutants, at most so many, and write down what came of each."""
     every = list(mutants(path))
+    for before, after in equivalents()[path.as_posix()].keys() - {mutant.key for mutant, _ in every}:
+        print(f"{EQUIVALENT}: {path} has no such change:\n- {before}\n+ {after}", file=sys.stderr)
     if most:
         random.Random(0).shuffle(every)  # a larger choice holds a smaller one
         every = every[:most]

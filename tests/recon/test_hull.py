@@ -235,14 +235,19 @@ def test_one_view_is_cut_by_a_ball_as_deep_as_it_is_wide():
     centre = np.array([0, 1.5 * 2 / 80, 1.5 * 12 / 100])
     radius = 1.5 / 2 * 20 / 80
     values = hull.ball(TURNED, camera, distance)
+    assert values.dtype == np.float32
     expected = radius - np.linalg.norm(points_of(TURNED) - centre, axis=-1)
     np.testing.assert_allclose(values, expected, atol=1e-6)
-    high = np.rot90(image, axes=(0, 1)).copy()
-    high[30:40, 10:30] = 255
-    tall = signed_distance(high[..., 3])
+    high = np.zeros((64, 64), np.uint8)
+    high[10:50, 24:34] = 255
+    tall = signed_distance(high)
     rows, columns = np.nonzero(tall > 0)
-    radius = 1.5 / 2 * max(np.ptp(columns) + 1, (np.ptp(rows) + 1) * 80 / 100) / 80
-    assert hull.ball(TURNED, camera, tall).max() <= radius
+    radius = 1.5 / 2 * (np.ptp(rows) + 1) / 100
+    assert radius > 1.5 / 2 * (np.ptp(columns) + 1) / 80
+    across, up = (columns.min() + columns.max() + 1) / 2, (rows.min() + rows.max() + 1) / 2
+    centre = np.array([0, 1.5 * (across - 32) / 80, 1.5 * (32 - up) / 100])
+    expected = radius - np.linalg.norm(points_of(TURNED) - centre, axis=-1)
+    np.testing.assert_allclose(hull.ball(TURNED, camera, tall), expected, atol=1e-6)
     grid = hull.frame([camera], 24)
     both = np.minimum(hull.cone(grid, camera, distance), hull.ball(grid, camera, distance))
     np.testing.assert_array_equal(hull.field(grid, [camera], [distance]), both)
@@ -295,6 +300,23 @@ def test_what_a_volume_leaves_of_a_silhouette_is_told_by_the_pixel():
     edge = np.full(grid.shape, -1, np.float32)
     edge[0] = -0.49 * pitch  # a cell whose middle is just outside still shows
     assert np.array_equal(hull.unexplained(grid, edge, camera, silhouette_of(20, 20, 100, 100)), left)
+    # Nought is outside of a silhouette.
+    assert np.array_equal(hull.unexplained(grid, volume, camera, np.maximum(silhouette_of(20, 20, 100, 100), 0)), left)
+
+
+def test_near_cells_cover_more_pixels():
+    # As above, seen from half as far: a cell covers two pixels, and half of the points fill the same columns.
+    camera = Camera(128, 128, 128, 128, 64, 64, Camera.on_sphere(0, 0, 0.5).camera_to_world)
+    pitch = 1 / 16
+    grid = hull.Grid(np.array([0, -3.5 * pitch, -3.5 * pitch]), pitch, (2, 8, 8))
+    volume = np.full(grid.shape, -1, np.float32)
+    volume[0] = 1
+    # Points every 16 pixels, from 8 to 120: margins of ceil(16 / 2 + 1) = 9 close what lies between.
+    assert not hull.unexplained(grid, volume, camera, silhouette_of(0, 0, 128, 128)).any()
+    volume[0, :, 4] = -1
+    gap = np.argwhere(hull.unexplained(grid, volume, camera, silhouette_of(0, 0, 128, 128)))
+    assert gap[:, 1].min() == 0
+    assert 20 < np.ptp(gap[:, 0]) < 40  # 14 rows are left over, grown by 11 to either side
 
 
 def test_points_beside_and_behind_the_camera_explain_nothing():
@@ -317,11 +339,27 @@ def test_what_is_behind_missing_parts_is_the_union_of_their_cones(bar_views):
     assert hull.missing(grid, everything, bar_views.cameras, distances) is None
 
 
-def test_two_views_and_intolerance_give_the_plain_hull():
-    views = views_of(bar, views=6)
+def beheaded(views: ViewSet, number: int) -> ViewSet:
+    """Views of which one has lost its upper half."""
     images = [image.copy() for image in views.images]
-    images[1][:30] = 0
-    distances = distances_of(ViewSet(images, views.cameras))
+    rows = np.flatnonzero(images[number][..., 3].any(1))
+    images[number][: int(rows.mean())] = 0
+    return ViewSet(images, views.cameras)
+
+
+def test_carving_is_tolerant_unless_told():
+    views = views_of(bar, views=6, size=32)
+    distances = distances_of(beheaded(views, 1))
+    for options, tolerant in (({}, True), ({"tolerant": False}, False)):
+        volume, grid = hull.carve(views.cameras, distances, 24, **options)
+        assert max(grid.shape) == 24
+        np.testing.assert_array_equal(volume, hull.field(grid, views.cameras, distances, tolerant))
+    assert (hull.carve(views.cameras, distances, 24)[0] > 0).sum() > 1.2 * (volume > 0).sum()
+
+
+def test_two_views_and_intolerance_give_the_plain_hull():
+    views = views_of(bar, views=6, size=32)
+    distances = distances_of(beheaded(views, 1))
     grid = hull.frame(views.cameras, 20)
     cones = [hull.cone(grid, *view) for view in zip(views.cameras, distances, strict=True)]
     np.testing.assert_array_equal(hull.field(grid, views.cameras, distances, False), np.min(cones, axis=0))
