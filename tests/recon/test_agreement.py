@@ -49,13 +49,13 @@ def test_the_first_samples_whose_views_agree_are_chosen(views):
             yield ViewSet([*views.images[:3], np.roll(views.images[3], 40 - 20 * number, 0)], views.cameras)
 
     looked: list[int] = []
-    chosen = agreeing(samples(4))
-    assert (chosen.place, looked) == (2, [0, 1, 2])  # the rest need not be looked at
-    assert chosen.agreement == agreement(views)
-    np.testing.assert_array_equal(chosen.views.images[3], views.images[3])
-    chosen = agreeing(samples(2))
-    assert chosen.place == 1
-    assert 0.2 < chosen.agreement < 0.9
+    draw = agreeing(samples(4))
+    assert (draw.place, looked) == (2, [0, 1, 2])  # the rest need not be looked at
+    assert draw.agreement == agreement(views)
+    np.testing.assert_array_equal(draw.views.images[3], views.images[3])
+    draw = agreeing(samples(2))
+    assert draw.place == 1
+    assert 0.2 < draw.agreement < 0.9
 
 
 def test_colours_tell_what_silhouettes_do_not(ball_views):
