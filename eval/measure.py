@@ -269,7 +269,7 @@ def _reconstructor() -> str:
     from recon.field import Field, FieldConfig
     from viewmask.learning import checkpoint
 
-    return f"field {checkpoint.fingerprint(checkpoint.load(field_grid.WEIGHTS, Field, FieldConfig)[0])}"
+    return f"field {checkpoint.fingerprint(checkpoint.load(field_grid.SHIPPED, Field, FieldConfig)[0])}"
 
 
 def _versions() -> dict[str, str]:

@@ -18,7 +18,7 @@ from viewmask.learning import checkpoint
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import ViewSet, resize
 
-WEIGHTS = Path(__file__).parent / "weights" / "field"
+SHIPPED = Path(__file__).parent / "weights" / "field"
 _COARSE = 4  # steps of the grid between the points that are predicted first; halved until 1
 _UNSURE = 0.5  # a logit so near the level may hide a surface that its neighbours miss
 _UNIT = 0.6858  # what the cameras of the project see of the world from its centre to the picture's edge
@@ -47,7 +47,7 @@ class Predictor:
 
     def __init__(self, views: ViewSet, distances: list[FloatImage], weights: str | Path | Field | None = None) -> None:
         self.model = (
-            weights if isinstance(weights, Field) else checkpoint.load(weights or WEIGHTS, Field, FieldConfig)[0]
+            weights if isinstance(weights, Field) else checkpoint.load(weights or SHIPPED, Field, FieldConfig)[0]
         )
         size = self.model.config.size
         around = hull.frame(views.cameras, 2)
@@ -139,7 +139,7 @@ def restore(
 
     Args:
         volume: as `fill` gives it, from the same `carved`, `grid` and `level`.
-        cameras, distances: of the views; see `hull.field`.
+        cameras, distances: of the views; see `hull.volume`.
     """
     for lower in (*_LOWER, None):
         # The sign alone counts: below zero a field made of logits is no distance, and may be small far from the shape.

@@ -60,14 +60,14 @@ def carve(
     Args:
         cameras, distances: the views' cameras and `silhouette.signed_distance`; one alone is cut by a `ball`.
         resolution: grid points along the longest side of the hull's box.
-        tolerant: where views contradict each other, let the majority win (see `field`).
+        tolerant: where views contradict each other, let the majority win (see `volume`).
 
     Raises:
         ViewmaskError: the silhouettes have no volume in common.
     """
     coarse = frame(cameras, 64)
     # Cones are nowhere nearer than a cell's corner: a coarse cell that is dropped holds nothing.
-    rough = field(coarse, cameras, distances, tolerant)
+    rough = volume(coarse, cameras, distances, tolerant)
     near = np.argwhere(rough > -1.5 * np.sqrt(3) / 2 * coarse.pitch)
     if not len(near) or not (rough > -coarse.pitch).any():
         raise ViewmaskError(
@@ -76,7 +76,7 @@ def carve(
     low = coarse.origin + (near.min(0) - 0.5) * coarse.pitch
     high = coarse.origin + (near.max(0) + 0.5) * coarse.pitch
     grid = Grid.around(low, high, resolution)
-    return field(grid, cameras, distances, tolerant), grid
+    return volume(grid, cameras, distances, tolerant), grid
 
 
 def frame(cameras: list[Camera], resolution: int) -> Grid:
@@ -97,7 +97,7 @@ def frame(cameras: list[Camera], resolution: int) -> Grid:
     return Grid.around(centre - half, centre + half, resolution)
 
 
-def field(grid: Grid, cameras: list[Camera], distances: list[FloatImage], tolerant: bool = True) -> Volume:
+def volume(grid: Grid, cameras: list[Camera], distances: list[FloatImage], tolerant: bool = True) -> Volume:
     """Signed distance to the hull (world units, positive inside) at the grid's points, float32 [x, y, z].
 
     It is the least over the views. Where that leaves a good part of some silhouette without a shape behind it, the

@@ -89,7 +89,7 @@ def find(python: str | Path | None = None) -> Installation:
     raise ViewmaskError(f"{python} has no nerfstudio that starts ({_last(output)}): {INSTALL}")
 
 
-def field(
+def volume(
     views: ViewSet,
     method: str,
     resolution: int = 128,

@@ -175,7 +175,7 @@ def _trained(
     def share_of_all(step: str, share: float) -> None:
         progress(step, _NERFSTUDIO * share)
 
-    return SignedField(*nerfstudio.field(cut, method, resolution, python, steps, progress=share_of_all))
+    return SignedField(*nerfstudio.volume(cut, method, resolution, python, steps, progress=share_of_all))
 
 
 def _refined(

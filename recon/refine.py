@@ -81,7 +81,7 @@ def refine(
         progress: called with the share that is done.
     """
     predictor = field_grid.Predictor(views, distances, weights)
-    where, logits = field_grid.poll(predictor, hull.field(grid, views.cameras, distances), grid)
+    where, logits = field_grid.poll(predictor, hull.volume(grid, views.cameras, distances), grid)
     fitted = fit(volume, grid, views, distances, seconds, progress)
     before, after = (expected_iou(logits, each[tuple(where.T)] > 0) for each in (volume, fitted))
     kept = after > before

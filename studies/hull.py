@@ -38,7 +38,7 @@ def hull_occupancy(cut: ViewSet, resolution: int) -> tuple[NDArray[np.bool_], fl
     distances = [silhouette.signed_distance(image[..., 3]) for image in cut.images]
     hull.carve(cut.cameras, distances, resolution)
     seconds = time.perf_counter() - start
-    return hull.field(GRID, cut.cameras, distances) > 0, seconds
+    return hull.volume(GRID, cut.cameras, distances) > 0, seconds
 
 
 def measure(data: Path, resolution: int = 128) -> list[dict[str, object]]:

@@ -99,7 +99,7 @@ class Generator:
             raise ViewmaskError(f"a reference view must be square RGBA, not {'x'.join(map(str, picture.shape))}")
         settings = FROM_IMAGE.changed(**sampling)
         reference = self.encode([picture])
-        layout = sequence.i2mv(_orbit(views), with_text=bool(caption))
+        layout = sequence.i2mv(_azimuths(views), with_text=bool(caption))
         first = resize(picture, camera.SIZE)
         if views == 1:
             return self._views([first], caption)
@@ -165,7 +165,7 @@ class Generator:
         """
         if count < 1:
             raise ViewmaskError(f"at least one draw is needed, not {count}")
-        layout = sequence.t2mv(_orbit(views))
+        layout = sequence.t2mv(_azimuths(views))
         unmasked = self._unmask(layout, caption, None, FROM_TEXT.changed(**sampling), seed, progress, count)
         sets = [self._views(pictures, caption) for pictures in self._decode(unmasked)]
         if self.weights.reranker is None:
@@ -183,7 +183,7 @@ class Generator:
         Raises:
             ViewmaskError: more than 16 views, a sentence that is empty or too long, or weights without a reranker.
         """
-        _orbit(len(views))
+        _azimuths(len(views))
         if self.weights.reranker is None:
             raise ViewmaskError("these weights have no reranker: viewmask train reranker makes one")
         return self.weights.reranker(self.read(caption), self.encode(views.images)[None])[0]
@@ -275,10 +275,10 @@ def first_agreeing(samples: Iterable[ViewSet]) -> Draw:
     return best
 
 
-def _orbit(views: int) -> tuple[float, ...]:
+def _azimuths(views: int) -> tuple[float, ...]:
     if views > MOST_VIEWS:
         raise ViewmaskError(f"at most {MOST_VIEWS} views can be made at once, not {views}")
-    return sequence.orbit(views)
+    return sequence.azimuths(views)
 
 
 def _enlarge(pictures: list[Picture]) -> list[Picture]:

@@ -13,7 +13,7 @@ import typer
 from render.light import Light
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.model.sampling import Schedule
+from viewmask.model.sampling import MaskSchedule
 from viewmask_cli import output
 from viewmask_cli.progress import progress
 
@@ -90,7 +90,9 @@ def evaluate(
             min=1, max=1000, help="Sampling steps.", show_default="20; 50 of diffusion", rich_help_panel=METHOD
         ),
     ] = None,
-    schedule: Annotated[Schedule, typer.Option(help="How fast tokens are settled.", rich_help_panel=METHOD)] = "cosine",
+    schedule: Annotated[
+        MaskSchedule, typer.Option(help="How fast tokens are settled.", rich_help_panel=METHOD)
+    ] = "cosine",
     temperature: Annotated[
         float | None,
         typer.Option(min=0.0, help="As in generate.", show_default="the model's own", rich_help_panel=METHOD),

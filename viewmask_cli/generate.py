@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from viewmask.errors import ViewmaskError
-from viewmask.model.sampling import DRAWS, Sampling, Schedule
+from viewmask.model.sampling import DRAWS, MaskSchedule, Sampling
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress, working
 from viewmask_cli.progress import steps as steps_of
@@ -24,7 +24,7 @@ def generate(
     ] = None,
     views: Annotated[int, typer.Option(min=1, max=16, help="Views around the object. The model learnt 4.")] = 4,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Sampling steps.")] = Sampling.steps,
-    schedule: Annotated[Schedule, typer.Option(help="How fast tokens are settled.")] = Sampling.schedule,
+    schedule: Annotated[MaskSchedule, typer.Option(help="How fast tokens are settled.")] = Sampling.schedule,
     temperature: Annotated[
         float | None,
         typer.Option(min=0.0, help="Variety. 0 takes the likeliest codes.", show_default="the model's own"),
@@ -56,8 +56,8 @@ def generate(
         raise ViewmaskError('say what to show: --text "a red chair" or --image photo.png')
     if text is not None and not text.strip():
         raise ViewmaskError('the sentence is empty: try --text "a red chair"')
-    if schedule not in get_args(Schedule):
-        raise ViewmaskError(f"there is no schedule {schedule}: choose {', '.join(get_args(Schedule))}")
+    if schedule not in get_args(MaskSchedule):
+        raise ViewmaskError(f"there is no schedule {schedule}: choose {', '.join(get_args(MaskSchedule))}")
     out = out or Path(output.slug(image.stem if image else str(text)))
     output.check_folder(out, force)
 

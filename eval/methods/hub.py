@@ -15,7 +15,7 @@ from viewmask.errors import ViewmaskError
 
 PACKAGES = ("diffusers", "transformers", "accelerate")
 INSTALL = "pip install torch==2.13.0 '.[baselines]' in viewmask's source tree"
-WEIGHTS = ("diffusion_pytorch_model.safetensors", "model.safetensors")  # diffusers' name, transformers' name
+FILES = ("diffusion_pytorch_model.safetensors", "model.safetensors")  # diffusers' name, transformers' name
 
 
 def find(weights: Path | None, repository: str, revision: str = "main") -> Path:
@@ -33,7 +33,7 @@ def find(weights: Path | None, repository: str, revision: str = "main") -> Path:
         return weights
     import huggingface_hub
 
-    patterns = ["*.json", "*.txt", *(f"*/{name}" for name in WEIGHTS)]
+    patterns = ["*.json", "*.txt", *(f"*/{name}" for name in FILES)]
     try:
         return Path(huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=patterns))
     except Exception as error:  # the hub's client lets its transport's errors through
@@ -73,12 +73,12 @@ def file(folder: Path, name: str) -> Path:
     Raises:
         ViewmaskError: there is none.
     """
-    for candidate in WEIGHTS:
+    for candidate in FILES:
         if (folder / name / candidate).is_file():
             return folder / name / candidate
     pickles = [path.name for suffix in ("bin", "ckpt", "pt") for path in sorted((folder / name).glob(f"*.{suffix}"))]
     raise ViewmaskError(
-        f"no {' or '.join(WEIGHTS)} in {folder / name}"
+        f"no {' or '.join(FILES)} in {folder / name}"
         + (
             f"; {pickles[0]} is a pickle, which may run code and is not read: convert it to safetensors"
             if pickles

@@ -187,13 +187,13 @@ def test_missing_weights_say_what_is_missing(bar_views, tmp_path):
         field_grid.Predictor(bar_views, [], tmp_path)
 
 
-@pytest.mark.skipif(not field_grid.WEIGHTS.exists(), reason="no weights are shipped")
+@pytest.mark.skipif(not field_grid.SHIPPED.exists(), reason="no weights are shipped")
 def test_the_shipped_weights_give_a_closed_mesh_within_the_hull(bar_views):
     mesh = reconstruct(bar_views, "field", faces=1000, texture=64, resolution=48)
     carved = reconstruct(bar_views, "hull", faces=1000, texture=64, resolution=48)
     assert mesh.summary()["watertight"]
     assert mesh.geometry().volume < carved.geometry().volume * 1.01
-    assert sum(file.stat().st_size for file in field_grid.WEIGHTS.iterdir()) < 12e6
+    assert sum(file.stat().st_size for file in field_grid.SHIPPED.iterdir()) < 12e6
 
 
 # -- by hand ------------------------------------------------------------------------------------------------

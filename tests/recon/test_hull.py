@@ -40,7 +40,7 @@ def distances_of(views: ViewSet):
 def test_fast_hull_equals_the_plain_one(shape, request):
     views = request.getfixturevalue(shape)
     grid = hull.Grid.around(np.array([-0.5, -0.45, -0.4]), np.array([0.5, 0.5, 0.45]), 14)
-    fast = hull.field(grid, views.cameras, distances_of(views))
+    fast = hull.volume(grid, views.cameras, distances_of(views))
     plain = plain_hull(grid, views.cameras, distances_of(views))
     assert (plain > 0).any()
     np.testing.assert_allclose(fast, plain, atol=2e-4)
@@ -49,7 +49,7 @@ def test_fast_hull_equals_the_plain_one(shape, request):
 def test_hull_is_what_alpha_allows(bar_views):
     """Points are inside where every view's alpha says so, but for the edge pixels themselves."""
     grid = hull.Grid.around(np.full(3, -0.5), np.full(3, 0.5), 40)
-    field = hull.field(grid, bar_views.cameras, distances_of(bar_views))
+    field = hull.volume(grid, bar_views.cameras, distances_of(bar_views))
     points = grid.origin + grid.pitch * np.indices(grid.shape).reshape(3, -1).T
     inside = np.ones(len(points), bool)
     for image, camera in zip(bar_views.images, bar_views.cameras, strict=True):
@@ -78,8 +78,8 @@ def test_one_bad_view_is_outvoted(bar_views, bad):
     rows = np.flatnonzero(images[bad][..., 3].any(1))
     images[bad][: int(rows.mean())] = 0
     damaged = distances_of(ViewSet(images, views.cameras))
-    strict = hull.field(grid, views.cameras, damaged, tolerant=False) > 0
-    tolerant = hull.field(grid, views.cameras, damaged) > 0
+    strict = hull.volume(grid, views.cameras, damaged, tolerant=False) > 0
+    tolerant = hull.volume(grid, views.cameras, damaged) > 0
     true = true > 0
     assert strict.sum() < 0.75 * true.sum()
     assert (tolerant & true).sum() > 0.9 * true.sum()
@@ -250,9 +250,9 @@ def test_one_view_is_cut_by_a_ball_as_deep_as_it_is_wide():
     np.testing.assert_allclose(hull.ball(TURNED, camera, tall), expected, atol=1e-6)
     grid = hull.frame([camera], 24)
     both = np.minimum(hull.cone(grid, camera, distance), hull.ball(grid, camera, distance))
-    np.testing.assert_array_equal(hull.field(grid, [camera], [distance]), both)
+    np.testing.assert_array_equal(hull.volume(grid, [camera], [distance]), both)
     nothing = np.full((64, 64), -5, np.float32)
-    assert (hull.field(grid, [camera], [nothing]) < 0).all()
+    assert (hull.volume(grid, [camera], [nothing]) < 0).all()
 
 
 def test_cells_are_told_in_pixels_at_the_grid_s_nearest_corner():
@@ -353,7 +353,7 @@ def test_carving_is_tolerant_unless_told():
     for options, tolerant in (({}, True), ({"tolerant": False}, False)):
         volume, grid = hull.carve(views.cameras, distances, 24, **options)
         assert max(grid.shape) == 24
-        np.testing.assert_array_equal(volume, hull.field(grid, views.cameras, distances, tolerant))
+        np.testing.assert_array_equal(volume, hull.volume(grid, views.cameras, distances, tolerant))
     assert (hull.carve(views.cameras, distances, 24)[0] > 0).sum() > 1.2 * (volume > 0).sum()
 
 
@@ -362,9 +362,9 @@ def test_two_views_and_intolerance_give_the_plain_hull():
     distances = distances_of(beheaded(views, 1))
     grid = hull.frame(views.cameras, 20)
     cones = [hull.cone(grid, *view) for view in zip(views.cameras, distances, strict=True)]
-    np.testing.assert_array_equal(hull.field(grid, views.cameras, distances, False), np.min(cones, axis=0))
-    np.testing.assert_array_equal(hull.field(grid, views.cameras[:2], distances[:2]), np.min(cones[:2], axis=0))
-    assert (hull.field(grid, views.cameras[:3], distances[:3]) > np.min(cones[:3], axis=0)).any()
+    np.testing.assert_array_equal(hull.volume(grid, views.cameras, distances, False), np.min(cones, axis=0))
+    np.testing.assert_array_equal(hull.volume(grid, views.cameras[:2], distances[:2]), np.min(cones[:2], axis=0))
+    assert (hull.volume(grid, views.cameras[:3], distances[:3]) > np.min(cones[:3], axis=0)).any()
 
 
 @pytest.mark.parametrize("views", [3, 4, 5])
@@ -375,4 +375,4 @@ def test_a_minority_of_views_is_outvoted_where_something_is_missing(views, monke
     cones = np.sort([hull.cone(grid, *view) for view in zip(cameras, distances, strict=True)], axis=0)
     monkeypatch.setattr(hull, "missing", lambda *_: np.full(grid.shape, 0.02, np.float32))
     expected = np.maximum(cones[0], np.minimum(0.02, cones[(views - 1) // 2]))
-    np.testing.assert_array_equal(hull.field(grid, cameras, distances), expected)
+    np.testing.assert_array_equal(hull.volume(grid, cameras, distances), expected)

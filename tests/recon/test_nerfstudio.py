@@ -43,11 +43,11 @@ def test_nerfacto_finds_the_bar_where_it_is():
 def test_what_cannot_be_had_is_one_line(bar_views):
     if not nerfstudio.find().cuda:
         with pytest.raises(ViewmaskError, match="splatfacto needs an NVIDIA GPU"):
-            nerfstudio.field(bar_views, "splatfacto")
+            nerfstudio.volume(bar_views, "splatfacto")
     with pytest.raises(ViewmaskError, match="no method 'nosuch': choose nerfacto"):
-        nerfstudio.field(bar_views, "nosuch")
+        nerfstudio.volume(bar_views, "nosuch")
     with pytest.raises(ViewmaskError, match="took longer than 5 s"):
-        nerfstudio.field(bar_views, "nerfacto", time_limit=5)
+        nerfstudio.volume(bar_views, "nerfacto", time_limit=5)
 
 
 def test_absent_or_broken(bar_views, tmp_path, monkeypatch):

@@ -94,7 +94,7 @@ def describe(transformer: Transformer, tokens: Tensor) -> Tensor:
         transformer: in evaluation mode.
         tokens: of views evenly around objects, the front first, int64 [batch, views, grid, grid].
     """
-    layout = sequence.t2mv(sequence.orbit(tokens.shape[1]))
+    layout = sequence.t2mv(sequence.azimuths(tokens.shape[1]))
     nothing = torch.full((len(tokens), layout.text), PAD, device=tokens.device)
     nowhere = torch.zeros_like(tokens, dtype=torch.bool)
     stream = transformer.stream(layout, sequence.words(layout, nothing), tokens, nowhere)

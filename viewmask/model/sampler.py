@@ -21,7 +21,7 @@ from torch import Tensor
 from viewmask.errors import ViewmaskError
 from viewmask.model import sequence, vocabulary
 from viewmask.model.code import EMPTY, bits, joined
-from viewmask.model.sampling import SCHEDULES, Sampling
+from viewmask.model.sampling import MASK_SCHEDULES, Sampling
 from viewmask.model.sequence import Layout
 from viewmask.model.transformer import Prediction, Transformer
 
@@ -44,7 +44,7 @@ def unknown_after(step: int, steps: int, schedule: str, total: int) -> int:
     """How many of `total` tokens stay unknown after step `step` (0 first): each step decides at least one."""
     if step + 1 >= steps:
         return 0
-    share = SCHEDULES[schedule]((step + 1) / steps)
+    share = MASK_SCHEDULES[schedule]((step + 1) / steps)
     return max(0, min(total - step - 1, math.floor(total * share + 1e-9)))
 
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 from viewmask.errors import ViewmaskError
 
-Schedule = Literal["cosine", "linear", "quadratic"]
+MaskSchedule = Literal["cosine", "linear", "quadratic"]
 
-SCHEDULES: dict[str, Callable[[float], float]] = {
+MASK_SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: math.cos(math.pi / 2 * progress),
     "linear": lambda progress: 1 - progress,
     "quadratic": lambda progress: 1 - progress**2,
@@ -25,7 +25,7 @@ class Sampling:
 
     Attributes:
         steps: number of predictions.
-        schedule: share of the tokens that stay unknown, a key of SCHEDULES.
+        schedule: share of the tokens that stay unknown, a key of MASK_SCHEDULES.
         temperature: of the codes drawn; 0 takes the most likely.
         occupancy: temperature of "empty or not"; 0 takes the likelier.
         noise: Gumbel noise on the confidence at the start; it falls to 0 with the steps.
@@ -36,15 +36,15 @@ class Sampling:
     """
 
     steps: int = 20
-    schedule: Schedule = "cosine"
+    schedule: MaskSchedule = "cosine"
     temperature: float = 0.7
     noise: float = 0.5
     guidance: float = 0.0
     occupancy: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise ViewmaskError(f"no schedule '{self.schedule}': choose one of {', '.join(SCHEDULES)}")
+        if self.schedule not in MASK_SCHEDULES:
+            raise ViewmaskError(f"no schedule '{self.schedule}': choose one of {', '.join(MASK_SCHEDULES)}")
         if self.steps < 1:
             raise ViewmaskError(f"at least one step is needed, not {self.steps}")
         for name in ("temperature", "noise", "guidance", "occupancy"):

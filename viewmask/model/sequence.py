@@ -51,7 +51,7 @@ class Layout:
         return 1 + self.text + 2 * self.views
 
 
-def orbit(views: int) -> tuple[float, ...]:
+def azimuths(views: int) -> tuple[float, ...]:
     """Azimuths of `views` evenly spaced views, in degrees.
 
     Raises:
@@ -72,12 +72,12 @@ def mmu() -> Layout:
     return Layout(MMU, (0.0,), given=1, text_last=True)
 
 
-def i2mv(azimuths: tuple[float, ...] = orbit(4), with_text: bool = False) -> Layout:
+def i2mv(azimuths: tuple[float, ...] = azimuths(4), with_text: bool = False) -> Layout:
     """One reference view to the others."""
     return Layout(I2MV, azimuths, given=1, text=LENGTH if with_text else 0)
 
 
-def t2mv(azimuths: tuple[float, ...] = orbit(4)) -> Layout:
+def t2mv(azimuths: tuple[float, ...] = azimuths(4)) -> Layout:
     """Text to views."""
     return Layout(T2MV, azimuths)
 

@@ -261,7 +261,7 @@ class Occupancy:
             tint, order = np.ones(3), np.arange(3)
             if random.random() < 0.5:
                 tint, order = random.uniform(0.8, 1.2, 3) * random.uniform(0.8, 1.2), random.permutation(3)
-            picked = _orbit(int(objects.counts[row]), count, random)
+            picked = _draw_views(int(objects.counts[row]), count, random)
             samples.append(_inputs(objects, row, picked, mirror, thicker, tint, order))
             first = random.integers(NEAR, size=near)
             second = NEAR + random.integers(EVEN, size=even)
@@ -281,7 +281,7 @@ class Occupancy:
         )
 
 
-def _orbit(there: int, count: int, random: np.random.Generator) -> NDArray[np.integer]:
+def _draw_views(there: int, count: int, random: np.random.Generator) -> NDArray[np.integer]:
     """Which views of those there are: mostly an even orbit, and that mostly from a multiple of 90 degrees."""
     if there % count == 0 and random.random() < 0.9:
         start = int(random.integers(there))

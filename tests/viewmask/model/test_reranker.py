@@ -43,7 +43,7 @@ def towers():
 def test_what_it_reads_is_the_mean_inside_the_transformer_over_what_is_not_empty(transformer, tokens):
     found = describe(transformer, tokens)
     assert found.shape == (2, features(CONFIG))
-    layout = sequence.t2mv(sequence.orbit(3))
+    layout = sequence.t2mv(sequence.azimuths(3))
     words = sequence.words(layout, torch.full((2, layout.text), PAD))
     stream = list(transformer.stream(layout, words, tokens, torch.zeros_like(tokens, dtype=torch.bool)))
     first_view = 1 + layout.text
@@ -73,7 +73,7 @@ def test_views_that_show_nothing_are_described_too(transformer):
 
 
 def test_the_stream_ends_where_the_transformer_does(transformer, tokens):
-    layout = sequence.t2mv(sequence.orbit(3))
+    layout = sequence.t2mv(sequence.azimuths(3))
     words = sequence.words(layout, torch.full((2, layout.text), PAD))
     masked = tokens % 3 == 0
     *_, last = transformer.stream(layout, words, tokens, masked)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from viewmask.errors import ViewmaskError
 from viewmask.model import sequence, vocabulary
-from viewmask.model.sampler import SCHEDULES, Sampling, bits, decide, gumbel, predict, unknown_after, unmask
+from viewmask.model.sampler import MASK_SCHEDULES, Sampling, bits, decide, gumbel, predict, unknown_after, unmask
 from viewmask.model.transformer import Prediction, Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(width=64, layers=2, heads=2, hidden=96, words=64, grid=3)
@@ -76,7 +76,7 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
     return tokens, soft.view(*tokens.shape, 18)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("schedule", MASK_SCHEDULES)
 @pytest.mark.parametrize(
     ("temperature", "guidance", "occupancy"), [(0.0, 0.0, 0.0), (0.7, 0.0, 0.0), (1.0, 1.5, 0.0), (0.7, 1.5, 0.8)]
 )
@@ -92,7 +92,7 @@ def test_equal_to_the_reference(model, start, schedule, temperature, guidance, o
 
 
 def test_guidance_leads_away_from_what_is_made_without_the_caption(model, start):
-    layout = sequence.Layout(vocabulary.T2MV, sequence.orbit(4), text=3)
+    layout = sequence.Layout(vocabulary.T2MV, sequence.azimuths(4), text=3)
     captions = torch.tensor([[9, 30, 12], [17, 40, 41]])
     tokens, masked = start[1], torch.ones(SHAPE, dtype=torch.bool)
     sampling = Sampling(3, guidance=2.0)
@@ -129,7 +129,7 @@ def test_soft_bits_are_means_of_bits_and_empty_tokens_have_none(model, start):
     assert (made.tokens[start[2]] != 0).any()
 
 
-@given(st.sampled_from(sorted(SCHEDULES)), st.integers(1, 64), st.integers(1, 256))
+@given(st.sampled_from(sorted(MASK_SCHEDULES)), st.integers(1, 64), st.integers(1, 256))
 def test_every_schedule_decides_everything_and_something_at_each_step(schedule, steps, total):
     left = [total, *(unknown_after(step, steps, schedule, total) for step in range(steps))]
     assert left[-1] == 0

@@ -11,7 +11,7 @@ LAYOUTS = {
     "mmu": sequence.mmu(),
     "i2mv": sequence.i2mv(),
     "i2mv with text": sequence.i2mv(with_text=True),
-    "t2mv": sequence.t2mv(sequence.orbit(8)),
+    "t2mv": sequence.t2mv(sequence.azimuths(8)),
 }
 
 
@@ -46,9 +46,9 @@ def test_captions_stand_behind_the_view_in_mmu():
 
 
 def test_orbits():
-    assert sequence.orbit(4) == (0.0, 90.0, 180.0, 270.0)
+    assert sequence.azimuths(4) == (0.0, 90.0, 180.0, 270.0)
     with pytest.raises(ViewmaskError, match="at least one"):
-        sequence.orbit(0)
+        sequence.azimuths(0)
 
 
 def test_the_layouts_hold_what_their_tasks_need():
@@ -59,7 +59,7 @@ def test_the_layouts_hold_what_their_tasks_need():
     assert LAYOUTS["i2mv"] == layout(vocabulary.I2MV, four, given=1, text=0, text_last=False)
     assert LAYOUTS["i2mv with text"] == layout(vocabulary.I2MV, four, given=1, text=length, text_last=False)
     assert sequence.t2mv() == layout(vocabulary.T2MV, four, given=0, text=length, text_last=False)
-    assert sequence.orbit(1) == (0.0,)
+    assert sequence.azimuths(1) == (0.0,)
 
 
 @pytest.mark.parametrize("text_last", [False, True])

@@ -27,7 +27,9 @@ def inputs(layout, grid=2, batch=2):
     return sequence.words(layout, captions), tokens, masked
 
 
-@pytest.mark.parametrize("layout", [sequence.t2i(), sequence.mmu(), sequence.i2mv(), sequence.t2mv(sequence.orbit(8))])
+@pytest.mark.parametrize(
+    "layout", [sequence.t2i(), sequence.mmu(), sequence.i2mv(), sequence.t2mv(sequence.azimuths(8))]
+)
 def test_shapes(model, layout):
     words, tokens, masked = inputs(layout)
     of_words, of_tokens = model(layout, words, tokens, masked)

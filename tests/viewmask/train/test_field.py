@@ -93,10 +93,10 @@ def test_the_score_of_a_field_that_fills_the_hull_is_the_hull_s():
 
 
 def test_mirrored_objects_are_seen_by_mirrored_cameras():
-    from viewmask.train.field import _inputs, _orbit
+    from viewmask.train.field import _draw_views, _inputs
 
     packed = objects(1)
-    views = _orbit(8, 4, np.random.default_rng(0))
+    views = _draw_views(8, 4, np.random.default_rng(0))
     plain, mirrored = _inputs(packed, 0, views), _inputs(packed, 0, views, mirror=True)
     point = np.array([0.1, 0.2, -0.1, 1])
 
