@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from eval.proxy import proxy
-from viewmask.views.viewset import TRANSFORMS, ViewSet
+from viewmask.views.conventions import TRANSFORMS
+from viewmask.views.viewset import ViewSet
 
 if TYPE_CHECKING:
     from eval.metrics.occupancy import Mesh

@@ -31,7 +31,8 @@ from eval import intervals
 from eval.intervals import Interval, compare
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
-from viewmask.views.viewset import TRANSFORMS, Picture, ViewSet, composite, resize
+from viewmask.views.conventions import TRANSFORMS
+from viewmask.views.viewset import Picture, ViewSet, composite, resize
 
 if TYPE_CHECKING:
     from embreex.rtcore_scene import EmbreeScene

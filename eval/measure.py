@@ -23,7 +23,7 @@ from eval.result import METRICS, Record, Result, means_of
 from eval.scoring import Scorer, Scoring
 from viewmask.errors import ViewmaskError
 from viewmask.files.manifest import Manifest
-from viewmask.views.camera import DISTANCE, ELEVATION, FIELD_OF_VIEW
+from viewmask.views.conventions import DISTANCE, ELEVATION, FIELD_OF_VIEW
 
 if TYPE_CHECKING:
     from viewmask.learning.lpips import Lpips

@@ -16,7 +16,7 @@ from eval.metrics import appearance, geometry
 from eval.metrics.appearance import Colours
 from eval.metrics.occupancy import Mesh
 from viewmask.errors import ViewmaskError
-from viewmask.views.camera import SIZE
+from viewmask.views.conventions import SIZE
 from viewmask.views.viewset import Picture, composite
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from render.workers import Record
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.files.manifest import Manifest
-from viewmask.views.viewset import TRANSFORMS
+from viewmask.views.conventions import TRANSFORMS
 
 MANIFEST = "manifest.jsonl"
 RUN = "run.json"

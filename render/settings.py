@@ -14,7 +14,8 @@ from typing import Literal, get_args
 from render import light as lights
 from render.light import Light
 from viewmask.errors import ViewmaskError
-from viewmask.views.camera import DISTANCE, ELEVATION, FIELD_OF_VIEW, SIZE, Camera, orbit
+from viewmask.views.camera import Camera, orbit
+from viewmask.views.conventions import DISTANCE, ELEVATION, FIELD_OF_VIEW, SIZE
 
 Engine = Literal["raycast", "blender"]
 Pass = Literal["depth", "normal", "points"]

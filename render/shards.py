@@ -15,7 +15,7 @@ from typing import Any
 
 from viewmask.files import atomic
 from viewmask.files.manifest import Manifest
-from viewmask.views.viewset import TRANSFORMS
+from viewmask.views.conventions import TRANSFORMS
 
 INDEX = "shards.jsonl"
 

@@ -21,7 +21,7 @@ from eval.benches import open_bench
 from eval.consistency import COLUMNS, DEFINITION, measure, to_json
 from viewmask import Generator, ViewSet
 from viewmask.errors import ViewmaskError
-from viewmask.views.viewset import TRANSFORMS
+from viewmask.views.conventions import TRANSFORMS
 
 SETS = ("objects", "scans", "furniture")
 SETTINGS = (("cosine", 20), ("linear", 20), ("quadratic", 20), ("cosine", 4), ("cosine", 8))

@@ -25,6 +25,7 @@ from viewmask.model.symmetry import reused
 from viewmask.model.tokenizer import pack, unpack
 from viewmask.model.weights import Weights
 from viewmask.views import camera
+from viewmask.views.conventions import SIZE
 from viewmask.views.viewset import Picture, ViewSet, resize
 
 MOST_VIEWS = 16
@@ -100,7 +101,7 @@ class Generator:
         settings = FROM_IMAGE.changed(**sampling)
         reference = self.encode([picture])
         layout = sequence.i2mv(_azimuths(views), with_text=bool(caption))
-        first = resize(picture, camera.SIZE)
+        first = resize(picture, SIZE)
         if views == 1:
             return self._views([first], caption)
         others = self._decode(self._unmask(layout, caption, reference, settings, seed, progress))[0][1:]
@@ -282,4 +283,4 @@ def _azimuths(views: int) -> tuple[float, ...]:
 
 
 def _enlarge(pictures: list[Picture]) -> list[Picture]:
-    return [resize(picture, camera.SIZE) for picture in pictures]
+    return [resize(picture, SIZE) for picture in pictures]

@@ -24,7 +24,8 @@ from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.model.captions import thing
 from viewmask.model.sampling import DRAWS
-from viewmask.views.viewset import MADE_BY, Picture, ViewSet
+from viewmask.views.conventions import MADE_BY
+from viewmask.views.viewset import Picture, ViewSet
 
 if TYPE_CHECKING:  # it loads torch, which a mesh alone need not
     from viewmask.generator import Generator, Progress

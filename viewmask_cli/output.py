@@ -17,7 +17,7 @@ from typing import Any
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.views.viewset import MADE_BY, TRANSFORMS
+from viewmask.views.conventions import MADE_BY, TRANSFORMS
 
 _VIEW = re.compile(r"\d{3,4}\.png")
 _OURS = re.compile(r"\d{3,4}\.png|transforms\.json|sheet\.png|mesh\.(glb|obj|mtl|ply|stl|3mf|png|npz)|page\.html")

@@ -13,7 +13,7 @@ import typer
 from render.light import Light
 from render.settings import PASSES, Engine, Limits, Settings, Up
 from viewmask.errors import ViewmaskError
-from viewmask.views.viewset import TRANSFORMS
+from viewmask.views.conventions import TRANSFORMS
 from viewmask_cli import output
 from viewmask_cli.progress import duration, note, progress
 

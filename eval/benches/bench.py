@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from viewmask.errors import ViewmaskError
-from viewmask.views.camera import SIZE, orbit
+from viewmask.views.camera import orbit
+from viewmask.views.conventions import SIZE
 from viewmask.views.viewset import ViewSet
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from eval.benches.bench import digest
 from eval.methods.method import Method
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Array, Camera
-from viewmask.views.viewset import TRANSFORMS, Picture, ViewSet
+from viewmask.views.conventions import TRANSFORMS
+from viewmask.views.viewset import Picture, ViewSet
 
 if TYPE_CHECKING:
     from render.surface import Surface

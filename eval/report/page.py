@@ -32,7 +32,8 @@ from eval.sweep import Sweep, title
 from recon.page import page_data, picture_uri, template
 from viewmask.files import atomic
 from viewmask.views.camera import Camera
-from viewmask.views.viewset import TRANSFORMS, Picture, ViewSet, composite, resize
+from viewmask.views.conventions import TRANSFORMS
+from viewmask.views.viewset import Picture, ViewSet, composite, resize
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 SIZE = 160  # pixels of a view

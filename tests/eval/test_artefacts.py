@@ -13,7 +13,8 @@ from eval.measure import run
 from eval.methods.method import Method
 from eval.scoring import Scoring
 from render.surface import Surface
-from viewmask.views.viewset import TRANSFORMS, ViewSet
+from viewmask.views.conventions import TRANSFORMS
+from viewmask.views.viewset import ViewSet
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ from viewmask import Generator, pipeline
 from viewmask.errors import ViewmaskError
 from viewmask.generator import Draw
 from viewmask.views.camera import orbit
-from viewmask.views.viewset import MADE_BY, ViewSet
+from viewmask.views.conventions import MADE_BY
+from viewmask.views.viewset import ViewSet
 
 
 @pytest.fixture

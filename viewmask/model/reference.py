@@ -6,7 +6,7 @@ import numpy as np
 
 from viewmask.errors import ViewmaskError
 from viewmask.views.background import cut_out
-from viewmask.views.camera import SIZE
+from viewmask.views.conventions import SIZE
 from viewmask.views.viewset import Picture, resize
 
 # Longest side of the object in a view of a unit cube's worth of object at distance 1.5, as a share of

@@ -29,7 +29,8 @@ from viewmask.learning.schedule import Schedule
 from viewmask.learning.task import Figures
 from viewmask.train.run import Run
 from viewmask.views.camera import Camera
-from viewmask.views.viewset import TRANSFORMS, ViewSet
+from viewmask.views.conventions import TRANSFORMS
+from viewmask.views.viewset import ViewSet
 
 SPLITS = ("train", "val")  # to learn from, and to choose the best weights by
 SCHEDULE = Schedule(steps=20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998)

@@ -16,13 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewmask.errors import ViewmaskError
+from viewmask.views.conventions import DISTANCE, ELEVATION, FIELD_OF_VIEW, SIZE
 
 Array = NDArray[np.float64]
-
-ELEVATION = 30.0
-DISTANCE = 1.5
-FIELD_OF_VIEW = 49.13
-SIZE = 256
 
 _OPENGL_TO_OPENCV = np.diag([1.0, -1.0, -1.0])
 

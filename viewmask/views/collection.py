@@ -15,7 +15,8 @@ import numpy as np
 from PIL import Image
 
 from viewmask.errors import ViewmaskError
-from viewmask.views.viewset import TRANSFORMS, Picture, ViewSet, resize
+from viewmask.views.conventions import TRANSFORMS
+from viewmask.views.viewset import Picture, ViewSet, resize
 
 Place = str | Path
 """A folder, a tar, or the URL of a tar."""

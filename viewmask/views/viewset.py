@@ -17,13 +17,11 @@ from PIL import Image
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.views.camera import FIELD_OF_VIEW, Camera
+from viewmask.views.camera import Camera
+from viewmask.views.conventions import FIELD_OF_VIEW, TRANSFORMS
 
 Picture = NDArray[np.uint8]
 
-TRANSFORMS = "transforms.json"
-MADE_BY = "viewmask generate"
-"""Marks our own transforms.json: somebody's own capture may have the same file names."""
 NAMES = r"transforms\.json|\d+\.png"
 
 
