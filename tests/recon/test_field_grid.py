@@ -203,7 +203,8 @@ class Plane:
     """A field whose logit is a coordinate, that writes down what it is asked."""
 
     def __init__(self, slope=(1.0, 0.0, 0.0), base: float = 0.0) -> None:
-        self.slope, self.base, self.points = np.array(slope), base, []
+        self.slope, self.base = np.array(slope), base
+        self.points: list[np.ndarray] = []
 
     def logits(self, points):
         self.points.append(points)

@@ -212,7 +212,9 @@ def test_a_place_s_face_and_weights_by_hand(kind: type) -> None:
             return np.array([[0.25, 0.5, 0.9, 0.5], [0.5, 0.25, 0.2, 0.5]], dtype=kind)
 
     flat = [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
-    triangles = np.array([flat, [(0, 0, 0), (3, 0, 0), (0, 3, 0)], [(0, 0, 1), (1, 0, 1), (0, 1, 1)]], dtype=kind)
+    triangles: np.ndarray = np.array(
+        [flat, [(0, 0, 0), (3, 0, 0), (0, 3, 0)], [(0, 0, 1), (1, 0, 1), (0, 1, 1)]], dtype=kind
+    )
     face, u, v = geometry.area_uniform(triangles, 4, Numbers())  # type: ignore[arg-type]
     assert face.tolist() == [1, 1, 2, 2]  # none on the face without area; areas are 9 to 1
     # The third lies beyond the diagonal, and is turned back; the fourth lies on it, and stays.
