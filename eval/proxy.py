@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.metrics.geometry import area_uniform
 from viewmask.errors import ViewmaskError
 
 if TYPE_CHECKING:
@@ -74,10 +73,10 @@ def surface(mesh: Mesh) -> Surface:
 
 def _points(mesh: Mesh, count: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """`count` points uniform in area on a mesh, [count, 3], and their linear colours, [count, 3]."""
+    from render.points import by_area
     from render.surface import interpolate
 
     shape = surface(mesh)
     corners = shape.vertices[shape.faces]
-    places, u, v = area_uniform(corners, count, np.random.default_rng(0))
-    face = places.astype(np.int32)
+    _, face, u, v = by_area(corners, count, np.random.default_rng(0), corners.dtype.type)
     return interpolate(corners, face, u, v), shape.albedo(face, u, v)

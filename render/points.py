@@ -18,19 +18,19 @@ class OnSurface(NamedTuple):
     """Points on triangles.
 
     Attributes:
-        points: float64 [n, 3].
+        points: [n, 3], of the type of the triangles or of the weights, the wider.
         face: the triangle of each, int32 [n].
         u, v: barycentric weights of its second and third corner, [n].
     """
 
-    points: NDArray[np.float64]
+    points: NDArray[np.floating]
     face: NDArray[np.int32]
     u: NDArray[Any]
     v: NDArray[Any]
 
 
 def by_area(
-    triangles: NDArray[np.float64],
+    triangles: NDArray[np.floating],
     count: int,
     random: np.random.Generator,
     dtype: type[np.float32 | np.float64] = np.float64,
@@ -46,10 +46,12 @@ def by_area(
     area = np.linalg.norm(np.cross(edge_1, edge_2), axis=1)
     if not area.sum() > 0:
         area = np.ones(len(area))
-    face = random.choice(len(area), count, p=area / area.sum()).astype(np.int32)
+    total = np.cumsum(area)
+    face = np.minimum(np.searchsorted(total, random.random(count) * total[-1], side="right"), len(area) - 1)
     u, v = random.random((2, count), dtype=dtype)
     beyond = u + v > 1  # the other half of the parallelogram: folded back
     u[beyond], v[beyond] = 1 - u[beyond], 1 - v[beyond]
+    face = face.astype(np.int32)
     return OnSurface(origin[face] + u[:, None] * edge_1[face] + v[:, None] * edge_2[face], face, u, v)
 
 

@@ -16,7 +16,6 @@ NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 # Lists of makers are no prose.
 PROSE = [page for page in PAGES if "credits" not in page.parts]
 # Pages that are still in the old style; leave the list empty.
-OLD_STYLE = {"docs/architecture.md", "docs/baselines.md", "docs/protocols.md", "docs/rendering.md"}
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
 
@@ -56,8 +55,6 @@ def test_commands_exist_with_their_options(page):
 def test_links_lead_somewhere(page):
     links = re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text())
     assert [target for target, _ in links if not (page.parent / target).exists()] == []
-    if str(page.relative_to(ROOT) if page.is_relative_to(ROOT) else page) in OLD_STYLE:
-        return
     anchored = [(page.parent / target if target else page, anchor) for target, anchor in links if anchor]
     assert [f"{target.name}#{anchor}" for target, anchor in anchored if anchor not in anchors(target)] == []
 
@@ -98,9 +95,7 @@ def sentences(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PROSE, ids=[str(page.relative_to(ROOT)) for page in PROSE])
-def test_sentences_are_short(page, request):
-    if str(page.relative_to(ROOT)) in OLD_STYLE:
-        request.applymarker(pytest.mark.xfail(reason="not yet rewritten"))
+def test_sentences_are_short(page):
     parts = sentences(page.read_text())
     assert [part for part in parts if len(part.split()) > 30] == []
     assert statistics.median(len(part.split()) for part in parts) < 16

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -154,13 +153,10 @@ def _reconstruction() -> str:
 
 
 def _weights() -> str:
-    from viewmask.generator import Generator
+    from viewmask.model.weights import SHIPPED, Weights
 
-    Generator.load()
-    import viewmask
-
-    folder = Path(viewmask.__file__).parent / "weights"
-    size = sum(file.stat().st_size for file in folder.rglob("*.safetensors"))
+    Weights.load()
+    size = sum(file.stat().st_size for file in SHIPPED.rglob("*.safetensors"))
     return f"{size / 1e6:.0f} MB"
 
 

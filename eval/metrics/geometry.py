@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.metrics.occupancy import Mesh, occupancy
+from render.points import by_area
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera, orbit
 
@@ -180,8 +181,7 @@ def _from_to(a: Triangles, b: Triangles, samples: int, rng: np.random.Generator)
 
     if not _areas(a).any():
         raise ViewmaskError("a mesh without any area cannot be measured")
-    face, u, v = area_uniform(a, samples, rng)
-    points = a[face, 0] + u[:, None] * (a[face, 1] - a[face, 0]) + v[:, None] * (a[face, 2] - a[face, 0])
+    points, face, _, _ = by_area(a, samples, rng)
     corners = np.ascontiguousarray(b.reshape(-1, 3))
     squared, nearest, _ = igl.point_mesh_squared_distance(points, corners, np.arange(len(corners)).reshape(-1, 3))
     return np.sqrt(squared), np.abs((_normals(a[face]) * _normals(b[nearest])).sum(axis=1))
@@ -207,20 +207,6 @@ def _triangles(mesh: Mesh) -> Triangles:
     if not len(triangles) or not np.isfinite(triangles).all():
         raise ViewmaskError("a mesh without triangles, or with corners that are not finite, cannot be measured")
     return triangles
-
-
-def area_uniform(
-    triangles: NDArray[Any], count: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[Any]]:
-    """Random places on a surface, uniform in area: their faces and barycentric u and v, [count] each.
-
-    Args:
-        triangles: corners [faces, 3, 3]; u and v have their type, float32 or float64.
-    """
-    area = np.cumsum(_areas(triangles))
-    face = np.minimum(np.searchsorted(area, rng.random(count) * area[-1], side="right"), len(area) - 1)
-    u, v = rng.random((2, count), triangles.dtype)
-    return face, np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
 
 
 def _areas(triangles: NDArray[Any]) -> NDArray[Any]:

@@ -69,3 +69,23 @@ def test_the_first_half_is_near_the_surface_and_knows_its_colour():
     away = np.where(apart.max(1) < 0, -apart.max(1), np.linalg.norm(apart.clip(0), axis=1))
     assert np.median(away) < 0.03
     assert (np.abs(sample["points"][1500:]) > [0.5, 0.25, 0.125]).any(1).mean() > 0.3
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_a_place_s_face_and_weights_by_hand(kind: type) -> None:
+    class Numbers:
+        """Stands in for a generator: the faces' numbers, then u and v."""
+
+        def random(self, size: object, dtype: object = np.float64) -> np.ndarray:
+            if size == 4:
+                return np.array([0.0, 0.89, 0.9, 1.0])
+            assert (size, dtype) == ((2, 4), kind)
+            return np.array([[0.25, 0.5, 0.9, 0.5], [0.5, 0.25, 0.2, 0.5]], dtype=kind)
+
+    flat = [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
+    areas_0_9_1 = [flat, [(0, 0, 0), (3, 0, 0), (0, 3, 0)], [(0, 0, 1), (1, 0, 1), (0, 1, 1)]]
+    face, u, v = points.by_area(np.array(areas_0_9_1, dtype=kind), 4, Numbers(), kind)[1:]  # type: ignore[arg-type]
+    assert face.tolist() == [1, 1, 2, 2]  # none on the face without area; areas are 9 to 1
+    # The third lies beyond the diagonal, and is turned back; the fourth lies on it, and stays.
+    assert u == pytest.approx([0.25, 0.5, 0.1, 0.5])
+    assert v == pytest.approx([0.5, 0.25, 0.8, 0.5])

@@ -73,15 +73,6 @@ def test_the_seed_fixes_the_figures() -> None:
     assert geometry.chamfer(a, b, 2000, seed=3) != geometry.chamfer(a, b, 2000, seed=4)
 
 
-def test_samples_are_uniform_in_area() -> None:
-    # A large and a small triangle of areas 9 : 1.
-    triangles = np.array([[(0, 0, 0), (3, 0, 0), (0, 3, 0)], [(0, 0, 1), (1, 0, 1), (0, 1, 1)]], dtype=float)
-    face, u, v = geometry.area_uniform(triangles, 20_000, np.random.default_rng(0))
-    assert (face == 0).mean() == pytest.approx(0.9, abs=0.01)
-    assert (u + v).max() <= 1
-    assert (u[face == 0].mean(), v[face == 0].mean()) == pytest.approx((1 / 3, 1 / 3), abs=0.01)
-
-
 def test_refuses_meshes_without_a_surface() -> None:
     empty = trimesh.Trimesh()
     flat = trimesh.Trimesh([(0, 0, 0), (1, 0, 0), (2, 0, 0)], [(0, 1, 2)], process=False)
@@ -198,28 +189,6 @@ def test_unit_box() -> None:
 def test_faces_without_area_have_no_normal() -> None:
     flat = np.array([[(0, 0, 0), (1, 0, 0), (2, 0, 0)], [(0, 0, 0), (0, 2, 0), (0, 0, 2)]], dtype=float)
     assert geometry._normals(flat).tolist() == [[0, 0, 0], [1, 0, 0]]
-
-
-@pytest.mark.parametrize("kind", [np.float64, np.float32])
-def test_a_place_s_face_and_weights_by_hand(kind: type) -> None:
-    class Numbers:
-        """Stands in for a generator: the faces' numbers, then u and v."""
-
-        def random(self, size: object, dtype: object = np.float64) -> np.ndarray:
-            if size == 4:
-                return np.array([0.0, 0.89, 0.9, 1.0])
-            assert (size, dtype) == ((2, 4), np.dtype(kind))
-            return np.array([[0.25, 0.5, 0.9, 0.5], [0.5, 0.25, 0.2, 0.5]], dtype=kind)
-
-    flat = [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
-    triangles: np.ndarray = np.array(
-        [flat, [(0, 0, 0), (3, 0, 0), (0, 3, 0)], [(0, 0, 1), (1, 0, 1), (0, 1, 1)]], dtype=kind
-    )
-    face, u, v = geometry.area_uniform(triangles, 4, Numbers())  # type: ignore[arg-type]
-    assert face.tolist() == [1, 1, 2, 2]  # none on the face without area; areas are 9 to 1
-    # The third lies beyond the diagonal, and is turned back; the fourth lies on it, and stays.
-    assert u == pytest.approx([0.25, 0.5, 0.1, 0.5])
-    assert v == pytest.approx([0.5, 0.25, 0.8, 0.5])
 
 
 def test_points_lie_where_their_weights_say() -> None:
