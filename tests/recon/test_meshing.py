@@ -150,6 +150,8 @@ def test_nothing_inside_is_no_surface(value):
     with pytest.raises(ViewmaskError, match="no volume in common"):
         meshing.surface(np.full(grid.shape, value, np.float32), grid)
     assert meshing.surface(np.full(grid.shape, 1.1e-4, np.float32), grid).volume > 0
+    whole = hull.Grid(np.zeros(3), 1.0, (4, 4, 4))
+    assert meshing.surface(np.full(grid.shape, 1e-3, np.float32), whole).volume > 0
 
 
 def test_floaters_are_below_a_fiftieth_of_the_largest_part():

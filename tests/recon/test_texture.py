@@ -190,6 +190,8 @@ def test_the_rim_takes_the_colour_from_well_inside():
     assert painted[0, 12].tolist() == painted[6, 12].tolist() == [255, 255, 255]
     assert painted[12, 12].tolist() == [255, 0, 0]
     image, inside = cut_out((24, 24), 4, 4, 20, 20, rim=2)
+    image[6:18, 6:18, 3] = 251
+    assert (texture.spread(image, inside) == [255, 0, 0]).all()
     image[6:18, 6:18, 3][:, ::3] = 250  # not opaque: no colour to go by
     image[6:18, 6:18][:, ::3, :3] = (0, 0, 255)
     assert (texture.spread(image, inside) == [255, 0, 0]).all()

@@ -367,7 +367,8 @@ def test_a_resumed_run_goes_on_with_what_learnt_beside(tmp_path):
     with pytest.raises(CutError):
         run(tmp_path, PLAIN, model, Both(), network=model.toy, progress=cut, save_every=-1)
     # It is cut before the third step is saved: the record is of the second.
-    record = checkpoint.load_training(tmp_path / trainer.CHECKPOINT)[1]
+    tensors, record = checkpoint.load_training(tmp_path / trainer.CHECKPOINT)
+    assert {name for name in tensors if name.startswith("beside.")} == {"beside.critic.weight", "beside.critic.bias"}
     assert record["step"] == 2
     assert record["peaks"] == [[0.01, 0.01]]
     assert record["schedule"] == asdict(PLAIN)
@@ -513,3 +514,10 @@ def test_every_fiftieth_step_and_the_last_are_logged(tmp_path):
 def test_nothing_to_resume_is_said(tmp_path):
     with pytest.raises(ViewmaskError, match="no checkpoint"):
         run(tmp_path, SCHEDULE, toy(), resume=True)
+
+
+def test_a_run_without_a_best_score_finds_one_when_it_goes_on(tmp_path):
+    run(tmp_path, replace(SCHEDULE, steps=4))
+    place = run(tmp_path, replace(SCHEDULE, steps=8), resume=True, keep_best=True, validate_every=2,
+                validation=lambda model: {"val": -1.0})  # fmt: skip
+    assert json.loads((place / checkpoint.CONFIG).read_text())["about"]["steps"] == 6
