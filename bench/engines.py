@@ -20,7 +20,7 @@ import numpy as np
 import trimesh
 
 from render import blender, demo, raycast
-from render.light import LIGHTS
+from render.settings import LIGHTS
 from render.source import find
 from render.surface import Surface
 from viewmask.views.camera import Camera, orbit

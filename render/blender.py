@@ -20,8 +20,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from render import light as lights
-from render.light import LAMP_WATTS, STRENGTH, Light, Studio, lamp_position
+from render.light import LAMP_WATTS, STRENGTH, Studio, lamp_position
+from render.settings import Light, check_light
 from render.surface import Surface
 from render.workers import death, last_words
 from viewmask.errors import ViewmaskError
@@ -65,7 +65,7 @@ def render(
         ViewmaskError: the engine is absent or fails (its last words are the error's note), an unknown light, or
             cameras of several kinds.
     """
-    lights.check(light)
+    check_light(light)
     require()
     first = cameras[0]
     if any(not np.allclose(camera.intrinsics, first.intrinsics) or camera.width != first.width for camera in cameras):

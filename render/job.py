@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render import passes
-from render.light import LIGHTS, Light
-from render.settings import Engine, Limits, Pass, Settings
+from render.settings import LIGHTS, Engine, Light, Limits, Pass, Settings
 from render.source import Source
 from render.surface import Surface
 from render.workers import Record, Workers

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-
-from viewmask.errors import ViewmaskError
-
-Light = Literal["none", "uniform", "studio"]
-LIGHTS: tuple[Light, ...] = get_args(Light)
 
 # What the sky gives, in linear light; unlit, what a white surface itself gives. SyncDreamer's world is grey 0.5.
 STRENGTH: dict[str, float] = {"none": 1.0, "uniform": 0.5, "studio": 1.0}
@@ -60,12 +54,6 @@ class Studio:
         side = _direction(turn + random.choice([-1, 1]) * random.uniform(70, 110), random.uniform(30, 60))
         rest = 1 - share
         return cls(_direction(turn, elevation), 1.15 * share, fill, 0.25 * rest, side, 0.3 * rest, 0.6 * rest)
-
-
-def check(light: str) -> None:
-    """Raise ViewmaskError unless `light` is one of the three."""
-    if light not in LIGHTS:
-        raise ViewmaskError(f"light must be one of {', '.join(LIGHTS)}, not {light!r}")
 
 
 def lamp_position(azimuth: float | None) -> NDArray[np.float32]:

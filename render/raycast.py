@@ -9,8 +9,8 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
-from render import light as lights
-from render.light import LAMP_LEVEL, STRENGTH, Light, Studio, filmic, lamp_position
+from render.light import LAMP_LEVEL, STRENGTH, Studio, filmic, lamp_position
+from render.settings import Light, check_light
 from render.surface import Floats, Surface, interpolate, to_srgb
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
@@ -48,7 +48,7 @@ def render(
     Raises:
         ViewmaskError: an unknown light, or not a positive number of samples.
     """
-    lights.check(light)
+    check_light(light)
     if samples < 1:
         raise ViewmaskError(f"samples must be at least 1, not {samples}")
     scene = EmbreeScene()

@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from render import light as lights
-from render.light import Light
 from viewmask.errors import ViewmaskError
-from viewmask.views.camera import Camera, orbit
 from viewmask.views.conventions import DISTANCE, ELEVATION, FIELD_OF_VIEW, SIZE
 
+if TYPE_CHECKING:
+    from viewmask.views.camera import Camera
+
 Engine = Literal["raycast", "blender"]
+Light = Literal["none", "uniform", "studio"]
 Pass = Literal["depth", "normal", "points"]
 Up = Literal["y", "z"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
+LIGHTS: tuple[Light, ...] = get_args(Light)
 PASSES: tuple[Pass, ...] = get_args(Pass)
 UPS: tuple[Up, ...] = get_args(Up)
 
@@ -69,7 +71,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         self.cameras(0.0 if self.start == "random" else float(self.start))
-        lights.check(self.light)
+        check_light(self.light)
         for name, count in (("samples", self.samples), ("spp", self.spp)):
             if count is not None and count < 1:
                 raise ViewmaskError(f"{name} must be at least 1, not {count}")
@@ -85,6 +87,8 @@ class Settings:
 
     def cameras(self, start: float) -> list[Camera]:
         """The orbit that begins at azimuth `start`."""
+        from viewmask.views.camera import orbit  # numpy: the command line's help does without it
+
         return orbit(self.views, self.elevation, self.distance, self.fov, self.size, start)
 
     @property
@@ -114,3 +118,9 @@ class Limits:
     def __post_init__(self) -> None:
         if not self.seconds > 0 or self.jobs < 1 or self.mebibytes < 1:
             raise ViewmaskError("a worker's limits (seconds, objects, MiB) must be positive")
+
+
+def check_light(light: str) -> None:
+    """Raise ViewmaskError unless `light` is one of LIGHTS."""
+    if light not in LIGHTS:
+        raise ViewmaskError(f"light must be one of {', '.join(LIGHTS)}, not {light!r}")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from render import blender, raycast
-from render.light import LIGHTS
+from render.settings import LIGHTS
 from render.surface import Surface
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import read_picture

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from render.light import Light
+from render.settings import Light
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.model.sampling import MaskSchedule

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from render.light import Light
-from render.settings import PASSES, Engine, Limits, Settings, Up
+from render.settings import PASSES, Engine, Light, Limits, Settings, Up
 from viewmask.errors import ViewmaskError
 from viewmask.views.conventions import TRANSFORMS
 from viewmask_cli import output

@@ -12,7 +12,7 @@ from eval.benches.bench import Bench
 from viewmask.errors import ViewmaskError
 
 if TYPE_CHECKING:
-    from render.light import Light
+    from render.settings import Light
 
 BENCHES = ("gso", "3d-future", "objects", "scans", "furniture", "demo")
 

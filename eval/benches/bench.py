@@ -18,7 +18,7 @@ from viewmask.views.viewset import ViewSet
 
 if TYPE_CHECKING:
     from eval.metrics.occupancy import Mesh
-    from render.light import Light
+    from render.settings import Light
     from render.surface import Surface
 
 

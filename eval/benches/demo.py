@@ -8,7 +8,7 @@ from eval.benches.bench import Bench, Subject, digest, rendered, rendered_words
 from render.demo import demo_objects
 
 if TYPE_CHECKING:
-    from render.light import Light
+    from render.settings import Light
 
 
 def open_demo(light: Light) -> Bench:

@@ -10,7 +10,7 @@ from eval.benches.bench import Bench, Subject, digest, rendered, rendered_words
 from viewmask.errors import ViewmaskError
 
 if TYPE_CHECKING:
-    from render.light import Light
+    from render.settings import Light
     from render.surface import Surface
 
 MODEL_INFO = "model_info.json"

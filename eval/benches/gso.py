@@ -21,7 +21,7 @@ from viewmask.views.camera import Camera
 from viewmask.views.viewset import ViewSet, read_picture
 
 if TYPE_CHECKING:
-    from render.light import Light
+    from render.settings import Light
     from render.surface import Surface
 
 MANIFEST = Path(__file__).with_name("gso.json")

@@ -9,7 +9,7 @@ from eval.benches.bench import Bench, Subject, digest, rendered, rendered_words
 from viewmask.errors import ViewmaskError
 
 if TYPE_CHECKING:
-    from render.light import Light
+    from render.settings import Light
     from render.source import Source
     from render.surface import Surface
 

@@ -5,8 +5,9 @@ import pytest
 import trimesh
 
 from render import raycast
-from render.light import LAMP, LAMP_WATTS, LIGHTS, Studio, filmic
+from render.light import LAMP, LAMP_WATTS, Studio, filmic
 from render.raycast import render
+from render.settings import LIGHTS
 from render.surface import Surface, to_linear, to_srgb
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera, orbit

@@ -13,7 +13,7 @@ from viewmask.errors import ViewmaskError
 from viewmask_cli import main
 
 COMMANDS = ("render", "tokenize", "train", "generate", "reconstruct", "eval", "doctor")
-HEAVY = ("torch", "PIL", "trimesh", "scipy", "skimage", "embreex", "pyarrow", "tokenizers", "safetensors")
+HEAVY = ("numpy", "torch", "PIL", "trimesh", "scipy", "skimage", "embreex", "pyarrow", "tokenizers", "safetensors")
 
 
 def raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
