@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from viewmask.errors import ViewmaskError
-from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, SCHEDULES, Sampling, Schedule
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, MASK_SCHEDULES, MaskSchedule, Sampling
 
 
 def test_what_nobody_states():
@@ -13,15 +13,15 @@ def test_what_nobody_states():
 
 
 def test_the_settings_that_were_chosen_for_pictures_and_sentences():
-    assert FROM_IMAGE == Sampling(20, "cosine", temperature=0, noise=0.5, guidance=0, occupancy=0)
-    assert FROM_TEXT == Sampling(20, "cosine", temperature=0.4, noise=0.5, guidance=4, occupancy=0.8)
+    assert Sampling(20, "cosine", temperature=0, noise=0.5, guidance=0, occupancy=0) == FROM_IMAGE
+    assert Sampling(20, "cosine", temperature=0.4, noise=0.5, guidance=4, occupancy=0.8) == FROM_TEXT
     assert DRAWS == 4
 
 
 @pytest.mark.parametrize(("name", "half"), [("cosine", 0.5**0.5), ("linear", 0.5), ("quadratic", 0.75)])
 def test_schedules_fall_from_all_to_none(name, half):
-    assert [SCHEDULES[name](share) for share in (0, 0.5, 1)] == pytest.approx([1, half, 0], abs=1e-12)
-    assert tuple(SCHEDULES) == get_args(Schedule)
+    assert [MASK_SCHEDULES[name](share) for share in (0, 0.5, 1)] == pytest.approx([1, half, 0], abs=1e-12)
+    assert tuple(MASK_SCHEDULES) == get_args(MaskSchedule)
 
 
 @pytest.mark.parametrize("name", ["temperature", "noise", "guidance", "occupancy"])
