@@ -346,3 +346,69 @@ def test_an_object_behind_the_camera_leaves_an_empty_picture(light):
     box.apply_translation((9, 0, 0))
     (picture,) = render(Surface.of_scene(trimesh.Scene(box), transform=np.eye(4)), [Camera.on_sphere(0, 0)], light)
     assert not picture.any()
+
+
+# -- by hand --------------------------------------------------------------------------------------
+
+
+def test_a_sunflower_s_points_by_hand():
+    x, y = raycast._disc(np.array([0, 1, 7]), 8)
+    turn = np.pi * (3 - np.sqrt(5))
+    radius = np.sqrt(np.array([0.5, 1.5, 7.5]) / 8)
+    assert x == pytest.approx(radius * np.cos(turn * np.array([0, 1, 7])), abs=1e-6)
+    assert y == pytest.approx(radius * np.sin(turn * np.array([0, 1, 7])), abs=1e-6)
+
+
+def test_every_pixel_of_a_tile_looks_along_its_own_rays():
+    # An endless wall beside the origin hides what lies towards -x; in the frame of +z that is where y is negative.
+    wall = trimesh.Trimesh([[-0.01, -9e3, -9e3], [-0.01, 9e3, -9e3], [-0.01, 0, 9e3]], [[0, 1, 2]], process=False)
+    surface = Surface.of_scene(trimesh.Scene(wall), transform=np.eye(4))
+    scene = raycast.EmbreeScene()
+    raycast.TriangleMesh(scene, surface.vertices, surface.faces)
+    up = np.array([[0, 0, 1]], np.float32)
+    tangent, bitangent = raycast._frame(up)
+    assert (tangent.tolist(), bitangent.tolist()) == ([[0, -1, 0]], [[1, 0, 0]])
+    points = (np.zeros((1, 3), np.float32), up, up)
+    for row in range(3):
+        for column in range(3):
+            _, y = raycast._disc(9 * np.arange(8) + 3 * row + column, 72)
+            seen = raycast._sky_visibility(scene, points, np.array([3 * row + column]), (3, 3))
+            assert seen.tolist() == pytest.approx([1 - np.mean(y < 0)])
+
+
+def test_where_secondary_rays_start_and_how_surfaces_face_there():
+    corners = [[0, 0, 0], [0, 1, 0], [0, 0, 1]]
+    normals = np.array([[1, 0, 0], [0.6, 0.8, 0], [0.6, 0, 0.8]])
+    mesh = trimesh.Trimesh(corners, [[0, 1, 2]], vertex_normals=normals, process=False)
+    surface = Surface.of_scene(trimesh.Scene(mesh), transform=np.eye(4))
+    face, u, v = np.zeros(2, np.int32), np.array([0.25, 0.5], np.float32), np.array([0.5, 0.0], np.float32)
+    for towards, side in ((-1.0, 1), (1.0, -1)):  # seen from +x, and from behind
+        looks = np.array([[towards, 0, 0], [towards, 0.1, 0.1]], np.float32)
+        place, flat, smooth = raycast._points(surface, face, u, v, looks)
+        assert flat == pytest.approx(np.array([[side, 0, 0]] * 2))
+        mean = np.stack([0.25 * normals[0] + 0.25 * normals[1] + 0.5 * normals[2], 0.5 * normals[0] + 0.5 * normals[1]])
+        assert smooth == pytest.approx(side * mean / np.linalg.norm(mean, axis=1, keepdims=True), abs=1e-6)
+        assert place == pytest.approx(np.array([[side * 2e-4, 0.25, 0.5], [side * 2e-4, 0.5, 0]]), abs=1e-7)
+
+
+def test_lights_that_nobody_states():
+    picture = render(grey_square(), [Camera.on_sphere(0, 0, size=16)])
+    assert np.array_equal(picture, render(grey_square(), [Camera.on_sphere(0, 0, size=16)], "none", 2, 0, 1.0))
+    for light, strength in (("uniform", 0.5), ("studio", 1.0)):
+        camera = [Camera.on_sphere(30, 20, size=16)]
+        given = render(grey_square(), camera, light)
+        assert np.array_equal(given, render(grey_square(), camera, light, 2, 0, strength, None))
+        assert not np.array_equal(given, render(grey_square(), camera, light, 2, 0, 0.6 * strength, None))
+
+
+def test_light_falls_with_the_square_of_the_lamp_s_distance():
+    scene = raycast.EmbreeScene()
+    far = trimesh.creation.box((0.1, 0.1, 0.1)).apply_translation((0, 0, -50))
+    raycast.TriangleMesh(scene, far.vertices.astype(np.float32), far.faces.astype(np.int32))
+    places = np.array([[0, 0, 0], LAMP / 2, LAMP / 2, LAMP / 2], np.float32)
+    towards = (LAMP / np.linalg.norm(LAMP)).astype(np.float32)
+    flat = np.stack([towards, towards, towards, -towards])
+    smooth = np.stack([towards, towards, -towards, towards])
+    light = raycast._lamp(scene, (places, flat, smooth), None)
+    once = LAMP_WATTS / (4 * np.pi**2) / 0.5 / np.linalg.norm(LAMP) ** 2
+    assert light == pytest.approx([once, 4 * once, 0, 0], rel=1e-5)

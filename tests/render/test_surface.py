@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from render.raycast import render
-from render.surface import Surface, bilinear, to_linear, to_srgb
+from render.surface import Surface, _fraction, bilinear, interpolate, to_linear, to_srgb
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera, orbit
 
@@ -330,3 +330,145 @@ def test_a_written_and_read_file_is_the_same_picture(make_glb, square_uv, tmp_pa
     data = make_glb(uv=square_uv, picture=QUARTERS)
     (tmp_path / "a.glb").write_bytes(data)
     assert (front(Surface.load(tmp_path / "a.glb")) == front(Surface.load(data))).all()
+
+
+# -- by hand --------------------------------------------------------------------------------------
+
+
+def surface_of(vertices, faces, **options):
+    mesh = trimesh.Trimesh(vertices, faces, process=False, **options)
+    return Surface.of_scene(trimesh.Scene(mesh), transform=np.eye(4))
+
+
+def test_light_beyond_what_a_byte_holds_is_clipped():
+    assert to_srgb([-1, 0, 1e-6, 0.5, 1, 1.4, 2, 9]).tolist() == [0, 0, 0, 188, 255, 255, 255, 255]
+
+
+def test_a_single_triangle_has_its_own_normal_and_a_window():
+    surface = surface_of([[0, 0, 0], [0, 0.5, 0], [0, 0, 0.25]], [[0, 1, 2]])
+    assert surface.corner_normals.tolist() == [[[1, 0, 0]] * 3]
+    camera = Camera(40, 30, 20, 20, 20, 15, Camera.on_sphere(0, 0, 1).camera_to_world)
+    assert surface.window(camera) == (19, 9, 31, 16)  # it lies from (20, 15) to (30, 10)
+    assert surface.window(Camera(40, 30, 20, 20, 19.5, 15.5, camera.camera_to_world)) == (18, 9, 31, 17)
+    assert surface.window(Camera(25, 12, 20, 20, -5, 4, camera.camera_to_world)) == (0, 0, 6, 5)
+    beside = surface_of([[1, 0, 0], [0, 0.5, 0], [0, 0, 0.25]], [[0, 1, 2]])
+    assert beside.window(camera) == (0, 0, 40, 30)
+
+
+def test_smooth_normals_are_weighed_by_area():
+    # Two faces that meet along the y axis, one thrice as large, 20 degrees to either side of level.
+    rise = np.tan(np.radians(15))
+    surface = surface_of([[0, 0, 0], [0, 1, 0], [-1, 0, -rise], [3, 0, -3 * rise]], [[0, 1, 2], [1, 0, 3]])
+    left, right = surface.face_normals
+    assert (left[0] < 0) != (right[0] < 0)
+    shared = left * 1 + right * 3
+    shared /= np.linalg.norm(shared)
+    assert surface.corner_normals[0] == pytest.approx(np.array([shared, shared, left]), abs=1e-6)
+    assert surface.corner_normals[1] == pytest.approx(np.array([shared, shared, right]), abs=1e-6)
+
+
+def test_faces_that_touch_in_a_corner_alone_stay_apart():
+    surface = surface_of([[0, 0, 0], [1, 0, 0], [0, 1, 0], [-1, 0, 0.2], [0, -1, 0.2]], [[0, 1, 2], [0, 3, 4]])
+    assert surface.corner_normals == pytest.approx(np.repeat(surface.face_normals[:, None], 3, axis=1), abs=1e-6)
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_colours_of_faces_and_of_vertices(linear):
+    square = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], [[0, 1, 2], [0, 2, 3]]
+    codes = np.array([[255, 0, 51, 255], [128, 188, 10, 9]], np.uint8)
+    spread = (codes[:, :3] / 255 if linear else to_linear(codes[:, :3])).astype(np.float32)
+    faces = trimesh.Trimesh(*square, face_colors=codes, process=False)
+    surface = Surface.of_scene(trimesh.Scene(faces), transform=np.eye(4), linear=linear)
+    assert surface.colours == pytest.approx(np.repeat(spread[:, None], 3, axis=1))
+    vertices = trimesh.Trimesh(*square, vertex_colors=codes[[0, 1, 1, 0]], process=False)
+    surface = Surface.of_scene(trimesh.Scene(vertices), transform=np.eye(4), linear=linear)
+    assert surface.colours == pytest.approx(spread[[0, 1, 1, 0]][square[1]])
+    third = np.full(2, 1 / 3, np.float32)
+    expected = spread[[0, 1, 1, 0]][square[1]].mean(axis=1)
+    assert surface.albedo(np.arange(2, dtype=np.int32), third, third) == pytest.approx(expected, abs=1e-6)
+
+
+def test_fractions_of_whole_numbers_and_of_what_is_no_number():
+    assert _fraction(np.array([0, 51, 255], np.uint8)) == pytest.approx([0, 0.2, 1])
+    assert _fraction(np.array([0, 13107, 65535], np.uint16)) == pytest.approx([0, 0.2, 1])
+    assert _fraction([np.nan, np.inf, 0.25]).tolist() == [0, 1, 0.25]
+    assert _fraction(np.array([7], np.uint8)).dtype == np.float32
+
+
+def test_values_between_corners():
+    corners = np.array([[[1.0, 0], [0, 1], [2, 4]], [[0, 0], [8, 0], [0, 8]]], np.float32)
+    u, v = np.array([0.5, 0.25], np.float32), np.array([0.25, 0.5], np.float32)
+    values = interpolate(corners, np.array([0, 1], np.int32), u, v)
+    assert values.tolist() == [[0.25 * 1 + 0.25 * 2, 0.5 + 0.25 * 4], [2, 4]]
+
+
+def test_a_broken_file_is_named_and_bytes_are_the_mesh(tmp_path):
+    flat = trimesh.Trimesh([[1, 1, 1]] * 3, [[0, 1, 2]], process=False).export(file_type="ply")
+    (tmp_path / "point.ply").write_bytes(flat)
+    with pytest.raises(ViewmaskError, match=r"point\.ply has no extent"):
+        Surface.load(tmp_path / "point.ply")
+    with pytest.raises(ViewmaskError, match="the mesh has no extent"):
+        Surface.load(flat, file_type="ply")
+    (tmp_path / "rubbish.glb").write_bytes(b"glTF")
+    with pytest.raises(ViewmaskError, match=r"cannot read .*rubbish\.glb as a mesh: ."):
+        Surface.load(tmp_path / "rubbish.glb")
+
+
+def test_a_picture_that_parts_share_is_kept_once():
+    square = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], [[0, 1, 2], [0, 2, 3]]
+    uv = np.array([[0, 0], [1, 0], [1, 1], [0, np.nan]])
+    picture = Image.fromarray(np.full((2, 2, 3), (200, 100, 0), np.uint8))
+    scene = trimesh.Scene()
+    for place in range(2):
+        visual = trimesh.visual.TextureVisuals(uv, image=picture)
+        mesh = trimesh.Trimesh(*square, visual=visual, process=False)
+        scene.add_geometry(mesh, transform=trimesh.transformations.translation_matrix([0, 0, place]))
+    short = trimesh.Trimesh(*square, visual=trimesh.visual.TextureVisuals(uv[:0], image=picture), process=False)
+    scene.add_geometry(short)
+    surface = Surface.of_scene(scene, transform=np.eye(4))
+    assert len(surface.textures) == 1
+    assert surface.textures[0][0, 0] == pytest.approx(to_linear([200, 100, 0]))
+    assert surface.texture.tolist() == [0, 0, 0, 0, -1, -1]
+    assert np.isfinite(surface.uv).all()
+    assert surface.uv[1, 2].tolist() == [0, 0]
+    assert surface.uv[0].tolist() == [[0, 0], [1, 0], [1, 1]]
+    assert sorted(set(surface.vertices[:, 2])) == [0, 1]
+    assert (surface.colours == 1).all()
+
+
+def test_a_plain_material_s_colour_is_srgb_and_gives_way_to_its_picture():
+    square = [[0, 0, 0], [1, 0, 0], [1, 1, 0]], [[0, 1, 2]]
+    uv = np.array([[0, 0], [1, 0], [1, 1]])
+    picture = Image.new("RGB", (2, 2), (9, 9, 9))
+    for image, expected in ((None, to_linear([51, 128, 255])), (picture, np.ones(3))):
+        material = trimesh.visual.material.SimpleMaterial(image=image, diffuse=[51, 128, 255, 255])
+        mesh = trimesh.Trimesh(*square, visual=trimesh.visual.TextureVisuals(uv, material=material), process=False)
+        surface = Surface.of_scene(trimesh.Scene(mesh), transform=np.eye(4))
+        assert surface.colours[0] == pytest.approx(np.tile(expected, (3, 1)))
+        assert len(surface.textures) == (image is not None)
+
+
+def test_a_sheared_surface_keeps_its_normals_upright_and_its_way_back():
+    normals = np.tile([0.0, 0, 1], (3, 1))
+    surface = surface_of([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], vertex_normals=normals)
+    shear = np.array([[1.0, 0, 0, 5], [0, 1, 0, 6], [1, 0, 1, 7], [0, 0, 0, 1]])  # z grows with x
+    moved = surface.transformed(shear)
+    assert moved.vertices.tolist() == [[5, 6, 7], [6, 6, 8], [5, 7, 7]]
+    assert moved.file_normals[0, 0] == pytest.approx(np.array([-1, 0, 1]) / np.sqrt(2))
+    assert moved.file_normals[0, 0] == pytest.approx(moved.face_normals[0])
+    twice = moved.transformed(np.diag([2.0, 2, 2, 1]))
+    assert twice.file_to_world == pytest.approx(np.diag([2.0, 2, 2, 1]) @ shear)
+
+
+def test_turning_a_surface_over_turns_all_that_lies_at_its_corners():
+    corners = np.array([[0, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1.0]])
+    faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])  # inside out
+    colours = np.arange(36, dtype=np.float32).reshape(4, 3, 3)
+    inward = Surface((corners + 1).astype(np.float32), faces.astype(np.int32), colours, colours[..., :2],
+                     np.full(4, -1, np.int32), [], -colours)  # fmt: skip
+    outward = inward.outward()
+    assert np.array_equal(outward.faces, faces[:, ::-1])
+    assert np.array_equal(outward.colours, colours[:, ::-1])
+    assert np.array_equal(outward.uv, colours[:, ::-1, :2])
+    assert np.array_equal(outward.file_normals, -colours[:, ::-1])
+    assert outward.outward() is outward

@@ -169,11 +169,6 @@ def test_unequal_sequences_are_refused(model, start):
         unmask(model, LAYOUT, captions, tokens, masked, Sampling())
 
 
-def test_defaults_and_one_step():
-    assert Sampling() == Sampling(20, "cosine", 0.7, 0.5, 0.0, 0.0)
-    assert Sampling(steps=1, temperature=0, noise=0).steps == 1
-
-
 @pytest.mark.parametrize(
     ("schedule", "left"), [("cosine", [9, 8, 5, 3, 0]), ("linear", [8, 6, 4, 2, 0]), ("quadratic", [9, 8, 6, 3, 0])]
 )
@@ -248,10 +243,6 @@ def test_no_coin_is_too_sure(coin):
     draw = (torch.full((2,), 0.5), torch.full((2, 1, 2), 0.5), torch.full((2,), coin))
     code, _, _ = decide(prediction, draw, Sampling(occupancy=1.0), 1.0, 1)
     assert code.tolist() == [0, 1]
-
-
-def test_bits_are_signs_lowest_first():
-    assert bits(torch.tensor([5, 0]), 4).tolist() == [[1, -1, 1, -1], [-1, -1, -1, -1]]
 
 
 def test_everything_is_made_where_its_inputs_are():

@@ -1,0 +1,46 @@
+"""Sampling: what nobody states, the schedules, and the settings of the shipped weights."""
+
+from typing import get_args
+
+import pytest
+
+from viewmask.errors import ViewmaskError
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, MASK_SCHEDULES, MaskSchedule, Sampling
+
+
+def test_what_nobody_states():
+    assert Sampling() == Sampling(20, "cosine", 0.7, 0.5, 0.0, 0.0)
+
+
+def test_the_settings_that_were_chosen_for_pictures_and_sentences():
+    assert Sampling(20, "cosine", temperature=0, noise=0.5, guidance=0, occupancy=0) == FROM_IMAGE
+    assert Sampling(20, "cosine", temperature=0.4, noise=0.5, guidance=4, occupancy=0.8) == FROM_TEXT
+    assert DRAWS == 4
+
+
+@pytest.mark.parametrize(("name", "half"), [("cosine", 0.5**0.5), ("linear", 0.5), ("quadratic", 0.75)])
+def test_schedules_fall_from_all_to_none(name, half):
+    assert [MASK_SCHEDULES[name](share) for share in (0, 0.5, 1)] == pytest.approx([1, half, 0], abs=1e-12)
+    assert tuple(MASK_SCHEDULES) == get_args(MaskSchedule)
+
+
+@pytest.mark.parametrize("name", ["temperature", "noise", "guidance", "occupancy"])
+def test_no_setting_is_negative_or_endless(name):
+    assert getattr(Sampling(**{name: 0}), name) == 0
+    for value in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(ViewmaskError, match=f"{name} must not be negative"):
+            Sampling(**{name: value})
+
+
+def test_steps_and_schedules_that_are_none():
+    assert Sampling(steps=1).steps == 1
+    with pytest.raises(ViewmaskError, match="at least one step"):
+        Sampling(steps=0)
+    with pytest.raises(ViewmaskError, match="no schedule 'sine': choose one of cosine, linear, quadratic"):
+        Sampling(schedule="sine")
+
+
+def test_changes_leave_the_rest():
+    before = Sampling(steps=7, noise=0.2)
+    assert before.changed(steps=9, noise=None, guidance=0.0) == Sampling(steps=9, noise=0.2)
+    assert before.changed() == before
