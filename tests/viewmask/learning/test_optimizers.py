@@ -16,7 +16,7 @@ class Mixed(nn.Module):
         self.blocks = nn.ModuleList([nn.Linear(3, 4)])
         self.inner = nn.ModuleDict({"blocks": nn.ModuleList([nn.Linear(2, 2, bias=False)])})
         self.blocksmith = nn.Linear(4, 5, bias=False)
-        self.kernel = nn.Conv2d(1, 2, 3)
+        self.kernel = nn.Conv1d(1, 2, 3)
 
 
 def names(model, optimizer):

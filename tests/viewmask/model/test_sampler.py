@@ -248,6 +248,7 @@ def test_no_coin_is_too_sure(coin):
 def test_everything_is_made_where_its_inputs_are():
     prediction = Prediction(torch.zeros(2, device="cpu"), torch.zeros(2, 2, 4, device="cpu"))
     draw = (torch.full((2,), 0.5), torch.full((2, 2, 4), 0.5), torch.full((2,), 0.5))
-    with torch.device("meta"):  # where tensors go that name no device
-        code, mean, sure = decide(prediction, draw, Sampling(), 1.0, 4)
-    assert {code.device.type, mean.device.type, sure.device.type} == {"cpu"}
+    for each in (prediction, Prediction(None, prediction.codes)):
+        with torch.device("meta"):  # where tensors go that name no device
+            decided = decide(each, draw, Sampling(), 1.0, 4)
+        assert {tensor.device.type for tensor in decided} == {"cpu"}

@@ -24,6 +24,7 @@ def test_words_and_places_agree(name):
     assert words.shape == (3, layout.words)
     assert int((~where.visual).sum()) == layout.words
     assert int(where.visual.sum()) == 4 * layout.views
+    assert words[:, sequence.text_slice(layout)].shape == captions.shape
     assert (words[:, sequence.text_slice(layout)] == 100).all()
     assert int((words == 100).sum()) == 3 * layout.text
 

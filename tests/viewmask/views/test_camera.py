@@ -111,6 +111,7 @@ OBLONG = Camera(6, 4, 10.0, 12.0, 2.5, 1.5, np.array([[2.0, 0, 0, 1], [0, 1, 0, 
 def test_a_pose_of_three_rows_is_completed():
     assert OBLONG.camera_to_world.tolist() == [[2, 0, 0, 1], [0, 1, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]
     assert OBLONG.camera_to_world.dtype == np.float64
+    assert Camera(8, 8, 8, 8, 4, 4, np.eye(4, dtype=int)).camera_to_world.dtype == np.float64
 
 
 def test_angles_of_odd_places():
@@ -123,7 +124,8 @@ def test_angles_of_odd_places():
     assert (at(0, 0, 2).elevation, at(0, 0, -0.1).elevation) == (90, -90)
     assert at(3, 4, 0).distance == 5
     assert (at(0, -1, 0).azimuth, at(-1, 0, 0).azimuth) == (270, 180)
-    assert at(1, -1e-14, 0).azimuth == 0  # not 360
+    assert at(1, -1e-14, 0).azimuth == at(1, -1e-12, 0).azimuth == 0  # not 360
+    assert at(1, -1e-10, 0).azimuth > 359
     assert at(1, 0, 1).elevation == pytest.approx(45)
 
 
@@ -171,13 +173,13 @@ def test_zero123_keeps_the_reference_s_intrinsics():
 
 
 def test_a_frame_of_transforms_json():
-    frame = Camera(6, 4, 10.0, 12.0, 2.5, 1.5, Camera.on_sphere(1 / 3, 30, 2 / 3).camera_to_world).to_frame()
+    frame = Camera(6, 4, 10.0, 12.0, 2.5, 1.5, Camera.on_sphere(1 / 3, 10 / 7, 2 / 3).camera_to_world).to_frame()
     matrix = frame.pop("transform_matrix")
     assert frame == {
         "fl_x": 10, "fl_y": 12, "cx": 2.5, "cy": 1.5, "w": 6, "h": 4,
-        "elevation": 30, "azimuth": 0.333333, "distance": 0.666667,
+        "elevation": 1.428571, "azimuth": 0.333333, "distance": 0.666667,
     }  # fmt: skip
-    assert np.array_equal(matrix, Camera.on_sphere(1 / 3, 30, 2 / 3).camera_to_world)
+    assert np.array_equal(matrix, Camera.on_sphere(1 / 3, 10 / 7, 2 / 3).camera_to_world)
 
 
 @pytest.mark.parametrize(

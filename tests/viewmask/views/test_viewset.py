@@ -381,6 +381,10 @@ def test_whole_blocks_are_averaged_and_colour_is_weighed_by_alpha():
     assert small[1, 1].tolist() == [0, 0, 0, 0]  # too clear to have a colour
     assert resize(image, 4) is image
     faint = np.zeros((2, 2, 4), np.uint8)
+    faint[:] = (200, 200, 200, 1)
+    faint[1, 1] = 0
+    assert resize(faint, 1).tolist() == [[[200, 200, 200, 1]]]
+    faint[:] = 0
     faint[0] = (90, 90, 90, 1)
     assert resize(faint, 1).tolist() == [[[0, 0, 0, 0]]]
 
