@@ -107,11 +107,16 @@ def _is_strict(arg):
     return arg.keyword is not None and arg.keyword.value == "strict"
 
 
-def mutants(path):
-    """Every mutant of a file with the whole file's source."""
+def mutations(path):
+    """A visitor that has seen a file, the file's tree, and its wrapper."""
     wrapper = MetadataWrapper(cst.parse_module(path.read_text()))
     visitor = Mutations(mutation_operators, IgnoredCode(set(), set(), set()))
-    module = wrapper.visit(visitor)
+    return visitor, wrapper.visit(visitor), wrapper
+
+
+def mutants(path):
+    """Every mutant of a file with the whole file's source."""
+    visitor, module, wrapper = mutations(path)
     parts = {statement: module.code_for_node(statement) for statement in module.body}
     head = "".join(module.code_for_node(line) for line in module.header)
     with visitor.resolve(wrapper):
@@ -327,19 +332,21 @@ def equivalents():
 
 def table(paths):
     """The table of docs/testing.md."""
-    print("| file | mutants | noticed | equivalent | share |\n|---|---:|---:|---:|---:|")
+    print("| file | changes | tried | noticed | equivalent | share |\n|---|---:|---:|---:|---:|---:|")
     total = Counter()
     for path in paths:
         judged = results(path)
-        count = Counter(mutant.verdict for mutant in judged) + Counter(all=len(judged))
+        count = Counter(mutant.verdict for mutant in judged)
+        count += Counter(all=len(mutations(path)[0].mutations), tried=len(judged))
         total += count
         print(_row(f"`{path}`", count))
     print(_row("all", total))
 
 
 def _row(name, count):
-    share = count["noticed"] / max(count["all"] - count["equivalent"], 1)
-    return f"| {name} | {count['all']} | {count['noticed']} | {count['equivalent']} | {share:.1%} |"
+    share = count["noticed"] / max(count["tried"] - count["equivalent"], 1)
+    figures = (count[figure] for figure in ("all", "tried", "noticed", "equivalent"))
+    return f"| {name} | {' | '.join(map(str, figures))} | {share:.1%} |"
 
 
 def main():

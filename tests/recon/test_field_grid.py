@@ -224,6 +224,10 @@ def test_the_hull_is_polled_evenly(monkeypatch):
         np.testing.assert_array_equal(where, inside[::stride])
         assert logits == pytest.approx(-0.4 + 0.1 * where[:, 0], abs=1e-6)
     assert field_grid.poll(Plane(), -carved, GRID)[1].shape == (0,)
+    monkeypatch.undo()
+    for count, asked in ((8192, 8192), (8193, 4097)):
+        line = hull.Grid(np.zeros(3), 1.0, (count, 1, 1))
+        assert len(field_grid.poll(Plane(), np.ones(line.shape, np.float32), line)[0]) == asked
 
 
 def test_an_object_that_is_hardly_expected_has_no_level(monkeypatch):
@@ -269,6 +273,7 @@ def test_points_near_the_surface_are_asked_coarsely_then_finely():
     logits = field_grid.near_surface(plane, np.ones(grid.shape, bool), grid, 0.0)
     x = -0.8 + 0.1 * np.arange(17)
     np.testing.assert_allclose(logits, np.broadcast_to((40 * x + 0.2)[:, None, None], grid.shape), atol=1e-4)
+    assert logits.dtype == np.float32
     assert len(plane.points) == 3
     first, second, third = (np.unique(np.round(points[:, 0], 6)) for points in plane.points)
     assert first.tolist() == [-0.8, -0.4, 0, 0.4, 0.8]

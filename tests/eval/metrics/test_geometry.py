@@ -97,6 +97,8 @@ def test_fscore_by_hand() -> None:
     assert geometry.fscore(there, back, near=0.04) == pytest.approx(2 * 1 * 0.75 / 1.75)
     assert geometry.fscore(np.array([0.02]), np.array([0.02])) == 0
     assert geometry.fscore(np.array([0.5]), np.array([0.5]), near=1) == 1
+    at, within = np.array([0.02]), np.array([0.01])
+    assert geometry.fscore(at, within) == geometry.fscore(within, at) == 0
 
 
 def test_normals_agree_by_the_cosine_whichever_way_they_point() -> None:
