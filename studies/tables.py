@@ -114,7 +114,7 @@ def status() -> str:
     rows = [
         [
             "picture -> views",
-            f"silhouette IoU {framed['silhouette_iou']:.3f}; {ours['silhouette_iou']:.3f} in the benchmark's own framing "
+            f"silhouette IoU {framed['silhouette_iou']:.3f}, in the benchmark's framing {ours['silhouette_iou']:.3f} "
             f"(mirrored picture: {mirror['silhouette_iou']:.3f})",
             "GSO-30, true views",
         ],
