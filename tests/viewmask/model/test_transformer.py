@@ -219,6 +219,9 @@ def test_a_new_model_begins_small():
     for row in (model.mask, model.void):
         assert 0.01 < float(row.detach().std()) < 0.03
     assert (model.norm.weight == 1).all()
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.RMSNorm)]
+    assert len(norms) == 8 * 4 + 1
+    assert {norm.eps for norm in norms} == {1e-5}
 
 
 def test_sizes_that_are_not_named():
