@@ -44,6 +44,14 @@ def test_round_trip(folder, tokenizer, tmp_path):
     assert not tokens.holds([path], "test")
 
 
+def test_views_without_a_split_have_variants_as_those_to_train_on(folder, tokenizer, tmp_path):
+    views = ViewSet.load(folder / "a")
+    del views.extra["split"]
+    views.save(tmp_path / "mine")
+    path = tokens.tokenize([tmp_path / "mine"], tmp_path / "t.parquet", tokenizer, augment=3)
+    assert tokens.read([path], fingerprint(tokenizer.encoder), "train").ids == ["mine"] * 4
+
+
 def test_tokens_of_another_tokenizer_are_refused_by_both_names(folder, tokenizer, tmp_path):
     path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer)
     with pytest.raises(ViewmaskError, match=f"{fingerprint(tokenizer.encoder)}.*0123"):
