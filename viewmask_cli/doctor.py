@@ -48,7 +48,7 @@ class Finding:
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False) -> list[Finding]:
     """Try every part, and say what to install for those that do not work.
 
-    A part is needed or optional. Exit code 2 if a needed one does not work.
+    A part is needed or optional. If a needed one does not work, the exit code is 2.
 
     Example: viewmask doctor
     """

@@ -29,14 +29,14 @@ _OURS = ("objects", "records.jsonl", "report.html", "results.json", "sweep.json"
 
 def evaluate(
     folders: Annotated[
-        list[Path] | None, typer.Argument(metavar="[DIR]...", help="With --consistency: folders of view sets.")
+        list[Path] | None, typer.Argument(metavar="[DIR]...", help="With --consistency: folders that hold posed views.")
     ] = None,
     bench: Annotated[
         str,
         typer.Option(
             "--bench",
             "-b",
-            help="Objects: demo (no data), gso, 3d-future, objects, scans, furniture, a folder.",
+            help="Objects to score: demo (no data), gso, 3d-future, objects, scans, furniture, or a folder of meshes.",
             rich_help_panel=OBJECTS,
         ),
     ] = "demo",
@@ -45,7 +45,7 @@ def evaluate(
         typer.Option(
             "--data",
             "-d",
-            help="The bench's folder.",
+            help="Folder of the bench's data.",
             show_default="$VIEWMASK_DATA/BENCH, data/BENCH",
             rich_help_panel=OBJECTS,
         ),
@@ -55,12 +55,12 @@ def evaluate(
         typer.Option(
             "--method",
             "-m",
-            help="viewmask, copy, mirror, white, gt-views, tokenizer ... docs/baselines.md",
+            help="What to measure: viewmask, copy, mirror, white, views:DIR ...; all in docs/evaluation.md.",
             rich_help_panel=METHOD,
         ),
     ] = "viewmask",
     protocol: Annotated[
-        Protocol, typer.Option(help="How to measure: docs/protocols.md.", rich_help_panel=MEASURE)
+        Protocol, typer.Option(help="Definitions of the metrics: docs/protocols.md.", rich_help_panel=MEASURE)
     ] = "viewmask",
     views: Annotated[
         int | None,
@@ -73,17 +73,20 @@ def evaluate(
         ),
     ] = None,
     subset: Annotated[
-        Subset, typer.Option("--set", help="Objects of gso: docs/protocols.md.", rich_help_panel=OBJECTS)
+        Subset, typer.Option("--set", help="Which objects of gso: docs/protocols.md.", rich_help_panel=OBJECTS)
     ] = "gso30",
     split: Annotated[
         Literal["train", "val", "test"],
-        typer.Option(help="Split of objects, scans, furniture.", rich_help_panel=OBJECTS),
+        typer.Option(help="Which split of objects, scans or furniture.", rich_help_panel=OBJECTS),
     ] = "val",
-    light: Annotated[Light, typer.Option(help="Light of rendered meshes.", rich_help_panel=OBJECTS)] = "none",
+    light: Annotated[
+        Light, typer.Option(help="Light for benches that render their true views.", rich_help_panel=OBJECTS)
+    ] = "none",
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only so many objects, evenly spread.", rich_help_panel=OBJECTS)
+        int | None,
+        typer.Option(min=1, help="Only this many objects, evenly spread over the bench.", rich_help_panel=OBJECTS),
     ] = None,
-    meshes: Annotated[bool, typer.Option(help="Reconstruct and score meshes too.", rich_help_panel=MEASURE)] = True,
+    meshes: Annotated[bool, typer.Option(help="Also reconstruct and score meshes.", rich_help_panel=MEASURE)] = True,
     steps: Annotated[
         int | None,
         typer.Option(
@@ -91,43 +94,62 @@ def evaluate(
         ),
     ] = None,
     schedule: Annotated[
-        MaskSchedule, typer.Option(help="How fast tokens are settled.", rich_help_panel=METHOD)
+        MaskSchedule, typer.Option(help="Mask schedule: how fast tokens are unmasked.", rich_help_panel=METHOD)
     ] = "cosine",
     temperature: Annotated[
         float | None,
-        typer.Option(min=0.0, help="As in generate.", show_default="the model's own", rich_help_panel=METHOD),
+        typer.Option(
+            min=0.0, help="0 takes the likeliest tokens.", show_default="the method's own", rich_help_panel=METHOD
+        ),
     ] = None,
     guidance: Annotated[
         float | None,
-        typer.Option(min=0.0, help="As in generate.", show_default="the model's own", rich_help_panel=METHOD),
+        typer.Option(
+            min=0.0,
+            help="How strongly views follow the input.",
+            show_default="the method's own",
+            rich_help_panel=METHOD,
+        ),
     ] = None,
-    symmetry: Annotated[bool, typer.Option(help="As in generate.", rich_help_panel=METHOD)] = True,
+    symmetry: Annotated[
+        bool,
+        typer.Option(help="Where a view looks like the given picture, show that picture.", rich_help_panel=METHOD),
+    ] = True,
     weights: Annotated[
-        Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights", rich_help_panel=METHOD)
+        Path | None,
+        typer.Option(
+            help="Folder of weights, such as runs/i2mv/weights.",
+            show_default="the shipped weights",
+            rich_help_panel=METHOD,
+        ),
     ] = None,
     command: Annotated[
-        str | None, typer.Option(help="Command of another system: docs/baselines.md.", rich_help_panel=METHOD)
+        str | None,
+        typer.Option(help="Command line that starts another system: docs/baselines.md.", rich_help_panel=METHOD),
     ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the sampler and of points on meshes.", rich_help_panel=METHOD)
+        int, typer.Option(min=0, help="Seed of the sampler and of the points on meshes.", rich_help_panel=METHOD)
     ] = 0,
     sweep: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=A,B",
-            help="Compare settings: schedule, steps, views, temperature, guidance ...",
+            help="Compare settings: schedule, steps, views, temperature, guidance ... May be repeated.",
             rich_help_panel=MEASURE,
         ),
     ] = None,
     consistency: Annotated[
-        bool, typer.Option("--consistency", help="Do the views in DIR... show one object?", rich_help_panel=MEASURE)
+        bool,
+        typer.Option(
+            "--consistency", help="Measure whether the views in each DIR show one object.", rich_help_panel=MEASURE
+        ),
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out",
             "-o",
-            help="Folder for report, views, meshes, results; a rerun goes on there.",
+            help="Folder for report, results, views and meshes; the same command resumes there.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
@@ -138,7 +160,7 @@ def evaluate(
             "-j",
             min=1,
             max=256,
-            help="Objects at a time.",
+            help="Objects measured at a time.",
             show_default="one a core; 1 with a GPU",
             rich_help_panel=MEASURE,
         ),
@@ -151,7 +173,7 @@ def evaluate(
         bool | None,
         typer.Option(
             "--published/--no-published",
-            help="Show what papers report.",
+            help="Also show the figures that papers report.",
             show_default="for gso and 3d-future",
             rich_help_panel=OUTPUT,
         ),
@@ -160,13 +182,15 @@ def evaluate(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Measure again what a --json file says; name what differs, exit code 1.",
+            help="Measure again what a --json file says. If anything differs, name it; exit code 1.",
             rich_help_panel=MEASURE,
         ),
     ] = None,
     records: Annotated[
         Path | None,
-        typer.Option(help="JSON Lines file, a line an object; a killed run goes on there.", rich_help_panel=OUTPUT),
+        typer.Option(
+            help="JSON Lines file, one line per object; the same command resumes there.", rich_help_panel=OUTPUT
+        ),
     ] = None,
     json_file: Annotated[
         Path | None,

@@ -8,14 +8,16 @@ from typing import Annotated, Any, get_args
 import typer
 
 from viewmask.errors import ViewmaskError
-from viewmask.model.sampling import DRAWS, MaskSchedule, Sampling
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, MaskSchedule, Sampling
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress, working
 from viewmask_cli.progress import steps as steps_of
 
 
 def generate(
-    text: Annotated[str | None, typer.Option("--text", "-t", help="What to show; with --image, what it shows.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", "-t", help="The object in words; with --image, what the picture shows.")
+    ] = None,
     image: Annotated[
         Path | None, typer.Option("--image", "-i", help="A picture with transparency or a plain background.")
     ] = None,
@@ -24,31 +26,47 @@ def generate(
     ] = None,
     views: Annotated[int, typer.Option(min=1, max=16, help="Views around the object. The model learnt 4.")] = 4,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Sampling steps.")] = Sampling.steps,
-    schedule: Annotated[MaskSchedule, typer.Option(help="How fast tokens are settled.")] = Sampling.schedule,
+    schedule: Annotated[
+        MaskSchedule, typer.Option(help="Mask schedule: how fast tokens are unmasked.")
+    ] = Sampling.schedule,
     temperature: Annotated[
         float | None,
-        typer.Option(min=0.0, help="Variety. 0 takes the likeliest codes.", show_default="the model's own"),
+        typer.Option(
+            min=0.0,
+            help="More gives more variety; 0 takes the likeliest tokens.",
+            show_default=f"{FROM_TEXT.temperature:g}; {FROM_IMAGE.temperature:g} with --image",
+        ),
     ] = None,
     guidance: Annotated[
-        float | None, typer.Option(min=0.0, help="How strongly the input pulls.", show_default="the model's own")
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="How strongly views follow the input.",
+            show_default=f"{FROM_TEXT.guidance:g}; {FROM_IMAGE.guidance:g} with --image",
+        ),
     ] = None,
     symmetry: Annotated[
-        bool, typer.Option(help="Where a view looks like --image or its mirror image, show that.")
+        bool, typer.Option(help="Where a view looks like --image or its mirror image, show that picture.")
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
-    samples: Annotated[int, typer.Option(min=1, max=1000, help="How many results, each in a sub-folder.")] = 1,
+    samples: Annotated[
+        int, typer.Option(min=1, max=1000, help="Number of results; several get a sub-folder each.")
+    ] = 1,
     draws: Annotated[
-        int, typer.Option(min=1, max=100, help="Draw a sentence so often, and keep one. 1 is quickest.")
+        int, typer.Option(min=1, max=100, help="Draws of a sentence, of which one is kept. 1 is fastest.")
     ] = DRAWS,
     mesh: Annotated[bool, typer.Option("--mesh", "-m", help="Also write mesh.glb and page.html.")] = False,
-    weights: Annotated[Path | None, typer.Option(help="Checkpoint folder.", show_default="the shipped weights")] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(help="Folder of weights, such as runs/t2mv/weights.", show_default="the shipped weights"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace --out, whatever it holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> list[Path]:
     """Turn a sentence or a picture into consistent views, and with --mesh into a textured mesh.
 
     Writes 000.png ..., transforms.json and sheet.png. --mesh adds mesh.glb and page.html.
-    A sentence is drawn four times. Among the draws whose views agree, the one that fits the sentence best is kept.
+    Draws a sentence several times (--draws) and, among the draws whose views agree, keeps the one that fits best.
 
     Example: viewmask generate --text "a red chair" --mesh --out chair
     """

@@ -52,11 +52,11 @@ def _options(
     """`run` takes --debug out before typer sees it: it may stand anywhere."""
 
 
+app.command()(generate)
+app.command()(reconstruct)
 app.command()(render)
 app.command()(tokenize)
 app.command()(train)
-app.command()(generate)
-app.command()(reconstruct)
 app.command("eval")(evaluate)
 app.command()(doctor)
 

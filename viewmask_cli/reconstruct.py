@@ -21,7 +21,7 @@ def reconstruct(
         Path | None,
         typer.Argument(
             metavar="[DIR]",
-            help="Posed views, or with --layout one picture of several views.",
+            help="Folder of posed views; with --layout, one picture of several views.",
             show_default="the views written last",
         ),
     ] = None,
@@ -39,7 +39,11 @@ def reconstruct(
     ] = "field",
     refine: Annotated[
         float,
-        typer.Option(min=0, metavar="SECONDS", help="Fit the shape to the views for so long; kept only if better."),
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="Refine the shape for this long; keep the result only if it is judged better.",
+        ),
     ] = 0,
     weights: Annotated[
         Path | None,
@@ -48,25 +52,33 @@ def reconstruct(
     nerfstudio: Annotated[
         str | None,
         typer.Option(
-            metavar="PYTHON", help="Python of the environment with nerfstudio.", show_default="$VIEWMASK_NERFSTUDIO"
+            metavar="PYTHON",
+            help="The python that has nerfstudio, such as nerf/bin/python.",
+            show_default="$VIEWMASK_NERFSTUDIO",
         ),
     ] = None,
     nerf_steps: Annotated[
         int | None,
         typer.Option("--steps", min=1, help="Training steps of nerfstudio.", show_default="30000 with CUDA, else 2000"),
     ] = None,
-    faces: Annotated[int, typer.Option(min=100, max=2_000_000, help="At most so many triangles.")] = 20_000,
+    faces: Annotated[int, typer.Option(min=100, max=2_000_000, help="Most triangles of the mesh.")] = 20_000,
     texture: Annotated[int, typer.Option(min=64, max=8192, help="Side of the texture in pixels.")] = 1024,
-    resolution: Annotated[int, typer.Option(min=16, max=512, help="Grid points along the longest side.")] = 128,
-    raw: Annotated[bool, typer.Option("--raw", help="Also write the signed field (.npz) beside the mesh.")] = False,
+    resolution: Annotated[
+        int, typer.Option(min=16, max=512, help="Grid points along the longest side; more gives finer shape.")
+    ] = 128,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Also write the shape as a signed field (.npz) beside the mesh.")
+    ] = False,
     layout: Annotated[
-        SheetFormat | None, typer.Option(help="The input is one picture of several views, written by this generator.")
+        SheetFormat | None, typer.Option(help="DIR is one picture of several views, as this generator writes it.")
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Also write a turntable page (.html).")] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> list[Path]:
-    """Turn posed views, better four or more, into a closed, textured mesh.
+    """Turn posed views (four or more work best) into a closed, textured mesh.
+
+    Posed views are a folder of pictures with their cameras (transforms.json).
 
     Example: viewmask reconstruct chair --out chair.glb
     """

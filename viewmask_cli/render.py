@@ -32,60 +32,89 @@ def render(
             show_default="a demo object",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder to write. A killed run resumes.")] = Path("views"),
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder to write. The same command resumes a killed run.")
+    ] = Path("views"),
     views: Annotated[int, typer.Option(min=1, max=1000, help="Views around the object.")] = Settings.views,
     elevation: Annotated[
         float, typer.Option(min=-89.0, max=89.0, help="Degrees above the horizon.")
     ] = Settings.elevation,
     size: Annotated[int, typer.Option(min=8, max=8192, help="Side of a picture in pixels.")] = Settings.size,
-    distance: Annotated[float, typer.Option(help="Camera to object, whose longest side is 1.")] = Settings.distance,
+    distance: Annotated[
+        float, typer.Option(help="From camera to object; the object's longest side is 1.")
+    ] = Settings.distance,
     fov: Annotated[float, typer.Option(help="Field of view in degrees.")] = Settings.fov,
     start: Annotated[float, typer.Option(help="Azimuth of the first view in degrees.")] = 0.0,
     engine: Annotated[
-        Engine, typer.Option(help="raycast is fast; blender traces paths (extra `blender`).")
+        Engine, typer.Option(help="raycast is fast; blender traces paths and needs the extra `blender`.")
     ] = Settings.engine,
-    light: Annotated[Light, typer.Option(help="none shows the bare colour.")] = Settings.light,
-    samples: Annotated[int, typer.Option(min=1, max=16, help="Rays along each side of a pixel.")] = Settings.samples,
+    light: Annotated[
+        Light, typer.Option(help="none: bare colour. uniform: grey sky and a lamp. studio: key light with soft shadow.")
+    ] = Settings.light,
+    samples: Annotated[
+        int, typer.Option(min=1, max=16, help="Rays along each side of a pixel; more gives smoother edges.")
+    ] = Settings.samples,
     spp: Annotated[
-        int | None, typer.Option(min=1, max=65536, help="Blender: Cycles samples a pixel.", show_default="by light")
+        int | None, typer.Option(min=1, max=65536, help="Blender: Cycles samples per pixel.", show_default="by light")
     ] = Settings.spp,
     denoise: Annotated[bool, typer.Option("--denoise", help="Blender: remove noise.")] = Settings.denoise,
     passes: Annotated[
-        str, typer.Option(metavar="LIST", help=f"Also write arrays: {','.join(PASSES)}.", show_default="none")
+        str,
+        typer.Option(
+            metavar="LIST", help=f"Also write passes.npz with any of {','.join(PASSES)}.", show_default="none"
+        ),
     ] = "",
-    up: Annotated[Up, typer.Option(help="Axis of the file that points up.")] = Settings.up,
+    up: Annotated[Up, typer.Option(help="Which axis of the mesh files points up.")] = Settings.up,
     split: Annotated[
-        str | None, typer.Option(help="Only this split of an index.jsonl.", rich_help_panel=SOURCES)
+        str | None, typer.Option(help="Only this split of an index.jsonl, such as train.", rich_help_panel=SOURCES)
     ] = None,
     objaverse: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Objaverse uids, one a line.", rich_help_panel=SOURCES)
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="File of Objaverse uids, one per line, to download and render.",
+            rich_help_panel=SOURCES,
+        ),
     ] = None,
     captions: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Captions by id, such as Cap3D's.", rich_help_panel=SOURCES)
     ] = None,
     quality: Annotated[
-        Path | None, typer.Option(metavar="JSON", help="Only what Objaverse++ calls good.", rich_help_panel=SOURCES)
+        Path | None,
+        typer.Option(metavar="JSON", help="Only what this Objaverse++ file calls good.", rich_help_panel=SOURCES),
     ] = None,
     semantics: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Only what HSSD's objects.csv lists.", rich_help_panel=SOURCES)
+        Path | None,
+        typer.Option(
+            metavar="CSV", help="Only what HSSD's objects.csv lists, with its names.", rich_help_panel=SOURCES
+        ),
     ] = None,
     licences: Annotated[
         str,
         typer.Option(
-            "--license", metavar="LIST", help="Only these: cc0,cc-by.", show_default="any", rich_help_panel=SOURCES
+            "--license",
+            metavar="LIST",
+            help="Only objects of these licences, such as cc0,cc-by.",
+            show_default="any",
+            rich_help_panel=SOURCES,
         ),
     ] = "",
     jitter: Annotated[bool, typer.Option(help="Vary shape and light, for training.")] = Settings.jitter,
     composed: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Render instead N objects composed of these, for training.", show_default=False
+            min=1,
+            metavar="N",
+            help="Render N objects composed of the meshes instead, for training.",
+            show_default=False,
         ),
     ] = None,
     random_start: Annotated[
         bool, typer.Option("--random-start", help="A random first azimuth for each object.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of light, jitter and random starts.")] = Settings.seed,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of light, jitter, random starts and composed objects.")
+    ] = Settings.seed,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -102,10 +131,10 @@ def render(
         float, typer.Option(help="Seconds that an object may take in a worker.", rich_help_panel=SCALE)
     ] = Limits.seconds,
     recycle: Annotated[
-        int, typer.Option(min=1, help="Objects before a worker is replaced.", rich_help_panel=SCALE)
+        int, typer.Option(min=1, help="Replace a worker after so many objects.", rich_help_panel=SCALE)
     ] = Limits.jobs,
     memory: Annotated[
-        int, typer.Option(min=64, help="MiB that a worker may take.", rich_help_panel=SCALE)
+        int, typer.Option(min=64, help="Memory that a worker may take, in MiB.", rich_help_panel=SCALE)
     ] = Limits.mebibytes,
     retry: Annotated[
         bool, typer.Option("--retry", help="Render again what failed before.", rich_help_panel=SCALE)
@@ -121,15 +150,21 @@ def render(
         ),
     ] = None,
     ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Render on this Ray cluster, or auto.", rich_help_panel=SCALE)
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Render on the Ray cluster at this address; auto finds it.", rich_help_panel=SCALE
+        ),
     ] = None,
     status: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Show how far the run in DIR is.", rich_help_panel=SCALE)
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Show the progress of the run in DIR, and render nothing.", rich_help_panel=SCALE
+        ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Write into a folder with other contents.")] = False,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Write even into a folder with other contents.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the manifest's records as JSON.")] = False,
 ) -> list[dict[str, Any]]:
-    """Render orbit views of meshes, one folder of posed views an object.
+    """Render meshes from cameras on an orbit: one folder of posed views per object.
 
     Example: viewmask render lamp.glb shoe.obj --out views --light studio
     """

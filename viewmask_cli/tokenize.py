@@ -14,20 +14,23 @@ from viewmask_cli.progress import progress
 def tokenize(
     folders: Annotated[
         list[str],
-        typer.Argument(metavar="VIEWS...", help="Folders of view sets, as render writes them, or shards (URLs, too)."),
+        typer.Argument(metavar="VIEWS...", help="Folders that viewmask render wrote, or shards (files or URLs)."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")] = Path("tokens.parquet"),
     tokenizer: Annotated[
-        Path | None, typer.Option(help="Checkpoint of the tokenizer.", show_default="the shipped one")
+        Path | None, typer.Option(help="Folder of the tokenizer's weights.", show_default="the shipped one")
     ] = None,
     augment: Annotated[
-        int, typer.Option(min=0, max=100, help="Variants of each training object: one mirrored, the others recoloured.")
+        int,
+        typer.Option(
+            min=0, max=100, help="Add so many variants of each training object: one mirrored, the others recoloured."
+        ),
     ] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of the variants.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the variants.")] = 0,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite a file that viewmask did not make.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> Path:
-    """Turn every view into discrete tokens, one row an object, captions kept.
+    """Turn views into tokens to train on: one row per object, with its captions.
 
     Example: viewmask tokenize views --out tokens.parquet
     """

@@ -24,38 +24,44 @@ def train(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            "--data", "-d", help="Views (folder, shards, URL) or tokens.parquet. Repeatable.", show_default=False
+            "--data", "-d", help="Views (folder, shards, URL) or tokens.parquet. May be repeated.", show_default=False
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Run folder.", show_default="runs/STAGE")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Run folder to write.", show_default="runs/STAGE")
+    ] = None,
     preset: Annotated[Preset, typer.Option(help="nano suits two CPU cores, small a GPU.")] = "nano",
     time_limit: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop after 90 (seconds), 45m or 6h.", show_default="none")
+        str | None,
+        typer.Option(metavar="TIME", help="Stop after this time: 90 (seconds), 45m or 6h.", show_default="none"),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Stop after so many steps.", show_default="the preset's")
+        int | None, typer.Option(min=1, help="Stop after this many steps.", show_default="the preset's")
     ] = None,
     init: Annotated[
         Path | None,
-        typer.Option(help="Weights to start from, of the stage before or of this one.", show_default="none"),
+        typer.Option(help="Weights to start from: the previous stage's, or this stage's own.", show_default="none"),
     ] = None,
-    gentle: Annotated[bool, typer.Option(help="With --init of this stage: learn at 0.3 of the rates.")] = True,
+    gentle: Annotated[
+        bool, typer.Option(help="With --init of this stage: use 0.3 of the usual learning rates.")
+    ] = True,
     tokenizer: Annotated[
         Path | None,
         typer.Option(
-            help="The tokenizer that made the tokens, or whose codes a decoder learns.", show_default="the shipped one"
+            help="Weights of the tokenizer that made the tokens; for decoder, the one to decode.",
+            show_default="the shipped one",
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where the run in --out stopped.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything. A resumed run keeps its own.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random. A resumed run keeps its own.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> Path:
     """Train one part of the model.
 
-    tokenizer: pictures to codes and back. decoder: codes to pictures, for a tokenizer that stays (--tokenizer).
-    align, i2mv, t2mv: the paper's three stages, in this order.
-    reranker: which draw fits a sentence, read by a transformer (--init). Takes minutes.
-    recon: the field that shapes meshes, from viewmask render ... --passes points.
+    tokenizer: pictures to tokens and back. decoder: a larger decoder for a trained tokenizer (--tokenizer).
+    align, i2mv, t2mv: the transformer, in the paper's three stages: words, picture to views, sentence to views.
+    reranker: ranks draws of a sentence, on top of a transformer (--init). Takes minutes.
+    recon: the field that shapes meshes. Its views need viewmask render ... --passes points.
 
     The run folder holds checkpoint/ (resumable), log.jsonl, loss.png and, at the end, weights/.
 

@@ -9,8 +9,8 @@ from recon.field import Field, FieldConfig
 from studies.average import average
 from viewmask.errors import ViewmaskError
 from viewmask.learning import checkpoint
-from viewmask.model import vocabulary
 from viewmask.model.transformer import Transformer, TransformerConfig
+from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
 
 TINY = FieldConfig(size=32, features=8, widths=(8, 8, 8), resolution=8, decoder=8)
 CONFIG = TransformerConfig(width=32, layers=1, heads=1, hidden=32, words=40)
@@ -36,7 +36,8 @@ def test_every_tensor_is_the_mean_and_the_record_says_of_what(tmp_path):
 
 
 def test_words_that_one_lacks_are_given_to_it_first(tmp_path):
-    words = vocabulary.size()
+    vocabulary = lexicon_of(SHIPPED / TRANSFORMER, {}).vocabulary
+    words = len(vocabulary)
     full = weights(tmp_path / "full", 1, replace(CONFIG, words=words))
     fewer = weights(tmp_path / "fewer", 2, replace(CONFIG, words=words - 3))
     mean, config, _ = checkpoint.load(

@@ -66,7 +66,8 @@ def test_written_answered_and_counted(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(study, "described", lambda data, split, count: [(None, caption) for caption in CAPTIONS])
     monkeypatch.setattr(study, "most_alike", lambda data, captions: [(None, caption) for caption in captions])
     monkeypatch.setattr(study, "true_views", lambda generator, objects: [views for _ in objects])
-    monkeypatch.setattr(study.wording, "things", lambda: {"chair": 10, "kite": 1})
+    lexicon = SimpleNamespace(things={"chair": 10, "kite": 1})
+    monkeypatch.setattr(study, "lexicon_of", lambda folder, about: lexicon)
     out = tmp_path / "study"
     monkeypatch.setattr(sys, "argv", ["study.py", "--data", str(tmp_path), "--out", str(out)])
     study.main()

@@ -27,8 +27,8 @@ points "$DATA/scans/index.jsonl" --split train --jitter --random-start --seed 4 
 points "$DATA/scans/index.jsonl" "$DATA/furniture/index.jsonl" --split train --composed 1400 --random-start --seed 101 \
     --out work/x
 # Not repeatable: the generator was the fourth version.
-python studies/made.py work/a/scans --split train --out work/m/scans
-python studies/made.py work/a/furniture --split train --limit 330 --out work/m/furniture
+python studies/synthetic.py work/a/scans --split train --out work/m/scans
+python studies/synthetic.py work/a/furniture --split train --limit 330 --out work/m/furniture
 
 # -- versions 2 to 5, known by their steps of 4 objects alone ---------------------------------------------
 # 2: 5,292 steps, 58 minutes; a third of objects, nothing jittered
