@@ -165,6 +165,15 @@ def test_floaters_are_below_a_fiftieth_of_the_largest_part():
     expected[20:39, 1, 1] = -1
     np.testing.assert_array_equal(kept, expected)
     np.testing.assert_array_equal(meshing.without_floaters(field, 0.019), field)
+    for crumb, part in ((0, slice(3, 11)), (11, slice(1, 9))):  # before the largest part, and behind it
+        two = np.full((12, 12, 12), -0.5, np.float32)
+        two[part, 1:11, 1:11] = 2
+        two[crumb, 5, 5] = 1
+        two[crumb, 6, 5:] = 0  # what is nought joins nothing
+        two[1:11, 6, 11] = two[2 if crumb == 0 else 9, 5, 5] = two[1 if crumb == 0 else 10, 5, 5] = 0
+        expected = two.copy()
+        expected[crumb, 5, 5] = -1
+        np.testing.assert_array_equal(meshing.without_floaters(two), expected)
     alone = np.full((3, 3, 3), -1, np.float32)
     alone[1, 1, 1] = 1
     np.testing.assert_array_equal(meshing.without_floaters(alone), alone)

@@ -153,6 +153,9 @@ def test_a_view_knows_nothing_of_what_it_does_not_see():
     grazing = weights([(0, 0, 0)] * 2, turned, deep, screen(-1))
     assert grazing == pytest.approx([0, 0.01**4 + 1e-6], rel=1e-2)
     assert (weights([(3, 0, 0)], [(-1, 0, 0)], deep) == 0).all()  # behind the camera
+    near = weights([(1.2, 0, 0)], [(1, 0, 0)], deep)
+    assert near == pytest.approx([0.9**4 + 1e-6])
+    assert near.dtype == np.float32
     assert (weights([(0, 0, 0)], [(-1, 0, 0)], deep) == 0).all()  # its other side
     hidden = [(0, 0, 0), (0, 0.4, 0)]
     assert (weights(hidden, [(1, 0, 0)] * 2, deep, screen(), screen(0.02, 0.1)) > 0).tolist() == [False, True]
@@ -201,6 +204,9 @@ def test_a_thin_object_is_all_rim():
     image, inside = cut_out((24, 24), 2, 10, 22, 14, rim=1)  # four pixels wide: the outer ones white
     painted = texture.spread(image, inside)
     assert painted[12, 10].tolist() == painted[12, 0].tolist() == [255, 0, 0]
+    image[:, 11, 3] = 201
+    assert texture.spread(image, inside)[12, 10].tolist() == [255, 0, 0]
+    assert texture.spread(image, inside).dtype == np.float32
     image[:, 11, 3] = 200  # not clear enough even here
     image[:, 11, :3] = (0, 0, 255)
     assert texture.spread(image, inside)[12, 11].tolist() == [255, 0, 0]
@@ -221,7 +227,9 @@ def test_unseen_places_by_hand():
         weight = 1 / (apart + 0.5 * apart.mean() + 1e-4) ** 2
         assert nearest[row] == pytest.approx(weight @ colours[:2] / weight.sum(), rel=1e-5)
     assert texture._nearest(points, colours, np.ones(4, bool)).shape == (0, 3)
-    assert texture._nearest(points, colours, np.arange(4) > 9).tolist() == [[128] * 3] * 4
+    nothing = texture._nearest(points, colours, np.arange(4) > 9)
+    assert nothing.tolist() == [[128] * 3] * 4
+    assert nothing.dtype == nearest.dtype == np.float32
 
 
 def test_eight_of_the_seen_places_tell_a_colour():
@@ -256,6 +264,7 @@ def test_between_charts_the_nearest_texel_is_repeated():
     places = small_atlas(np.zeros((3, 3)), np.zeros((3, 3)), [(0, 0), (0, 5), (5, 0)])
     filled = texture.padded(np.float32([(10.6, 255.9, -3), (1, 2, 3), (90, 90, 90)]), places, 6)
     assert filled.shape == (6, 6, 3)
+    assert filled.dtype == np.uint8
     assert filled[0, 0].tolist() == filled[2, 1].tolist() == [11, 255, 0]
     assert filled[0, 5].tolist() == filled[2, 5].tolist() == [1, 2, 3]
     assert filled[5, 0].tolist() == filled[5, 2].tolist() == [90, 90, 90]

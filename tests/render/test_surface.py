@@ -1,5 +1,7 @@
 """Surfaces: colours in one space, textures the right way up, every format the same way round, broken files refused."""
 
+import io
+
 import numpy as np
 import pytest
 import trimesh
@@ -380,6 +382,8 @@ def test_colours_of_faces_and_of_vertices(linear):
     faces = trimesh.Trimesh(*square, face_colors=codes, process=False)
     surface = Surface.of_scene(trimesh.Scene(faces), transform=np.eye(4), linear=linear)
     assert surface.colours == pytest.approx(np.repeat(spread[:, None], 3, axis=1))
+    plain = Surface.of_scene(trimesh.Scene(faces), transform=np.eye(4))
+    assert np.array_equal(plain.colours, surface.colours) != linear  # sRGB unless told
     vertices = trimesh.Trimesh(*square, vertex_colors=codes[[0, 1, 1, 0]], process=False)
     surface = Surface.of_scene(trimesh.Scene(vertices), transform=np.eye(4), linear=linear)
     assert surface.colours == pytest.approx(spread[[0, 1, 1, 0]][square[1]])
@@ -417,7 +421,7 @@ def test_a_broken_file_is_named_and_bytes_are_the_mesh(tmp_path):
 def test_a_picture_that_parts_share_is_kept_once():
     square = [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]], [[0, 1, 2], [0, 2, 3]]
     uv = np.array([[0, 0], [1, 0], [1, 1], [0, np.nan]])
-    picture = Image.fromarray(np.full((2, 2, 3), (200, 100, 0), np.uint8))
+    picture = Image.fromarray(np.full((2, 2, 4), (200, 100, 0, 9), np.uint8))  # alpha is left out
     scene = trimesh.Scene()
     for place in range(2):
         visual = trimesh.visual.TextureVisuals(uv, image=picture)
@@ -434,6 +438,9 @@ def test_a_picture_that_parts_share_is_kept_once():
     assert surface.uv[0].tolist() == [[0, 0], [1, 0], [1, 1]]
     assert sorted(set(surface.vertices[:, 2])) == [0, 1]
     assert (surface.colours == 1).all()
+    assert [array.dtype for array in (surface.faces, surface.texture)] == [np.int32] * 2
+    assert [array.dtype for array in (surface.vertices, surface.colours, surface.uv, surface.face_normals,
+                                      surface.corner_normals)] == [np.float32] * 5  # fmt: skip
 
 
 def test_a_plain_material_s_colour_is_srgb_and_gives_way_to_its_picture():
@@ -472,3 +479,38 @@ def test_turning_a_surface_over_turns_all_that_lies_at_its_corners():
     assert np.array_equal(outward.uv, colours[:, ::-1, :2])
     assert np.array_equal(outward.file_normals, -colours[:, ::-1])
     assert outward.outward() is outward
+
+
+def test_a_gltf_s_colours_are_linear_as_a_glb_s_are(make_glb, tmp_path):
+    glb = make_glb(colours=[(0.5, 0.25, 1.0, 1.0)] * 4)
+    scene = trimesh.load_scene(io.BytesIO(glb), file_type="glb", process=False)
+    for name, data in trimesh.exchange.gltf.export_gltf(scene).items():
+        (tmp_path / name).write_bytes(data)
+    (file,) = tmp_path.glob("*.gltf")
+    assert Surface.load(file).colours == pytest.approx(Surface.load(glb).colours, abs=0.01)
+
+
+def test_files_beside_a_mesh_in_bytes_are_read():
+    obj = b"mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl m\nf 1 2 3\n"
+    surface = Surface.load(obj, file_type="obj", beside={"a.mtl": b"newmtl m\nKd 0.5 0.25 1\n"})
+    assert surface.colours[0, 0] == pytest.approx(to_linear([128, 64, 255]))
+
+
+def test_of_several_materials_the_first_counts():
+    square = [[0, 0, 0], [1, 0, 0], [1, 1, 0]], [[0, 1, 2]]
+    several = trimesh.visual.material.MultiMaterial(
+        materials=[trimesh.visual.material.SimpleMaterial(diffuse=[51, 128, 255, 255]),
+                   trimesh.visual.material.SimpleMaterial(diffuse=[9, 9, 9, 255])]
+    )  # fmt: skip
+    visual = trimesh.visual.TextureVisuals(np.zeros((3, 2)), material=several)
+    surface = Surface.of_scene(trimesh.Scene(trimesh.Trimesh(*square, visual=visual, process=False)), np.eye(4))
+    assert surface.colours[0, 0] == pytest.approx(to_linear([51, 128, 255]))
+
+
+def test_colours_out_of_range_are_clipped():
+    visual = trimesh.visual.TextureVisuals(np.zeros((3, 2)))
+    visual.vertex_attributes["color"] = np.array([[-0.4, 0.5, 1.7, 1]] * 3)
+    square = [[0, 0, 0], [1, 0, 0], [1, 1, 0]], [[0, 1, 2]]
+    surface = Surface.of_scene(trimesh.Scene(trimesh.Trimesh(*square, visual=visual, process=False)), np.eye(4))
+    grey = to_linear([0, 128, 255]) / to_linear([255])
+    assert surface.colours[0, 0] / surface.colours[0, 0, 2] == pytest.approx(grey)

@@ -191,6 +191,7 @@ def test_unit_box() -> None:
 def test_faces_without_area_have_no_normal() -> None:
     flat = np.array([[(0, 0, 0), (1, 0, 0), (2, 0, 0)], [(0, 0, 0), (0, 2, 0), (0, 0, 2)]], dtype=float)
     assert geometry._normals(flat).tolist() == [[0, 0, 0], [1, 0, 0]]
+    assert geometry._normals(flat / 16).tolist() == [[0, 0, 0], [1, 0, 0]]
 
 
 def test_points_lie_where_their_weights_say() -> None:

@@ -370,6 +370,12 @@ def test_named_layouts_begin_at_the_front(tokens, name):
     assert views.dtype == torch.int64
 
 
+def test_captions_that_are_too_long_are_cut(tokens):
+    tokens.captions[3][0] = "a blue dog " * 30
+    task = Masked(tokens, Mixture(i2mv=1.0, captioned=1.0), VOCABULARY, CPU)
+    assert task.draw("i2mv", np.random.default_rng(0), 32)[1].shape == (32, LENGTH)
+
+
 def test_rows_are_drawn_by_their_chance(tokens):
     task = Masked(tokens, Mixture(i2mv=1.0, captioned=0.0), VOCABULARY, CPU)
     assert {name: rows.tolist() for name, rows in task.rows.items()} == {

@@ -71,7 +71,7 @@ def test_orbit_is_even_and_counter_clockwise():
         ({"distance": -1}, "distance"),
         ({"distance": float("nan")}, "distance"),
         ({"fov": 180}, "field of view"),
-        ({"size": 0}, "size"),
+        ({"size": 0}, "picture size must be positive"),
     ],
 )
 def test_impossible_orbits_are_refused(arguments, word):
@@ -111,6 +111,7 @@ OBLONG = Camera(6, 4, 10.0, 12.0, 2.5, 1.5, np.array([[2.0, 0, 0, 1], [0, 1, 0, 
 def test_a_pose_of_three_rows_is_completed():
     assert OBLONG.camera_to_world.tolist() == [[2, 0, 0, 1], [0, 1, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]
     assert OBLONG.camera_to_world.dtype == np.float64
+    assert repr(OBLONG) == "Camera(width=6, height=4, fl_x=10.0, fl_y=12.0, cx=2.5, cy=1.5)"
     assert Camera(8, 8, 8, 8, 4, 4, np.eye(4, dtype=int)).camera_to_world.dtype == np.float64
 
 

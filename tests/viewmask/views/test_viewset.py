@@ -339,6 +339,7 @@ def test_resized_views_keep_their_extras_to_themselves(views):
     assert np.array_equal(small.images[1], resize(views.images[1], 8))
     assert small.cameras[1].fl_x == views.cameras[1].fl_x / 2
     assert (small.cameras[0].width, small.cameras[0].height) == (8, 8)
+    assert small.extra == views.extra
     small.extra["mine"] = 2
     assert views.extra["mine"] == {"kept": 1}
 
