@@ -57,8 +57,6 @@ class TransformerConfig:
             raise ViewmaskError("width must be heads x a multiple of 16, and bits a multiple of groups")
 
 
-NANO = TransformerConfig(layers=9)
-SMALL = TransformerConfig(width=512, layers=10, heads=8, hidden=1408, grid=16)
 PAPER = TransformerConfig(
     width=4096, layers=32, heads=32, hidden=12288, words=126464, grid=16, codes="table", positions="sequence",
     theta=500_000.0, query_norm=False,
@@ -149,7 +147,7 @@ def angles(config: TransformerConfig, where: Places) -> Tensor:
 class Transformer(nn.Module):
     """Masked words and visual tokens in, predictions for any of them out."""
 
-    def __init__(self, config: TransformerConfig = NANO) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
         self.word = nn.Embedding(config.words, config.width)

@@ -228,7 +228,6 @@ def test_sizes_that_are_not_named():
     assert TransformerConfig() == TransformerConfig(
         192, 6, 3, 512, 4096, 8, 18, "bits", 2, "axial", 100.0, True
     )  # fmt: skip
-    assert Transformer().config == TransformerConfig(layers=9)
     assert replace(PAPER, grid=1) == TransformerConfig(
         4096, 32, 32, 12288, 126464, 1, 18, "table", 2, "sequence", 500_000.0, False
     )
