@@ -29,7 +29,7 @@ class Painter(Generator):
     """A generator that is quick: it paints a disc. Remembers how it was asked."""
 
     def __init__(self, words=()) -> None:
-        lexicon = lexicon_of(SHIPPED / TRANSFORMER, {"words": words})
+        lexicon = lexicon_of(SHIPPED / TRANSFORMER, {"words": list(words)})
         super().__init__(SimpleNamespace(lexicon=lexicon))  # type: ignore[arg-type]
         self.asked: list[dict] = []
 

@@ -39,8 +39,9 @@ class Lexicon:
         """
         things = Path(folder) / THINGS
         try:
-            counts = json.loads(things.read_text()) if things.exists() else {}
-        except (OSError, ValueError) as error:
+            record = json.loads(things.read_text()) if things.exists() else {}
+            counts = {str(name): int(count) for name, count in record.items()}
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise ViewmaskError(f"{things} is damaged: {error}") from error
         return cls(Vocabulary.load(Path(folder) / VOCABULARY), counts, frozenset(words))
 
@@ -56,8 +57,8 @@ class Lexicon:
         objects = [list(each) for each in objects]
         counts = captions.things(objects)
         things = {name: max(counts.get(name, 0), self.things.get(name, 0)) for name in {**counts, **self.things}}
-        said = ({word.lower() for caption in each for word in self.unfamiliar(caption)} for each in objects)
-        repeated = [word for word, count in Counter(word for words in said for word in words).items() if count > 1]
+        strange = ({word.lower() for caption in each for word in self.unfamiliar(caption)} for each in objects)
+        repeated = [word for word, count in Counter(word for words in strange for word in words).items() if count > 1]
         ordered = dict(sorted(things.items(), key=lambda each: (-each[1], each[0])))
         return Lexicon(self.vocabulary, ordered, frozenset({*self.words, *repeated}))
 

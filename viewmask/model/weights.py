@@ -93,8 +93,13 @@ def lexicon_of(folder: Path, about: dict[str, Any]) -> Lexicon:
     Args:
         folder: the transformer's.
         about: the record of its checkpoint.
+
+    Raises:
+        ViewmaskError: a file or the record is damaged.
     """
-    words = about.get("words", ())
+    words = about.get("words", [])
+    if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
+        raise ViewmaskError(f"{folder} is damaged: its words are no list of words")
     if (folder / VOCABULARY).exists():
         return Lexicon.load(folder, words)
     return Lexicon(Lexicon.load(SHIPPED / TRANSFORMER).vocabulary, {}, frozenset(words))

@@ -41,6 +41,7 @@ python studies/synthetic.py work/a/furniture --split train --limit 330 --out wor
 data=(a/{scans,furniture,objects} b/furniture c/{scans,furniture} {d,e}/scans m/{scans,furniture} x v/{scans,furniture})
 folders=()
 for name in "${data[@]}"; do folders+=(--data "work/$name"); done
+# Run by the code of that day: the network of today has more inputs than the fifth, and refuses its weights.
 viewmask train recon "${folders[@]}" --data work/b/objects --init "$FIFTH" --no-gentle --out runs/field5 --time-limit 60m
 # Then the inputs for colours were added by a scratch script (WIDENED), and colour channels exchanged at random.
 : "${WIDENED:=runs/field5/weights}"

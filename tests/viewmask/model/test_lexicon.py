@@ -72,9 +72,16 @@ def test_a_lexicon_lies_with_weights(tmp_path):
     assert again.familiar("a fedora kangaroo") == lexicon.familiar("a fedora kangaroo")
     (tmp_path / "things.json").unlink()
     assert Lexicon.load(tmp_path).things == {}
-    (tmp_path / "things.json").write_text("{")
-    with pytest.raises(ViewmaskError, match=r"things\.json is damaged"):
-        Lexicon.load(tmp_path)
+    for damaged in ("{", "[1]", "7", '{"chair": "many"}', '{"chair": [3]}'):
+        (tmp_path / "things.json").write_text(damaged)
+        with pytest.raises(ViewmaskError, match=r"things\.json is damaged"):
+            Lexicon.load(tmp_path)
+
+
+@pytest.mark.parametrize("words", ["fedora", 7, [1], {"fedora": 1}])
+def test_words_of_a_stranger_are_a_list(words):
+    with pytest.raises(ViewmaskError, match="its words are no list of words"):
+        lexicon_of(SHIPPED / TRANSFORMER, {"words": words})
 
 
 @given(st.text(max_size=40))
