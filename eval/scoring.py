@@ -89,12 +89,14 @@ class Scorer:
         record: Record = {"sha256": subject.sha256, "given": False, "seconds": None} | dict.fromkeys(METRICS)
         completed = ViewSet(truth.images[:1], truth.cameras[:1])  # the given view, and what the method adds to it
         if method.has_views:
-            views = _views(method, subject, truth)
+            views = _views(method, subject, given(method, subject, truth))
             record["seconds"] = round(time.monotonic() - start, 3)
             others = views if len(views) < len(truth) else views[1:]
             record["given"] = first = ruler.given and len(views) == len(truth)
+            if method.given != "view":
+                completed = ViewSet(views[:1], truth.cameras[:1])
             record |= ruler.images(truth.images if first else truth.images[1:], views if first else others, self.lpips)
-            completed = ViewSet([truth.images[0], *others], truth.cameras)
+            completed = ViewSet([completed.images[0], *others], truth.cameras)
         mesh = true_mesh = None
         if self.scoring.meshes and ruler.meshes and subject.mesh and (method.has_views or method.mesh):
             true_mesh = subject.mesh()
@@ -114,6 +116,21 @@ class Scorer:
 
         # Only the shape is measured: a texture that nobody looks at may be tiny.
         return reconstruct(views, texture=TEXTURE if self.artefacts else 16)
+
+
+def given(method: Method, subject: Subject, truth: ViewSet) -> ViewSet:
+    """The true views with what the method wants in place of view 0 (`Options.given`).
+
+    Raises:
+        ViewmaskError: an unknown camera must see the true mesh, and there is none.
+    """
+    if method.given != "camera":
+        return truth
+    if subject.photo is None:
+        raise ViewmaskError(f"{subject.id} has no true mesh that another camera could see: --given camera needs one")
+    picture = subject.photo()
+    camera = truth.cameras[0].resized(picture.shape[1], picture.shape[0])  # it is unknown: nothing may look at it
+    return ViewSet([picture, *truth.images[1:]], [camera, *truth.cameras[1:]], truth.extra)
 
 
 def _views(method: Method, subject: Subject, truth: ViewSet) -> list[Picture]:

@@ -17,16 +17,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from render import passes
+from render import passes, photo
 from render.settings import LIGHTS, Engine, Light, Limits, Pass, Settings
 from render.source import Source
 from render.surface import Surface
 from render.workers import Record, Workers
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.views.viewset import NAMES, ViewSet
+from viewmask.views.camera import Camera
+from viewmask.views.viewset import NAMES, Picture, ViewSet
 
 FILES = rf"{NAMES}|{re.escape(passes.FILE)}"  # pattern of the files in an object's folder
+OTHER_LIGHT = 0.3  # share of photos in a light that is not the orbit's
 DISK_MARGIN = 2**23  # bytes: with less disk than this left, a failure is the disk's fault and not the mesh's
 
 
@@ -130,21 +132,57 @@ def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface]:
         surface = surface.transformed(np.diag([*variation.stretch, 1.0])).normalised()
         light, strength, lamp = variation.light, variation.strength, variation.lamp
         about["stretch"] = [round(float(factor), 4) for factor in variation.stretch]
-    cameras = settings.cameras(variation.start if settings.start == "random" else float(settings.start))
+    start = variation.start if settings.start == "random" else float(settings.start)
     seed = variation.light_seed
-    if settings.engine == "blender":
-        from render import blender
-
-        images = blender.render(
-            surface, cameras, light, settings.samples, seed, strength, lamp, spp=settings.spp, denoise=settings.denoise
-        )
+    if settings.photos:
+        cameras, images = _photos(surface, settings, variation, source.id, start, (light, seed, strength, lamp))
     else:
-        from render import raycast
-
-        images = raycast.render(surface, cameras, light, settings.samples, seed, strength, lamp)
+        cameras = settings.cameras(start)
+        images = _images(surface, cameras, settings, light, seed, strength, lamp)
     about |= {"light": light, "strength": strength, "lamp": lamp, "engine": settings.engine}
     about |= {"mesh_to_world": surface.file_to_world.tolist(), "settings": settings.digest}
     return ViewSet(images, cameras, about), surface
+
+
+def _images(
+    surface: Surface,
+    cameras: list[Camera],
+    settings: Settings,
+    light: Light,
+    seed: int,
+    strength: float | None,
+    lamp: float | None,
+) -> list[Picture]:
+    if settings.engine == "blender":
+        from render import blender
+
+        return blender.render(
+            surface, cameras, light, settings.samples, seed, strength, lamp, spp=settings.spp, denoise=settings.denoise
+        )
+    from render import raycast
+
+    return raycast.render(surface, cameras, light, settings.samples, seed, strength, lamp)
+
+
+def _photos(
+    surface: Surface,
+    settings: Settings,
+    variation: Variation,
+    name: str,
+    start: float,
+    light: tuple[Light, int, float | None, float | None],
+) -> tuple[list[Camera], list[Picture]]:
+    """Photos of an object: most in the light of its orbit, with jitter some in another."""
+    random = np.random.default_rng([variation.light_seed, settings.photos])
+    cameras = photo.cameras(surface.vertices, settings.photos, settings.views, start, settings.size, random)
+    images: list[Picture] = []
+    for number, camera in enumerate(cameras):
+        other = Variation.of(settings.seed, f"{name}/photo {number}")
+        lit = light
+        if settings.jitter and random.random() < OTHER_LIGHT:
+            lit = other.light, other.light_seed, other.strength, other.lamp
+        images += _images(surface, [camera], settings, *lit)
+    return cameras, images
 
 
 def _save(view_set: ViewSet, surface: Surface, folder: Path, names: tuple[Pass, ...]) -> None:

@@ -47,6 +47,7 @@ class Settings:
         up: which axis of the file points up; see `render.surface.Surface.load`.
         spp, denoise: for the blender engine alone; see `render.blender.render`.
         passes: arrays in `passes.npz` beside the pictures; see `render.passes`.
+        photos: so many pictures as people take them (`render.photo`) in place of the orbit, from azimuths of its views.
 
     Raises:
         ViewmaskError: an impossible value.
@@ -68,6 +69,7 @@ class Settings:
     spp: int | None = None
     denoise: bool = False
     passes: tuple[Pass, ...] = ()
+    photos: int = 0
 
     def __post_init__(self) -> None:
         self.cameras(0.0 if self.start == "random" else float(self.start))
@@ -81,6 +83,8 @@ class Settings:
             raise ViewmaskError("spp and denoise are for the blender engine: use samples here")
         if self.up not in UPS:
             raise ViewmaskError(f"up must be {' or '.join(UPS)}, not {self.up!r}")
+        if self.photos < 0:
+            raise ViewmaskError(f"photos must be at least 0, not {self.photos}")
         for name in self.passes:
             if name not in PASSES:
                 raise ViewmaskError(f"passes are {', '.join(PASSES)}, not {name!r}")
@@ -94,7 +98,10 @@ class Settings:
     @property
     def digest(self) -> str:
         """A short hash. A resumed run looks for views of the same settings by it, so a field's name, too, must stay."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        fields = asdict(self)
+        if not self.photos:
+            del fields["photos"]  # runs begun before there were photos go on
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)

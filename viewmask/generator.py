@@ -73,9 +73,10 @@ class Generator:
         picture: Picture,
         views: int = 4,
         *,
+        as_view: bool = False,
         seed: int = 0,
         caption: str = "",
-        symmetry: bool = True,
+        symmetry: bool = False,
         progress: Progress | None = None,
         **sampling: int | float | str | None,
     ) -> ViewSet:
@@ -83,28 +84,39 @@ class Generator:
 
         Args:
             picture: the reference view, uint8 RGBA, square, the object cut out (`viewmask.model.reference`).
-            views: how many, the reference included; evenly spaced, counter-clockwise.
+            views: how many; evenly spaced, counter-clockwise.
+            as_view: the picture is a view of the orbit itself: elevation 30, the project's lens and scale. It becomes
+                view 0 as it stands, and the others are made, as in the paper. Else it is a photo, whose camera nobody
+                knows: all views are made, view 0 from where the photo looks. Weights that were not taught photos
+                (`Weights.photos`) take it as a view all the same.
             seed: the same seed gives the same views.
             caption: what it shows, if known; helps a little.
-            symmetry: show the reference again, with all its detail, where a view looks like it or its mirror image
-                (`viewmask.model.symmetry`). False leaves views as the tokenizer decodes them, as in the paper.
+            symmetry: with `as_view`, show the reference again, with all its detail, where a view looks like it or its
+                mirror image (`viewmask.model.symmetry`).
             progress: called with steps done and steps.
 
         Returns:
-            `views` pictures of 256 x 256 at azimuths 360 i / views and elevation 30; view 0 is the reference.
+            `views` pictures of 256 x 256 at azimuths 360 i / views and elevation 30.
 
         Raises:
             ViewmaskError: a picture of another form, or a setting that makes no sense.
         """
         if picture.ndim != 3 or picture.shape[2] != 4 or picture.shape[0] != picture.shape[1]:
             raise ViewmaskError(f"a reference view must be square RGBA, not {'x'.join(map(str, picture.shape))}")
+        if symmetry and not as_view:
+            raise ViewmaskError("symmetry repeats a given view: it needs as_view (--as-view)")
         settings = FROM_IMAGE.changed(**sampling)
-        reference = self.encode([picture])
-        layout = sequence.i2mv(_azimuths(views), with_text=bool(caption))
+        around, with_text = _azimuths(views), bool(caption)
+        if not as_view and self.weights.photos:
+            layout = sequence.photo(around, with_text)
+            made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress))
+            return self._views(made[0][1:], caption)
         first = resize(picture, SIZE)
         if views == 1:
             return self._views([first], caption)
-        others = self._decode(self._unmask(layout, caption, reference, settings, seed, progress))[0][1:]
+        layout = sequence.i2mv(around, with_text)
+        made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress))
+        others = made[0][1:]
         if symmetry:
             others = reused(others, first, self.round_trip)
         return self._views([first, *others], caption)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recon.agreement import POOR
+from recon.agreement import POOR, agreement
 from recon.mesh import TexturedMesh
 from recon.page import write_page
 from recon.reconstructor import reconstruct
@@ -47,9 +47,10 @@ def generate(
     reference: Picture | None = None,
     views: int = 4,
     *,
+    as_view: bool = False,
     draws: int = DRAWS,
     seed: int = 0,
-    symmetry: bool = True,
+    symmetry: bool = False,
     progress: Progress | None = None,
     **sampling: int | float | str | None,
 ) -> Outcome:
@@ -59,14 +60,15 @@ def generate(
         generator: loaded once for many calls.
         text: the sentence; with a picture, what it shows.
         reference: a reference view (`viewmask.model.reference.reference_view`).
-        views, draws, seed, symmetry, progress, sampling: see `Generator.from_image` and `Generator.draw`.
+        views, as_view, draws, seed, symmetry, progress, sampling: see `Generator.from_image` and `Generator.draw`.
 
     Raises:
         ViewmaskError: neither sentence nor picture, or a setting that makes no sense.
     """
     if reference is not None:
-        how = {"seed": seed, "symmetry": symmetry, "progress": progress, **sampling}
-        return Outcome(generator.from_image(reference, views, caption=text, **how))  # type: ignore[arg-type]
+        how = {"as_view": as_view, "seed": seed, "symmetry": symmetry, "progress": progress, **sampling}
+        made = generator.from_image(reference, views, caption=text, **how)  # type: ignore[arg-type]
+        return Outcome(made, (*_strange(generator, as_view), *_doubts(made)))
     if not text.strip():
         raise ViewmaskError('the sentence is empty: try --text "a red chair"')
     draw = generator.draw(text, views, draws=draws, seed=seed, progress=progress, **sampling)
@@ -75,6 +77,25 @@ def generate(
     others = f", none of {draws} draws to more" if draws > 1 else ""
     advice = "another sentence, --seed or more --draws may give a better shape"
     return Outcome(draw.views, (f"the views agree to {draw.agreement:.0%}{others}; {advice}",))
+
+
+def _strange(generator: Generator, as_view: bool) -> list[str]:
+    if as_view or generator.weights.photos:
+        return []
+    return ["these weights were not taught photos: they take the picture as a view from 30 degrees above"]
+
+
+def _doubts(views: ViewSet) -> list[str]:
+    """What speaks against views of a picture: they show no one shape, or the same picture more than once."""
+    notes = []
+    repeated = len(views) - len({image.tobytes() for image in views.images})
+    if repeated:
+        notes.append(f"{repeated} of {len(views)} views repeat another one: a mesh of them is a guess")
+    if (agreed := agreement(views)) < POOR:
+        notes.append(
+            f"the views agree to {agreed:.0%}: a mesh of them is a guess; another --seed may give a better one"
+        )
+    return notes
 
 
 def word_notes(generator: Generator, text: str) -> list[str]:

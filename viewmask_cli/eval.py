@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from eval.methods.method import Given
 from render.settings import Light
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
@@ -113,8 +114,20 @@ def evaluate(
     ] = None,
     symmetry: Annotated[
         bool,
-        typer.Option(help="Where a view looks like the given picture, show that picture.", rich_help_panel=METHOD),
-    ] = True,
+        typer.Option(
+            "--symmetry",
+            help="Where a view looks like the given picture, show that picture.",
+            rich_help_panel=METHOD,
+        ),
+    ] = False,
+    given: Annotated[
+        Given,
+        typer.Option(
+            help="How the given picture reaches viewmask. view: as view 0, as in papers. photo: cut out and framed, as "
+            "generate --image does. camera: the same from an unknown camera.",
+            rich_help_panel=METHOD,
+        ),
+    ] = "view",
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -257,6 +270,7 @@ def evaluate(
         temperature=temperature,
         guidance=guidance,
         symmetry=symmetry,
+        given=given,
         weights=weights,
     )
     scoring = Scoring(protocol=protocol, views=views, meshes=meshes, seed=seed)

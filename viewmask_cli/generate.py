@@ -45,9 +45,16 @@ def generate(
             show_default=f"{FROM_TEXT.guidance:g}; {FROM_IMAGE.guidance:g} with --image",
         ),
     ] = None,
+    as_view: Annotated[
+        bool,
+        typer.Option(
+            "--as-view",
+            help="--image is a view of the orbit, as in the paper: elevation 30, our lens and scale. It is kept.",
+        ),
+    ] = False,
     symmetry: Annotated[
-        bool, typer.Option(help="Where a view looks like --image or its mirror image, show that picture.")
-    ] = True,
+        bool, typer.Option("--symmetry", help="With --as-view: where a view looks like --image, show that picture.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
     samples: Annotated[
         int, typer.Option(min=1, max=1000, help="Number of results; several get a sub-folder each.")
@@ -76,6 +83,10 @@ def generate(
         raise ViewmaskError('the sentence is empty: try --text "a red chair"')
     if schedule not in get_args(MaskSchedule):
         raise ViewmaskError(f"there is no schedule {schedule}: choose {', '.join(get_args(MaskSchedule))}")
+    if image is None and as_view:
+        raise ViewmaskError("--as-view says what --image is: give one")
+    if symmetry and not as_view:
+        raise ViewmaskError("--symmetry repeats a given view: it needs --image and --as-view")
     out = out or Path(output.slug(image.stem if image else str(text)))
     output.check_folder(out, force)
 
@@ -84,7 +95,7 @@ def generate(
         from viewmask.model.reference import reference_view
         from viewmask.views.viewset import read_picture
 
-        reference = reference_view(read_picture(image))
+        reference = reference_view(read_picture(image), frame=not as_view)
 
     with working("loading the model"):
         from viewmask import pipeline
@@ -98,8 +109,9 @@ def generate(
     for sample in range(samples):
         with progress("generating" if samples == 1 else f"generating {sample + 1} of {samples}") as report:
             outcome = pipeline.generate(
-                generator, text or "", reference, views, draws=draws, seed=seed + sample, symmetry=symmetry,
-                steps=steps, schedule=schedule, temperature=temperature, guidance=guidance, progress=report,
+                generator, text or "", reference, views, as_view=as_view, draws=draws, seed=seed + sample,
+                symmetry=symmetry, steps=steps, schedule=schedule, temperature=temperature, guidance=guidance,
+                progress=report,
             )  # fmt: skip
         for line in outcome.notes:
             note(line)

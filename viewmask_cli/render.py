@@ -100,6 +100,16 @@ def render(
         ),
     ] = "",
     jitter: Annotated[bool, typer.Option(help="Vary shape and light, for training.")] = Settings.jitter,
+    photos: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1000,
+            metavar="N",
+            help="N pictures as people take them instead of the orbit: any elevation, lens and framing; for training.",
+            show_default=False,
+        ),
+    ] = Settings.photos,
     composed: Annotated[
         int | None,
         typer.Option(
@@ -180,6 +190,7 @@ def render(
         start="random" if random_start else start, engine=engine, light=light, samples=samples, seed=seed,
         jitter=jitter, up=up, spp=spp, denoise=denoise,
         passes=tuple(name for name in passes.split(",") if name),  # type: ignore[misc]  # checked there
+        photos=photos,
     )  # fmt: skip
 
     from render.composed import compose

@@ -20,6 +20,12 @@ def tokenize(
     tokenizer: Annotated[
         Path | None, typer.Option(help="Folder of the tokenizer's weights.", show_default="the shipped one")
     ] = None,
+    photos: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DIR", help="Photos of the same objects, from viewmask render --photos; may stand more than once."
+        ),
+    ] = None,
     augment: Annotated[
         int,
         typer.Option(
@@ -52,7 +58,7 @@ def tokenize(
             objects = done
             report(done, total)
 
-        write_tokens(folders, out, model, augment, seed, count)
+        write_tokens(folders, out, model, augment, seed, count, photos or ())
     output.remember([out])
     record = {"file": str(out), "objects": objects, "tokenizer": checkpoint.fingerprint(model.encoder)}
     output.say(as_json, record, [out])

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import orbit
 from viewmask.views.conventions import SIZE
-from viewmask.views.viewset import ViewSet
+from viewmask.views.viewset import Picture, ViewSet
 
 if TYPE_CHECKING:
     from eval.metrics.occupancy import Mesh
@@ -32,6 +34,8 @@ class Subject:
         views: the true view set at `n` even azimuths from 0, elevation 30, 256 x 256.
         mesh: the true mesh in the world, or None where there is none.
         caption: what it is, if known.
+        photo: a picture of it from azimuth 0 by a camera of unknown elevation, lens and framing, 256 x 256 and the same
+            each time; None where no mesh can be seen.
     """
 
     id: str
@@ -39,6 +43,7 @@ class Subject:
     views: Callable[[int], ViewSet]
     mesh: Callable[[], Mesh] | None
     caption: str = ""
+    photo: Callable[[], Picture] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,16 @@ def rendered(surface: Surface, n: int, light: Light) -> ViewSet:
 
     cameras = orbit(n, size=SIZE)
     return ViewSet(render(surface, cameras, light=light), cameras)
+
+
+def photographed(name: str, surface: Surface, light: Light) -> Picture:
+    """A picture of a surface from azimuth 0 as people take them (`render.photo`); the name decides the camera."""
+    from render import photo
+    from render.raycast import render
+
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    cameras = photo.cameras(surface.vertices, 1, 1, 0.0, SIZE, np.random.default_rng(seed))
+    return render(surface, cameras, light=light)[0]
 
 
 def rendered_words(light: Light) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.benches.bench import Bench, Subject, digest, rendered, rendered_words
+from eval.benches.bench import Bench, Subject, digest, photographed, rendered, rendered_words
 from viewmask.errors import ViewmaskError
 
 if TYPE_CHECKING:
@@ -54,4 +54,11 @@ def _subject(source: Source, light: Light) -> Subject:
         return Surface.load(source.read(), file_type=source.file_type)
 
     captions = source.about.get("captions") or [""]
-    return Subject(source.id, digest(source.read()), lambda n: rendered(surface(), n, light), surface, str(captions[0]))
+    return Subject(
+        source.id,
+        digest(source.read()),
+        lambda n: rendered(surface(), n, light),
+        surface,
+        str(captions[0]),
+        lambda: photographed(source.id, surface(), light),
+    )

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from viewmask.views.viewset import Picture, ViewSet
 
 if TYPE_CHECKING:
     from eval.metrics.occupancy import Mesh
+
+
+Given = Literal["view", "photo", "camera"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Options:
         temperature: as in `Generator.from_image` (viewmask).
         guidance: as in `Generator.from_image`; 3 for the diffusion baselines, in diffusers' spelling.
         symmetry: as in `Generator.from_image` (viewmask).
+        given: how the given picture reaches the model (viewmask). "view": as view 0 of the orbit, as in papers.
+            "photo": view 0, cut out and framed as `viewmask generate --image` does. "camera": the same of a picture
+            that an unknown camera takes of the true mesh, from view 0's azimuth.
         weights: a checkpoint folder; None for the shipped one, or for the hub's.
     """
 
@@ -30,7 +36,8 @@ class Options:
     schedule: str = "cosine"
     temperature: float | None = None
     guidance: float | None = None
-    symmetry: bool = True
+    symmetry: bool = False
+    given: Given = "view"
     weights: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -62,6 +69,7 @@ class Method:
         has_views: whether its views stand where the bench's do. Where not, image columns stay empty and `views` raises.
         content: sha256 of the files that this object's output is read from (made first if need be), for caches.
         notes: what a reader of the table should know, a line each.
+        given: what it wants in place of view 0; see `Options`. All but "view" make view 0, too: `views` gives them all.
     """
 
     name: str
@@ -71,3 +79,4 @@ class Method:
     has_views: bool = True
     content: Callable[[str, ViewSet], str] | None = None
     notes: tuple[str, ...] = ()
+    given: Given = "view"

@@ -6,12 +6,13 @@ from dataclasses import asdict
 
 from eval.methods.method import Method, Options
 from viewmask.generator import Generator
+from viewmask.model.reference import reference_view
 from viewmask.model.sampling import FROM_IMAGE
 from viewmask.views.viewset import Picture, ViewSet
 
 
 def open_viewmask(options: Options, seed: int) -> Method:
-    """`viewmask`: the model's views from view 0.
+    """`viewmask`: the model's views from view 0, or from a photo (`Options.given`).
 
     Raises:
         ViewmaskError: its weights are missing or broken.
@@ -19,11 +20,9 @@ def open_viewmask(options: Options, seed: int) -> Method:
     generator = Generator.load(options.weights)
     sampling = {name: value for name, value in asdict(options).items() if value is not None and name != "weights"}
     about = asdict(FROM_IMAGE) | sampling | {"seed": seed, "model": generator.fingerprint}
-
-    def views(_: str, truth: ViewSet) -> list[Picture]:
-        return _from_image(generator, truth.images[0], len(truth), options, seed).images[1:]
-
-    return Method("viewmask", views, about)
+    if options.given == "view":
+        return Method("viewmask", lambda _, truth: _views(generator, truth, options, seed)[1:], about)
+    return Method("viewmask", lambda _, truth: _views(generator, truth, options, seed), about, given=options.given)
 
 
 def open_tokenizer(options: Options) -> Method:
@@ -37,15 +36,9 @@ def open_tokenizer(options: Options) -> Method:
     return Method("tokenizer", lambda _, truth: generator.round_trip(truth.images[1:]), about)
 
 
-def _from_image(generator: Generator, picture: Picture, views: int, options: Options, seed: int) -> ViewSet:
-    """The one place where options become the generator's own words."""
-    return generator.from_image(
-        picture,
-        views,
-        steps=options.steps,
-        schedule=options.schedule,
-        temperature=options.temperature,
-        guidance=options.guidance,
-        symmetry=options.symmetry,
-        seed=seed,
-    )
+def _views(generator: Generator, truth: ViewSet, options: Options, seed: int) -> list[Picture]:
+    """The one place where options become the generator's own words: as many views as the truth has."""
+    picture, as_view = truth.images[0], options.given == "view"
+    how = {name: getattr(options, name) for name in ("steps", "schedule", "temperature", "guidance", "symmetry")}
+    reference = picture if as_view else reference_view(picture)
+    return generator.from_image(reference, len(truth), as_view=as_view, seed=seed, **how).images

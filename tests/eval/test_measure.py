@@ -310,8 +310,8 @@ def test_a_result_says_what_it_was_asked_for() -> None:
         "bench": "demo", "method": "copy", "subset": "gso30", "protocol": "viewmask", "views": 4, "light": "none",
         "split": "val", "limit": 1, "meshes": False, "beside": ["white"], "seed": 2,
         "sampling": {
-            "steps": 3, "schedule": "cosine", "temperature": None, "guidance": None, "symmetry": True,
-            "weights": "mine",
+            "steps": 3, "schedule": "cosine", "temperature": None, "guidance": None, "symmetry": False,
+            "given": "view", "weights": "mine",
         },
     }  # fmt: skip
     assert tuple(asked) == ASKED

@@ -32,9 +32,27 @@ def test_python_and_the_pipeline_give_the_same_views(generator, mug):
     for seed in (0, 1):
         outcome = pipeline.generate(generator, "a red chair", steps=2, seed=seed, draws=3)
         assert same(outcome.views, generator.from_text("a red chair", steps=2, seed=seed, draws=3))
-    outcome = pipeline.generate(generator, "a mug", mug.images[0], steps=2, symmetry=False)
-    assert same(outcome.views, generator.from_image(mug.images[0], caption="a mug", steps=2, symmetry=False))
-    assert outcome.notes == ()
+    outcome = pipeline.generate(generator, "a mug", mug.images[0], steps=2)
+    assert same(outcome.views, generator.from_image(mug.images[0], caption="a mug", steps=2))
+    assert outcome.notes[0].startswith("these weights were not taught photos")
+    assert not any(
+        "photos" in note for note in pipeline.generate(generator, "", mug.images[0], as_view=True, steps=2).notes
+    )
+
+
+def test_views_of_a_picture_that_repeat_or_contradict_each_other_are_told(generator, mug, monkeypatch):
+    def notes(views):
+        monkeypatch.setattr(Generator, "from_image", lambda *_, **__: views)
+        return pipeline.generate(generator, "", mug.images[0], as_view=True).notes
+
+    assert notes(mug) == ()
+    front = mug.images[0]
+    (repeated,) = notes(ViewSet([front, front, mug.images[2], front], mug.cameras))
+    assert repeated == "2 of 4 views repeat another one: a mesh of them is a guess"
+    tall, flat = np.zeros_like(front), np.zeros_like(front)
+    tall[4:60, 30:34], flat[30:34, 4:60] = 255, 255
+    contradicting = notes(ViewSet([tall, flat, tall[:, ::-1], np.roll(flat, 9, axis=0)], mug.cameras))
+    assert any(note.startswith("the views agree to ") for note in contradicting)
 
 
 def test_an_empty_sentence_is_refused(generator):

@@ -30,7 +30,7 @@ class Painter(Generator):
 
     def __init__(self, words=()) -> None:
         lexicon = lexicon_of(SHIPPED / TRANSFORMER, {"words": list(words)})
-        super().__init__(SimpleNamespace(lexicon=lexicon))  # type: ignore[arg-type]
+        super().__init__(SimpleNamespace(lexicon=lexicon, photos=True))  # type: ignore[arg-type]
         self.asked: list[dict] = []
 
     def samples(self, caption, count=4, views=4, *, progress, **options) -> list[ViewSet]:  # type: ignore[override]
@@ -45,9 +45,9 @@ class Painter(Generator):
         image[np.hypot(x, y) < 14] = (200, seed % 256, 40, 255)
         return ViewSet([image] * views, orbit(views, size=SIZE), {"caption": caption, "fit": fit})
 
-    def from_image(self, picture, views=4, *, caption, symmetry, **options) -> ViewSet:  # type: ignore[override]
+    def from_image(self, picture, views=4, *, caption, symmetry, as_view, **options) -> ViewSet:  # type: ignore[override]
         (painting,) = self.samples(caption, 1, views, **options)
-        self.asked[-1] |= {"picture": picture, "symmetry": symmetry}
+        self.asked[-1] |= {"picture": picture, "symmetry": symmetry, "as_view": as_view}
         del painting.extra["fit"]
         return painting
 

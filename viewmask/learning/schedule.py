@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from viewmask.learning.precision import Precision
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -19,7 +21,7 @@ class Schedule:
         decay: weight decay.
         average: decay of the moving average of the weights, which is what is exported.
         clip: largest norm of the gradient.
-        precision: "float32", or "bfloat16" for autocast.
+        precision: "float32", "bfloat16" for autocast, or "auto": what the machine is faster in.
         seed: of everything.
     """
 
@@ -31,7 +33,7 @@ class Schedule:
     decay: float = 0.01
     average: float = 0.999
     clip: float = 1.0
-    precision: str = "float32"
+    precision: Precision = "float32"
     seed: int = 0
 
 

@@ -22,6 +22,7 @@ from viewmask.learning import checkpoint, log
 from viewmask.learning.average import Average
 from viewmask.learning.interruption import patience
 from viewmask.learning.optimizers import optimizers
+from viewmask.learning.precision import fastest
 from viewmask.learning.schedule import Schedule, rate
 from viewmask.learning.task import Figures, Task
 
@@ -82,6 +83,8 @@ class Trainer:
         self.optimizers = optimizers(model, schedule)
         self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.device = next(model.parameters()).device.type
+        if schedule.precision == "auto":
+            self.schedule = replace(schedule, precision=fastest(self.device))
         self.step, self.best = 0, -math.inf
         self._started, self._saved = time.monotonic(), time.monotonic()
 
@@ -217,7 +220,9 @@ class Trainer:
         tensors, record = checkpoint.load_training(self.out / CHECKPOINT)
         self.step, self.best = int(record["step"]), float(record.get("best", -math.inf))
         self._started = time.monotonic() - float(record["seconds"])
-        self.schedule = replace(self.schedule, **{name: record["schedule"][name] for name in ("seed", "rate", "muon")})
+        self.schedule = replace(
+            self.schedule, **{name: record["schedule"][name] for name in ("seed", "rate", "muon", "precision")}
+        )
         self.peaks = record["peaks"]
         places: dict[str, Tensor] = {f"average.{name}": p for name, p in self.average.model.named_parameters()}
         places |= {f"beside.{name}": tensor for name, tensor in self._beside().items()}

@@ -1,4 +1,4 @@
-"""Reference: a photo as a reference view, the object cut out and framed as the views of training."""
+"""Reference: a picture as a reference view, the object cut out and framed. Training and use both go this way."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def reference_view(picture: Picture, frame: bool = True) -> Picture:
 
     Args:
         picture: uint8 RGBA [height, width, 4]; its alpha, or a plain background, tells the object.
-        frame: centre the object and scale it to the size that training views have; otherwise the
-            picture is only made square.
+        frame: centre the object and scale it to one size, for a photo tells no scale; otherwise the picture, a view
+            already, is only made square.
 
     Raises:
         ViewmaskError: no alpha and no plain background, or nothing in the picture.

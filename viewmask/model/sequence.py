@@ -1,9 +1,10 @@
-"""Sequences: how text and views line up for the transformer, in the paper's four layouts.
+"""Sequences: how text and views line up for the transformer, in the paper's four layouts and in one for photos.
 
     t2i   <t2i> text <soi> view <eoi>                         alignment, text to picture
     mmu   <mmu> <soi> view <eoi> text                         alignment, picture to text
     i2mv  <i2mv> [text] <soi> view <eoi> ...                  the first view is given
     t2mv  <t2mv> text <soi> view <eoi> ...                    all views are made
+    photo <i2mv> [text] <soi> photo <eoi> <soi> view <eoi> ...  a picture from no view of the orbit; all views are made
 
 The text is a field of fixed length filled with <pad>, which is attended to like any word, in
 training and in use alike (LLaDA's way), so there is no attention mask to get wrong.
@@ -32,6 +33,8 @@ class Layout:
         given: how many of the first views are known from the start.
         text: length of the text field; 0 leaves it out.
         text_last: the text stands behind the views (captioning).
+        photo: the first view is a photo. It shows the object from the azimuth of the second one, but its elevation,
+            lens and scale are unknown.
     """
 
     task: int
@@ -39,6 +42,7 @@ class Layout:
     given: int = 0
     text: int = LENGTH
     text_last: bool = False
+    photo: bool = False
 
     @property
     def views(self) -> int:
@@ -77,6 +81,11 @@ def i2mv(azimuths: tuple[float, ...] = azimuths(4), with_text: bool = False) -> 
     return Layout(I2MV, azimuths, given=1, text=LENGTH if with_text else 0)
 
 
+def photo(azimuths: tuple[float, ...] = azimuths(4), with_text: bool = False) -> Layout:
+    """A photo to views around the object; the first one looks from where the photo does, as seen from above."""
+    return Layout(I2MV, (0.0, *azimuths), given=1, text=LENGTH if with_text else 0, photo=True)
+
+
 def t2mv(azimuths: tuple[float, ...] = azimuths(4)) -> Layout:
     """Text to views."""
     return Layout(T2MV, azimuths)
@@ -92,6 +101,7 @@ class Places:
         azimuth: degrees of its view (0 outside views).
         row, column: in the grid of its view, NOWHERE outside; <soi> and <eoi> belong to a view without a place in it.
         in_view: whether it belongs to a view, bool.
+        posed: whether it belongs to a view whose camera is known, bool.
     """
 
     visual: Tensor
@@ -100,18 +110,20 @@ class Places:
     row: Tensor
     column: Tensor
     in_view: Tensor
+    posed: Tensor
 
 
 def places(layout: Layout, grid: int, device: torch.device | str = "cpu") -> Places:
     """The places of a layout whose views have `grid` x `grid` tokens."""
-    words = [(False, 0.0, NOWHERE, NOWHERE, False)]
-    field = [(False, 0.0, NOWHERE, NOWHERE, False)] * layout.text
-    views: list[tuple[bool, float, int, int, bool]] = []
-    for azimuth in layout.azimuths:
-        border = (False, azimuth, NOWHERE, NOWHERE, True)
-        views += [border, *((True, azimuth, r, c, True) for r in range(grid) for c in range(grid)), border]
+    words = [(False, 0.0, NOWHERE, NOWHERE, False, False)]
+    field = words * layout.text
+    views: list[tuple[bool, float, int, int, bool, bool]] = []
+    for number, azimuth in enumerate(layout.azimuths):
+        posed = not (layout.photo and number == 0)
+        border = (False, azimuth, NOWHERE, NOWHERE, True, posed)
+        views += [border, *((True, azimuth, r, c, True, posed) for r in range(grid) for c in range(grid)), border]
     elements = words + (views + field if layout.text_last else field + views)
-    visual, azimuths, rows, columns, in_view = zip(*elements, strict=True)
+    visual, azimuths, rows, columns, in_view, posed_view = zip(*elements, strict=True)
     return Places(
         torch.tensor(visual, device=device),
         torch.arange(len(elements), device=device),
@@ -119,6 +131,7 @@ def places(layout: Layout, grid: int, device: torch.device | str = "cpu") -> Pla
         torch.tensor(rows, device=device),
         torch.tensor(columns, device=device),
         torch.tensor(in_view, device=device),
+        torch.tensor(posed_view, device=device),
     )
 
 

@@ -77,6 +77,12 @@ class Weights:
         return cls(tokenizer.to(place), transformer, lexicon, about, reranker)
 
     @property
+    def photos(self) -> bool:
+        """Whether the transformer was taught photos (`sequence.photo`)."""
+        mixture = self.about.get("mixture", {})
+        return bool(mixture.get("photo", 0.0)) if isinstance(mixture, dict) else False
+
+    @property
     def device(self) -> torch.device:
         """Where the networks are."""
         return self.transformer.mask.device

@@ -28,6 +28,7 @@ from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
 from viewmask.train.run import Run
 from viewmask.train.tokens import Tokens, by_thing, fronts, tokens_of
 
+LAYOUTS = ("t2i", "mmu", "i2mv", "photo", "t2mv")
 _NAMED = ("t2i", "mmu", "t2mv")  # layouts that need captioned objects seen from the front
 
 
@@ -36,12 +37,12 @@ class Mixture:
     """Which layouts a stage trains, as shares of its batches, and how conditions are dropped.
 
     Attributes:
-        t2i, mmu, i2mv, t2mv: shares.
+        t2i, mmu, i2mv, photo, t2mv: shares.
         dropped: share of sequences without their condition (guidance needs it).
         whole_views: share of sequences in which whole views are hidden and others known, not
             scattered tokens: several references, from which a rotation is easier to learn.
         odd_orbits: share of I2MV batches whose views are any of the orbit, not every second one.
-        captioned: share of I2MV batches with text.
+        captioned: share of I2MV and photo batches with text.
         cosine: with no picture given, the ratio of hidden tokens is the cosine of an even draw (MaskGIT, Chang et al.,
             CVPR 2022) and not an even draw itself, as in the paper: more are hidden, and the sentence must tell more.
     """
@@ -49,6 +50,7 @@ class Mixture:
     t2i: float = 0.0
     mmu: float = 0.0
     i2mv: float = 0.0
+    photo: float = 0.0
     t2mv: float = 0.0
     dropped: float = 0.1
     whole_views: float = 0.2
@@ -66,11 +68,11 @@ TRANSFORMERS = {
 # single pictures, of which a batch holds four times as many.
 MIXTURES = {
     "align": Mixture(t2i=0.6, mmu=0.4),
-    "i2mv": Mixture(i2mv=1.0),
-    "t2mv": Mixture(t2i=0.35, mmu=0.03, i2mv=0.17, t2mv=0.45, cosine=True),
+    "i2mv": Mixture(i2mv=0.4, photo=0.6),
+    "t2mv": Mixture(t2i=0.3, mmu=0.02, i2mv=0.1, photo=0.25, t2mv=0.33, cosine=True),
 }
 
-_NANO = Schedule(steps=3_000, batch=24, rate=2e-3, muon=4e-3, warmup=50, decay=0.05, average=0.998)
+_NANO = Schedule(steps=3_000, batch=24, rate=2e-3, muon=4e-3, warmup=50, decay=0.05, average=0.998, precision="auto")
 _SMALL = Schedule(
     steps=8_000, batch=256, rate=1e-3, muon=2e-3, warmup=200, decay=0.05, average=0.9995, precision="bfloat16"
 )
@@ -100,8 +102,13 @@ class Masked:
         self.device = device
         self.views = views
         captioned = np.flatnonzero([bool(captions) for captions in tokens.captions])
-        self.rows = {"any": np.arange(len(tokens.ids)), "captioned": captioned, "front": fronts(tokens)}
-        weigh = {"any": self._by_source, "captioned": self._by_source, "front": lambda rows: by_thing(tokens, rows)}
+        taken = np.unique(tokens.photo_rows)
+        self.rows = {
+            "any": np.arange(len(tokens.ids)), "captioned": captioned, "front": fronts(tokens), "taken": taken,
+            "taken, captioned": np.intersect1d(taken, captioned),
+        }  # fmt: skip
+        weigh = {"front": lambda rows: by_thing(tokens, rows)}
+        weigh = {name: weigh.get(name, self._by_source) for name in self.rows}
         self.weights = {name: weigh[name](rows) for name, rows in self.rows.items() if len(rows)}
 
     def _by_source(self, rows: np.ndarray) -> np.ndarray:
@@ -120,12 +127,13 @@ class Masked:
         return self.layout_loss(model, str(random.choice(list(shares), p=list(shares.values()))), random, batch)
 
     def absent(self) -> list[str]:
-        """Layouts of the mixture that there are no tokens for: they need captioned objects seen from the front."""
-        return [name for name in _NAMED if getattr(self.mixture, name) and not len(self.rows["front"])]
+        """Layouts of the mixture that there are no tokens for: captioned objects seen from the front, or photos."""
+        needs = dict.fromkeys(_NAMED, "front") | {"photo": "taken"}
+        return [name for name, rows in needs.items() if getattr(self.mixture, name) and not len(self.rows[rows])]
 
     def shares(self) -> dict[str, float]:
         """The share of each layout that there are tokens for, 1 in all."""
-        shares = {name: getattr(self.mixture, name) for name in ("t2i", "mmu", "i2mv", "t2mv")}
+        shares = {name: getattr(self.mixture, name) for name in LAYOUTS}
         present = {name: share for name, share in shares.items() if name not in self.absent()}
         return {name: share / sum(present.values()) for name, share in present.items() if share}
 
@@ -152,21 +160,30 @@ class Masked:
         length = self.tokens.tokens.shape[1]
         step = length // self.views
         offsets = np.arange(self.views) * step
-        if name == "i2mv":
+        if name in ("i2mv", "photo"):
             if step > 1 and random.random() < self.mixture.odd_orbits:
                 offsets = np.concatenate([[0], np.sort(random.permutation(np.arange(1, length))[: self.views - 1])])
-            with_text = "captioned" in self.weights and random.random() < self.mixture.captioned
+            rows = "any" if name == "i2mv" else "taken"
+            captioned = "captioned" if name == "i2mv" else "taken, captioned"
+            with_text = captioned in self.weights and random.random() < self.mixture.captioned
             azimuths = tuple(360.0 * offset / length for offset in offsets.tolist())
-            layout, rows = sequence.i2mv(azimuths, with_text), "captioned" if with_text else "any"
+            layout = (sequence.i2mv if name == "i2mv" else sequence.photo)(azimuths, with_text)
+            rows = captioned if with_text else rows
         elif name == "t2mv":
             layout, rows = sequence.t2mv(tuple(360.0 * offset / length for offset in offsets.tolist())), "front"
         else:
             layout, rows, offsets = (sequence.t2i() if name == "t2i" else sequence.mmu()), "front", offsets[:1]
         objects = self.rows[rows][np.searchsorted(self.weights[rows], random.random(batch), side="right")]
-        start = random.integers(length, size=(batch, 1)) if name == "i2mv" else np.zeros((batch, 1), dtype=np.int64)
-        views = (start + offsets[None]) % length
-        tokens = torch.from_numpy(self.tokens.tokens[objects[:, None], views].astype(np.int64))
-        return layout, self._captions(layout, objects, random), tokens.to(self.device)
+        start, references = np.zeros(batch, dtype=np.int64), []
+        if name == "i2mv":
+            start = random.integers(length, size=batch)
+        elif name == "photo":
+            first, last = (np.searchsorted(self.tokens.photo_rows, objects, side) for side in ("left", "right"))
+            photos = random.integers(first, last)
+            start, references = self.tokens.photo_views[photos], [self.tokens.photos[photos][:, None]]
+        views = (start[:, None] + offsets) % length
+        tokens = np.concatenate([*references, self.tokens.tokens[objects[:, None], views]], axis=1).astype(np.int64)
+        return layout, self._captions(layout, objects, random), torch.from_numpy(tokens).to(self.device)
 
     def _captions(self, layout: Layout, rows: np.ndarray, random: np.random.Generator) -> Tensor:
         if layout.text == 0:
@@ -260,8 +277,10 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
         captions.setdefault(name, set()).update(each)
     lexicon = _lexicon(run.start).taught(captions.values())
     vocabulary, mixture = lexicon.vocabulary, MIXTURES[stage]
+    if not len(rows.photos):
+        mixture = replace(mixture, photo=0.0)  # the record tells, and use refuses photos
     task = Masked(rows, mixture, vocabulary, run.device)
-    if absent := task.absent():
+    if absent := [name for name in task.absent() if name in _NAMED]:
         raise ViewmaskError(f"the tokens hold no captioned objects seen from the front, which {absent[0]} trains on")
     grid, bits = tokenizer.config.grid, tokenizer.config.bits
     config = replace(TRANSFORMERS[run.preset], words=len(vocabulary), grid=grid, bits=bits)

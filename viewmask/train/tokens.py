@@ -1,7 +1,8 @@
 """Tokens of many objects in one Parquet file, a row an object (and variant).
 
-Columns: id, split, captions, azimuths, tokens (int32, [views, grid, grid] flattened), variant; the
-file's metadata holds the grid and the hash of the encoder, so that tokens of another are refused.
+Columns: id, split, captions, azimuths, tokens (int32, [views, grid, grid] flattened), variant, and of photos their
+tokens and the views that look from the same azimuth; the file's metadata holds the grid and the hash of the encoder, so
+that tokens of another are refused.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from viewmask.learning.checkpoint import fingerprint
 from viewmask.model import colour
 from viewmask.model.captions import thing
 from viewmask.model.tokenizer import Tokenizer, pack
+from viewmask.train import photo
 from viewmask.views import collection
 from viewmask.views.viewset import Picture, ViewSet, resize
 
@@ -39,6 +41,8 @@ SCHEMA = pa.schema(
         "captions": pa.list_(pa.string()),
         "azimuths": pa.list_(pa.float32()),
         "tokens": pa.list_(pa.int32()),
+        "photos": pa.list_(pa.int32()),
+        "photo_views": pa.list_(pa.int32()),
     }
 )
 
@@ -53,6 +57,9 @@ class Tokens:
         captions: captions of each row; empty where none fits.
         azimuths: degrees, float32 [rows, views].
         tokens: int32 [rows, views, grid, grid].
+        photos: tokens of reference views of photos, int32 [photos, grid, grid].
+        photo_rows: the row that each photo belongs to, ascending, int64 [photos].
+        photo_views: the view of that row that looks from the photo's azimuth, int64 [photos].
     """
 
     ids: list[str]
@@ -60,6 +67,9 @@ class Tokens:
     captions: list[list[str]]
     azimuths: NDArray[np.float32]
     tokens: NDArray[np.int32]
+    photos: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 1, 1), np.int32))
+    photo_rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    photo_views: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 def fronts(tokens: Tokens) -> NDArray[np.int64]:
@@ -85,6 +95,7 @@ def tokenize(
     augment: int = 0,
     seed: int = 0,
     progress: Progress | None = None,
+    photos: Sequence[str | Path] = (),
 ) -> Path:
     """Encode all view sets below `folders` into one Parquet file.
 
@@ -96,29 +107,42 @@ def tokenize(
             with colour channels exchanged (colour words in the captions follow).
         seed: of the variants.
         progress: called with objects done and objects.
+        photos: folders of photos of the same objects (`viewmask render --photos`, otherwise rendered alike).
 
     Raises:
-        ViewmaskError: no view sets, or views of different numbers.
+        ViewmaskError: no view sets, views of different numbers, or photos of other objects.
     """
     places = collection.find(folders)
+    albums = {Path(place).name: Path(place) for place in collection.find(photos)} if photos else {}
     rows: list[dict[str, Any]] = []
+
+    def encode(pictures: list[Picture]) -> NDArray[np.int32]:
+        if not pictures:
+            return np.zeros(0, np.int32)
+        images = np.stack([resize(picture, tokenizer.config.size) for picture in pictures])
+        with torch.inference_mode():
+            codes = tokenizer.encode(pack(images, tokenizer.config.channels))
+        return np.asarray(codes.to(torch.int32).numpy())
+
     objects = ((begun, views) for begun, place in enumerate(places, start=1) for views in collection.read([place]))
     for index, (begun, views) in enumerate(objects):
         random = np.random.default_rng([seed, index])
         split = str(views.extra.get("split", "train"))
-        variants = [views, *(_variants(views, augment, random) if split == "train" else ())]
-        images = np.stack([resize(image, tokenizer.config.size) for variant in variants for image in variant.images])
-        with torch.inference_mode():
-            codes = tokenizer.encode(pack(images, tokenizer.config.channels)).to(torch.int32).numpy()
+        variants = [Variant(views), *(_variants(views, augment, random) if split == "train" else ())]
+        album = _album(albums, views)
+        codes = encode([image for variant in variants for image in variant.views.images])
         for variant, part in zip(variants, np.split(codes, len(variants)), strict=True):
+            extra, references = variant.views.extra, variant.references(album, random)
             rows.append(
                 {
                     "id": str(views.extra["id"]),
                     "split": split,
-                    "variant": str(variant.extra.get("variant", "")),
-                    "captions": list(variant.extra.get("captions") or [c for c in [variant.caption] if c]),
-                    "azimuths": [camera.azimuth for camera in variant.cameras],
+                    "variant": str(extra.get("variant", "")),
+                    "captions": list(extra.get("captions") or [c for c in [variant.views.caption] if c]),
+                    "azimuths": [camera.azimuth for camera in variant.views.cameras],
                     "tokens": part.ravel(),
+                    "photos": encode([picture for picture, _ in references]).ravel(),
+                    "photo_views": [view for _, view in references],
                 }
             )
         if progress:
@@ -141,7 +165,7 @@ def read(paths: list[Path], tokenizer: str, split: str | None = None) -> Tokens:
     """
     ids: list[str] = []
     captions: list[list[str]] = []
-    sources, azimuths, tokens = [], [], []
+    sources, azimuths, tokens, photos, photo_rows, photo_views = [], [], [], [], [], []
     for number, path in enumerate(paths):
         try:
             table = pq.read_table(path)
@@ -157,6 +181,11 @@ def read(paths: list[Path], tokenizer: str, split: str | None = None) -> Tokens:
         if split is not None:
             table = table.filter(pa.compute.equal(table["split"], split))
         grid = int(about["grid"])
+        if "photos" in table.column_names:
+            counts = np.array([len(each) for each in table["photo_views"].to_pylist()], dtype=np.int64)
+            photos.append(_flat(table["photos"]).reshape(-1, grid, grid).astype(np.int32))
+            photo_rows.append(len(ids) + np.repeat(np.arange(len(table)), counts))
+            photo_views.append(_flat(table["photo_views"]).astype(np.int64))
         ids += table["id"].to_pylist()
         captions += table["captions"].to_pylist()
         sources.append(np.full(len(table), number))
@@ -168,7 +197,18 @@ def read(paths: list[Path], tokenizer: str, split: str | None = None) -> Tokens:
         raise ViewmaskError(f"no tokens of the split '{split}' in {', '.join(map(str, paths))}")
     if len({part.shape[1] for part in tokens}) > 1:
         raise ViewmaskError("all token files must hold the same number of views an object")
-    return Tokens(ids, np.concatenate(sources), captions, np.concatenate(azimuths), np.concatenate(tokens))
+    grid = tokens[0].shape[-1]
+    return Tokens(
+        ids, np.concatenate(sources), captions, np.concatenate(azimuths), np.concatenate(tokens),
+        np.concatenate([np.zeros((0, grid, grid), np.int32), *photos]),
+        np.concatenate([np.zeros(0, np.int64), *photo_rows]),
+        np.concatenate([np.zeros(0, np.int64), *photo_views]),
+    )  # fmt: skip
+
+
+def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
+    """All numbers of a column of lists, one after the other."""
+    return np.asarray(column.combine_chunks().flatten().to_numpy(zero_copy_only=False))
 
 
 def tokens_of(data: Sequence[str | Path], tokenizer: Tokenizer) -> tuple[Tokens, Tokens | None, dict[str, Any]]:
@@ -188,16 +228,67 @@ def holds(paths: list[Path], split: str) -> bool:
     return any(split in pq.read_table(path, columns=["split"])["split"].to_pylist() for path in paths)
 
 
-def _variants(views: ViewSet, count: int, random: np.random.Generator) -> list[ViewSet]:
+@dataclass(frozen=True)
+class Variant:
+    """An object of the training set, perhaps changed.
+
+    Attributes:
+        views: its orbit.
+        mirrored: every view was flipped, and the orbit reversed.
+        channels: the order of its colour channels.
+    """
+
+    views: ViewSet
+    mirrored: bool = False
+    channels: tuple[int, ...] = (0, 1, 2)
+
+    def references(self, album: list[tuple[Picture, int]], random: np.random.Generator) -> list[tuple[Picture, int]]:
+        """Reference views of photos, changed likewise, each with the view of the orbit that looks from its azimuth."""
+        changed = self.mirrored or self.channels != (0, 1, 2)
+        chosen = (
+            sorted(random.permutation(len(album))[: -(-len(album) // 2)].tolist()) if changed else range(len(album))
+        )
+        references = []
+        for picture, view in (album[index] for index in chosen):
+            if self.mirrored:
+                picture, view = np.ascontiguousarray(picture[:, ::-1]), -view % len(self.views)
+            picture = np.concatenate([picture[..., list(self.channels)], picture[..., 3:]], axis=-1)
+            references.append((photo.reference(picture, random), view))
+        return references
+
+
+def _album(albums: dict[str, Path], views: ViewSet) -> list[tuple[Picture, int]]:
+    """An object's photos, each with the view of its orbit that looks from the same azimuth.
+
+    Raises:
+        ViewmaskError: they show the object in another form or from other sides.
+    """
+    name = str(views.extra["id"])
+    if name not in albums:
+        return []
+    photos = ViewSet.load(albums[name])
+    step, start = 360.0 / len(views), views.cameras[0].azimuth
+    turns = [(camera.azimuth - start) / step for camera in photos.cameras]
+    same = np.allclose(photos.extra.get("mesh_to_world", 0), views.extra.get("mesh_to_world", 0), atol=1e-6)
+    if not same or any(abs(turn - round(turn)) > 0.02 for turn in turns):
+        raise ViewmaskError(
+            f"the photos in {albums[name]} are not of the views of {name}: render both with the same --jitter, "
+            "--random-start, --seed and --views"
+        )
+    return [(image, round(turn) % len(views)) for image, turn in zip(photos.images, turns, strict=True)]
+
+
+def _variants(views: ViewSet, count: int, random: np.random.Generator) -> list[Variant]:
     """`count` augmented copies: the first is the plain mirror image, the others draw their changes."""
     variants = []
     for number in range(count):
-        changed = views
-        if number == 0 or random.random() < 0.5:
+        mirrored, channels, changed = number == 0 or random.random() < 0.5, (0, 1, 2), views
+        if mirrored:
             changed = mirror(changed)
         if number > 0:
-            changed = recolour(changed, tuple(random.permutation(3).tolist()))
-        variants.append(changed)
+            channels = tuple(random.permutation(3).tolist())
+            changed = recolour(changed, channels)
+        variants.append(Variant(changed, mirrored, channels))
     return variants
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from eval.methods import open_method, ours
 from eval.methods.method import Options
+from viewmask.model.reference import reference_view
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
 
@@ -39,7 +40,7 @@ class FakeGenerator:
 
     def from_image(self, image: np.ndarray, views: int, **options: object) -> ViewSet:
         self.calls.append((image, options))
-        return ViewSet([image] + [image // 2] * (views - 1), orbit(views, size=32))
+        return ViewSet([image] + [image // 2] * (views - 1), orbit(views, size=len(image)))
 
     def round_trip(self, pictures: list[np.ndarray]) -> list[np.ndarray]:
         return [picture // 4 for picture in pictures]
@@ -65,14 +66,26 @@ def test_the_model_sees_view_0_only(truth: ViewSet, generator: type[FakeGenerato
         "schedule": "linear",
         "temperature": None,
         "guidance": 2.0,
-        "symmetry": True,
+        "symmetry": False,
         "seed": 5,
+        "as_view": True,
     }
     # The report says what was used: the model's own values where none were given.
     assert method.about == {
-        "steps": 7, "schedule": "linear", "temperature": 0.7, "guidance": 2.0, "symmetry": True, "seed": 5,
-        "model": "shipped",
+        "steps": 7, "schedule": "linear", "temperature": 0.7, "guidance": 2.0, "symmetry": False, "seed": 5,
+        "given": "view", "model": "shipped",
     }  # fmt: skip
+
+
+def test_a_photo_is_cut_out_and_framed_as_the_command_does(truth: ViewSet, generator: type[FakeGenerator]) -> None:
+    truth.images[0][..., 3] = 0
+    truth.images[0][4:12, 6:10] = 90, 40, 20, 255
+    method = open_method("viewmask", Options(given="photo"), seed=5)
+    assert method.given == "photo"
+    assert len(method.views("any", truth)) == 4  # view 0 is made, too
+    (image, options), *_ = generator.calls
+    assert np.array_equal(image, reference_view(truth.images[0]))
+    assert options["as_view"] is False
 
 
 def test_the_tokenizer_is_given_the_true_views(truth: ViewSet, generator: type[FakeGenerator]) -> None:

@@ -1,4 +1,4 @@
-"""The four layouts."""
+"""The layouts."""
 
 import pytest
 import torch
@@ -12,6 +12,8 @@ LAYOUTS = {
     "i2mv": sequence.i2mv(),
     "i2mv with text": sequence.i2mv(with_text=True),
     "t2mv": sequence.t2mv(sequence.azimuths(8)),
+    "photo": sequence.photo(),
+    "photo with text": sequence.photo(with_text=True),
 }
 
 
@@ -39,6 +41,17 @@ def test_order_of_i2mv():
     ]
 
 
+def test_a_photo_stands_before_the_orbit_and_its_camera_is_unknown():
+    layout = sequence.photo((0.0, 90.0))
+    where = sequence.places(layout, grid=1)
+    assert (layout.views, layout.given) == (3, 1)
+    assert where.visual.tolist() == [False] + [False, True, False] * 3
+    assert where.azimuth.tolist() == [0] + [0] * 6 + [90] * 3  # seen from above it looks from where view 0 does
+    assert where.posed.tolist() == [False] * 4 + [True] * 6
+    assert where.in_view.tolist() == [False] + [True] * 9
+    assert sequence.places(sequence.i2mv(), 1).posed.tolist() == sequence.places(sequence.i2mv(), 1).in_view.tolist()
+
+
 def test_captions_stand_behind_the_view_in_mmu():
     layout = sequence.mmu()
     words = sequence.words(layout, torch.full((1, vocabulary.LENGTH), 9))[0].tolist()
@@ -60,6 +73,8 @@ def test_the_layouts_hold_what_their_tasks_need():
     assert LAYOUTS["i2mv"] == layout(vocabulary.I2MV, four, given=1, text=0, text_last=False)
     assert LAYOUTS["i2mv with text"] == layout(vocabulary.I2MV, four, given=1, text=length, text_last=False)
     assert sequence.t2mv() == layout(vocabulary.T2MV, four, given=0, text=length, text_last=False)
+    assert LAYOUTS["photo"] == layout(vocabulary.I2MV, (0.0, *four), given=1, text=0, photo=True)
+    assert LAYOUTS["photo with text"] == layout(vocabulary.I2MV, (0.0, *four), given=1, text=length, photo=True)
     assert sequence.azimuths(1) == (0.0,)
 
 
@@ -78,6 +93,7 @@ def test_places_of_two_views_and_a_text_of_two_words(text_last):
     assert where.row.tolist() == whole(off, [off] * 2, [off, 0, 0, 1, 1, off], [off, 0, 0, 1, 1, off])
     assert where.column.tolist() == whole(off, [off] * 2, [off, 0, 1, 0, 1, off], [off, 0, 1, 0, 1, off])
     assert where.in_view.tolist() == whole(False, [False] * 2, [True] * 6, [True] * 6)
+    assert where.posed.tolist() == where.in_view.tolist()
 
 
 def test_everything_is_made_where_its_inputs_are():

@@ -11,7 +11,7 @@ from viewmask.learning.checkpoint import fingerprint
 from viewmask.model import colour
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig, pack
 from viewmask.train import tokens
-from viewmask.views.camera import orbit
+from viewmask.views.camera import Camera, orbit
 from viewmask.views.viewset import ViewSet
 
 
@@ -42,6 +42,66 @@ def test_round_trip(folder, tokenizer, tmp_path):
     assert tokens.read([path], fingerprint(tokenizer.encoder), "val").ids == ["b"]
     assert tokens.holds([path], "val")
     assert not tokens.holds([path], "test")
+
+
+@pytest.fixture
+def albums(folder, tmp_path):
+    """Two photos of each object, of one colour each, from views 1 and 3."""
+    for name in ("a", "b"):
+        views = ViewSet.load(folder / name)
+        views.extra["mesh_to_world"] = np.eye(4).tolist()
+        views.save(folder / name)
+        images = []
+        for paint in ((200, 10, 10), (10, 10, 200)):
+            image = np.zeros((32, 32, 4), np.uint8)
+            image[4:28, 10:30] = *paint, 255
+            images.append(image)
+        cameras = [Camera.on_sphere(azimuth, 5.0, 2.0, 30.0, 32) for azimuth in (90, 270)]
+        ViewSet(images, cameras, {"mesh_to_world": np.eye(4).tolist()}).save(tmp_path / "photos" / name)
+    return tmp_path / "photos"
+
+
+def test_photos_belong_to_rows_and_to_the_views_of_their_azimuth(folder, albums, tokenizer, tmp_path):
+    path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer, augment=1, photos=[albums])
+    read = tokens.read([path], fingerprint(tokenizer.encoder))
+    assert read.ids == ["a", "a", "b"]
+    # All photos of an object, half of them of its mirror image.
+    assert read.photo_rows.tolist() == [0, 0, 1, 2, 2]
+    assert read.photo_views.tolist()[:2] == [1, 3]
+    assert read.photo_views[2] in (1, 3)
+    assert read.photo_views.tolist()[3:] == [1, 3]
+    assert read.photos.shape == (5, 2, 2)
+    assert len({photo.tobytes() for photo in read.photos}) > 1
+    both = tokens.read([path, path], fingerprint(tokenizer.encoder))
+    assert both.photo_rows.tolist() == [0, 0, 1, 2, 2, 3, 3, 4, 5, 5]
+    assert tokens.read([path], fingerprint(tokenizer.encoder), "val").photo_rows.tolist() == [0, 0]
+
+
+def test_a_mirrored_photo_looks_from_the_mirrored_side(folder, albums):
+    views = ViewSet.load(folder / "a")
+    album = [(image, turn) for image, turn in zip(ViewSet.load(albums / "a").images, (1, 0), strict=True)]
+    seen = []
+    random = np.random.default_rng(0)
+    for _ in range(8):
+        seen += [turn for _, turn in tokens.Variant(views, mirrored=True).references(album, random)]
+    assert set(seen) == {3, 0}
+
+
+def test_files_without_photos_are_read_with_those_that_have_some(folder, albums, tokenizer, tmp_path):
+    old = tokens.tokenize([folder], tmp_path / "old.parquet", tokenizer)
+    new = tokens.tokenize([folder], tmp_path / "new.parquet", tokenizer, photos=[albums])
+    read = tokens.read([old, new], fingerprint(tokenizer.encoder))
+    assert read.photo_rows.tolist() == [2, 2, 3, 3]
+
+
+def test_photos_of_another_form_or_side_are_refused(folder, albums, tokenizer, tmp_path):
+    photos = ViewSet.load(albums / "a")
+    turned = ViewSet(photos.images, [Camera.on_sphere(100, 5.0, 2.0, 30.0, 32)] * 2, photos.extra)
+    stretched = ViewSet(photos.images, photos.cameras, {"mesh_to_world": (2 * np.eye(4)).tolist()})
+    for wrong in (turned, stretched):
+        wrong.save(albums / "a")
+        with pytest.raises(ViewmaskError, match="same --jitter"):
+            tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer, photos=[albums])
 
 
 def test_views_without_a_split_have_variants_as_those_to_train_on(folder, tokenizer, tmp_path):
