@@ -8,7 +8,7 @@ import torch
 
 from viewmask.errors import ViewmaskError
 from viewmask.model import sequence
-from viewmask.model.transformer import PAPER, Transformer, TransformerConfig, angles
+from viewmask.model.transformer import PAPER, Transformer, TransformerConfig, angles, attend
 
 TINY = TransformerConfig(width=64, layers=2, heads=2, hidden=96, words=64, grid=2)
 
@@ -263,3 +263,27 @@ def test_everything_is_made_where_its_inputs_are():
         for model in models:
             of_words, of_tokens = model(THREE, words, tokens % 32, masked)
             assert of_words.device.type == of_tokens.device.type == "cpu"
+
+
+def test_attention_in_bfloat16_on_a_cpu_is_the_fused_kernels():
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(2, 3, 50, 16, dtype=torch.bfloat16, requires_grad=True) for _ in range(3))
+    plain, fused = attend(q, k, v), torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    assert plain.dtype == torch.bfloat16
+    torch.testing.assert_close(plain, fused, atol=0.02, rtol=0.02)
+    gradients = [torch.autograd.grad(each.float().square().sum(), (q, k, v)) for each in (plain, fused)]
+    for mine, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=0.05, rtol=0.05)
+
+
+def test_a_photo_is_seen_without_an_azimuth():
+    torch.manual_seed(0)
+    config = TransformerConfig(width=64, layers=1, heads=2, hidden=64, words=64, grid=2)
+    model = Transformer(config).eval()
+    tokens = torch.randint(1, 2**18, (1, 3, 2, 2))
+    nowhere = torch.zeros_like(tokens, dtype=torch.bool)
+    turned, photo = (layout((0.0, 90.0)) for layout in (lambda around: sequence.i2mv((0.0, *around)), sequence.photo))
+    words = torch.zeros(1, photo.words, dtype=torch.long)
+    first, second = (next(iter(model.stream(layout, words, tokens, nowhere))) for layout in (turned, photo))
+    differs = (first != second).any(dim=-1)[0]
+    assert differs.tolist() == [False] + [True] * 6 + [False] * 12
