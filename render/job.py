@@ -89,6 +89,8 @@ def save_one(source: Source, out: Path, settings: Settings) -> Record:
         _save(view_set, surface, folder, settings.passes)
         size = sum(file.stat().st_size for file in folder.iterdir())
         record = {"id": source.id, "status": "ok", "views": len(view_set), "bytes": size}
+        if "notes" in view_set.extra:
+            record["notes"] = view_set.extra["notes"]
     if record["status"] == "failed":
         for place in (out, Path(tempfile.gettempdir())):
             if shutil.disk_usage(place).free < DISK_MARGIN:
@@ -152,9 +154,11 @@ def _save(view_set: ViewSet, surface: Surface, folder: Path, names: tuple[Pass, 
         view_set.save(folder)
         return
     with atomic.folder(folder, ours=FILES) as temporary:
+        arrays: dict[str, Any] = passes.render(surface, view_set.cameras, names) if names else {}
         if names:
             view_set.extra["passes"] = {name: passes.UNITS[name] for name in names}
+            if "inside" in arrays and not arrays["inside"].any():
+                view_set.extra["notes"] = [*view_set.extra.get("notes", []), passes.HOLLOW]
         view_set.save(temporary)
         if names:
-            arrays: dict[str, Any] = passes.render(surface, view_set.cameras, names)
             np.savez_compressed(temporary / passes.FILE, **arrays)

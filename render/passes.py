@@ -21,12 +21,13 @@ from viewmask.views.camera import Camera
 
 IMAGES: tuple[Pass, ...] = ("depth", "normal")
 FILE = "passes.npz"
+HOLLOW = "the mesh has no inside: none of its points is inside, and training the field leaves the object out"
 UNITS: dict[str, str] = {
     "depth": "float32 [views, height, width]: distance along the viewing axis, the object's longest side being 1; "
     "0 where nothing is seen",
     "normal": "float16 [views, height, width, 3]: unit shading normal in the world (+Z up), towards the viewer; "
     "0 where nothing is seen",
-    "points": "float16 [points, 3] in the world; inside: bool [points], winding number > 0.5; "
+    "points": "float16 [points, 3] in the world; inside: bool [points], winding number > 0.5, faces turned outward; "
     "colours: uint8 [points / 2, 3], sRGB of the surface near the first half of the points",
 }
 

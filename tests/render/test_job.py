@@ -1,13 +1,17 @@
 """One object: jitter as a pure function of seed and id, and a record whatever happens to the mesh."""
 
+import json
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import trimesh
 
 from render import demo, job
 from render.job import Variation, failure, render_one, save_one
+from render.passes import HOLLOW
 from render.settings import Settings
 from render.source import Source, find
 from viewmask.errors import ViewmaskError
@@ -74,6 +78,16 @@ def test_the_record_of_an_object_counts_views_and_bytes(objects, tmp_path):
         "id": "chair", "status": "ok", "views": 2, "bytes": sum(file.stat().st_size for file in files),
         "settings": SMALL.digest,
     }  # fmt: skip
+
+
+def test_an_object_without_an_inside_says_so_where_points_are_asked_for(tmp_path):
+    sheet = trimesh.Trimesh([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)], [(0, 1, 2), (0, 2, 3)])
+    sheet.export(tmp_path / "sheet.ply")
+    (source,) = find([str(tmp_path / "sheet.ply")])
+    with_points = replace(SMALL, passes=("points", "depth"))
+    assert save_one(source, tmp_path / "out", with_points)["notes"] == [HOLLOW]
+    assert json.loads((tmp_path / "out" / "sheet" / "transforms.json").read_text())["notes"] == [HOLLOW]
+    assert "notes" not in save_one(source, tmp_path / "bare", SMALL)
 
 
 def test_a_failure_is_recorded_with_its_reason_and_the_notes_of_the_error(tmp_path):

@@ -133,7 +133,7 @@ def pack(
         The packs, for `Objects.load`.
 
     Raises:
-        ViewmaskError: no such object, or none with points.
+        ViewmaskError: no such object, or none with points inside.
     """
     places = []
     for folder in folders:
@@ -145,15 +145,18 @@ def pack(
         if not place.exists():
             rows = []
             for done, view_set in enumerate(view_sets):
-                rows.append(_row(view_set))
+                row = _row(view_set)
+                rows += [row] if row["inside"].any() else []  # sheets hold nothing: there is nothing to learn
                 progress(done + 1, len(view_sets))
+            if not rows:
+                continue
             with atomic.folder(place, ours=r".*\.npy") as temporary:
                 for name in rows[0]:
                     np.save(temporary / f"{name}.npy", np.stack([row[name] for row in rows]))
         places.append(place)
     if not places:
         raise ViewmaskError(
-            f"no object of the split '{split}' with points in {', '.join(map(str, folders))}: "
+            f"no object of the split '{split}' with points inside it in {', '.join(map(str, folders))}: "
             "render with viewmask render --passes points"
         )
     return places
