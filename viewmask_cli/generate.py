@@ -58,7 +58,9 @@ def generate(
     mesh: Annotated[bool, typer.Option("--mesh", "-m", help="Also write mesh.glb and page.html.")] = False,
     weights: Annotated[
         Path | None,
-        typer.Option(help="Folder of weights, such as runs/t2mv/weights.", show_default="the shipped weights"),
+        typer.Option(
+            exists=True, help="Folder of weights, such as runs/t2mv/weights.", show_default="the shipped weights"
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace --out, whatever it holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,

@@ -32,11 +32,12 @@ def slug(sentence: str) -> str:
 
 
 def check_folder(path: Path, force: bool) -> None:
-    """Refuse a folder that holds anything we do not write.
+    """Refuse a folder that holds anything we do not write, or that cannot be written.
 
     Raises:
-        ViewmaskError: `path` is a file, or holds something that is not ours.
+        ViewmaskError: `path` is a file, or holds something that is not ours, or the disk refuses.
     """
+    atomic.attempt(path)
     if not path.exists():
         return
     if force:
@@ -61,11 +62,12 @@ def clear(path: Path) -> None:
 
 
 def check_file(path: Path, force: bool) -> None:
-    """Refuse a file that we did not write, or that somebody changed since.
+    """Refuse a file that we did not write, or that somebody changed since, or that cannot be written.
 
     Raises:
-        ViewmaskError: `path` is a folder or not ours.
+        ViewmaskError: `path` is a folder or not ours, or the disk refuses.
     """
+    atomic.attempt(path)
     if path.is_dir():
         raise ViewmaskError(f"{path} is a folder: --out names a file here")
     if force or not path.exists():

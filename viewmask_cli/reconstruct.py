@@ -9,6 +9,7 @@ import typer
 
 from recon.formats import SUFFIXES, UP, SheetFormat
 from viewmask.errors import ViewmaskError
+from viewmask.views.conventions import TRANSFORMS
 from viewmask_cli import output
 from viewmask_cli.progress import note, steps
 
@@ -47,7 +48,9 @@ def reconstruct(
     ] = 0,
     weights: Annotated[
         Path | None,
-        typer.Option(help="Weights of the field, from viewmask train recon.", show_default="the shipped ones"),
+        typer.Option(
+            exists=True, help="Weights of the field, from viewmask train recon.", show_default="the shipped ones"
+        ),
     ] = None,
     nerfstudio: Annotated[
         str | None,
@@ -82,6 +85,13 @@ def reconstruct(
 
     Example: viewmask reconstruct chair --out chair.glb
     """
+    if method != "field":
+        from recon.reconstructor import METHODS
+
+        if method not in METHODS:
+            from recon.nerfstudio import find_method
+
+            find_method(method, nerfstudio)
     if folder is None and layout is not None:
         raise ViewmaskError(f"--layout {layout} needs a picture: viewmask reconstruct grid.png --layout {layout}")
     if folder is None:
@@ -104,6 +114,7 @@ def reconstruct(
     else:
         from viewmask.views.viewset import ViewSet
 
+        _check_views(folder)
         views = ViewSet.load(folder)
     with steps("reconstructing the mesh") as report:
         from viewmask.pipeline import write_mesh
@@ -119,6 +130,14 @@ def reconstruct(
     record = {"views": str(folder), "mesh": about, "files": [str(file) for file in files]}
     output.say(as_json, record, files, facts(about))
     return files
+
+
+def _check_views(folder: Path) -> None:
+    """Say where the view sets are, if a folder holds folders of them, as `generate --samples` and `render` write."""
+    sets = sorted(place.parent for place in folder.glob(f"*/{TRANSFORMS}") if not place.parent.name.startswith("."))
+    if sets and not any(folder.glob("transforms*.json")):
+        others = f" (or another of its {len(sets)})" if len(sets) > 1 else ""
+        raise ViewmaskError(f"{folder} holds folders of posed views: name one of them, as {sets[0]}{others}")
 
 
 def facts(about: dict[str, Any]) -> str:

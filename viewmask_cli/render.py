@@ -12,6 +12,7 @@ import typer
 
 from render.settings import PASSES, Engine, Light, Limits, Settings, Up
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
 from viewmask.views.conventions import TRANSFORMS
 from viewmask_cli import output
 from viewmask_cli.progress import duration, note, progress
@@ -71,22 +72,37 @@ def render(
     objaverse: Annotated[
         Path | None,
         typer.Option(
+            exists=True,
+            dir_okay=False,
             metavar="FILE",
             help="File of Objaverse uids, one per line, to download and render.",
             rich_help_panel=SOURCES,
         ),
     ] = None,
     captions: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Captions by id, such as Cap3D's.", rich_help_panel=SOURCES)
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, metavar="CSV", help="Captions by id, such as Cap3D's.", rich_help_panel=SOURCES
+        ),
     ] = None,
     quality: Annotated[
         Path | None,
-        typer.Option(metavar="JSON", help="Only what this Objaverse++ file calls good.", rich_help_panel=SOURCES),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="JSON",
+            help="Only what this Objaverse++ file calls good.",
+            rich_help_panel=SOURCES,
+        ),
     ] = None,
     semantics: Annotated[
         Path | None,
         typer.Option(
-            metavar="CSV", help="Only what HSSD's objects.csv lists, with its names.", rich_help_panel=SOURCES
+            exists=True,
+            dir_okay=False,
+            metavar="CSV",
+            help="Only what HSSD's objects.csv lists, with its names.",
+            rich_help_panel=SOURCES,
         ),
     ] = None,
     licences: Annotated[
@@ -158,7 +174,10 @@ def render(
     status: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Show the progress of the run in DIR, and render nothing.", rich_help_panel=SCALE
+            exists=True,
+            metavar="DIR",
+            help="Show the progress of the run in DIR, and render nothing.",
+            rich_help_panel=SCALE,
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Write even into a folder with other contents.")] = False,
@@ -170,6 +189,7 @@ def render(
     """
     if status is not None:
         return _say_status(status, as_json)
+    atomic.attempt(out)
     if out.is_file():
         raise ViewmaskError(f"{out} is a file: --out names a folder here")
     if not force and out.is_dir() and any(out.iterdir()) and not (out / "manifest.jsonl").exists():

@@ -33,11 +33,11 @@ def find(paths: Sequence[Place]) -> list[Place]:
             (`{000000..000041}.tar`) stands for its numbers.
 
     Raises:
-        ViewmaskError: there is none.
+        ViewmaskError: a path is absent, or holds none.
     """
     places: list[Place] = []
     for place in (each for path in paths for each in _unfolded(str(path))):
-        path = Path(place)
+        path, before = Path(place), len(places)
         if _is_url(place) or (path.suffix == ".tar" and path.is_file()):
             places.append(place)
         elif (path / TRANSFORMS).exists():
@@ -47,9 +47,10 @@ def find(paths: Sequence[Place]) -> list[Place]:
                 child for child in path.glob("[!.]*") if (child / TRANSFORMS).exists()
             )  # . is half-written
             places += sorted(path.glob("[!.]*.tar"))
-    if not places:
-        names = ", ".join(str(path) for path in paths)
-        raise ViewmaskError(f"no view sets in {names}: render some first (viewmask render MESH... --out DIR)")
+        elif not path.exists():
+            raise ViewmaskError(f"there is no {place}: name folders of posed views, or shards")
+        if len(places) == before:
+            raise ViewmaskError(f"no view sets in {place}: render some first (viewmask render MESH... --out DIR)")
     return places
 
 
