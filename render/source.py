@@ -163,9 +163,9 @@ def _expand(paths: Sequence[str | Path | Source]) -> Iterator[Path | Source]:
 def _indexed(path: Path) -> list[Source]:
     sources = []
     try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise ViewmaskError(f"cannot read {path}: {error.strerror or error}") from error
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ViewmaskError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

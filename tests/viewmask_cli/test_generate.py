@@ -231,7 +231,8 @@ def test_what_goes_wrong_is_one_line_and_changes_nothing(shell, painter, words, 
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({}, "no checkpoint at weights/tokenizer: config.json is missing"),
+        ({}, "path 'weights' does not exist"),
+        ({"notes.txt": ""}, "no checkpoint at weights/tokenizer: config.json is missing"),
         ({"tokenizer/config.json": "{"}, "config.json is damaged or truncated"),
         ({"tokenizer/config.json": '{"kind": "Rocket"}'}, "holds a Rocket, not a Tokenizer"),
     ],

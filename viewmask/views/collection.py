@@ -48,7 +48,7 @@ def find(paths: Sequence[Place]) -> list[Place]:
             )  # . is half-written
             places += sorted(path.glob("[!.]*.tar"))
         elif not path.exists():
-            raise ViewmaskError(f"there is no {place}: name folders of posed views, or shards")
+            raise ViewmaskError(f"no view sets in {place}: there is no such folder or file")
         if len(places) == before:
             raise ViewmaskError(f"no view sets in {place}: render some first (viewmask render MESH... --out DIR)")
     return places
