@@ -97,6 +97,8 @@ def reconstruct(
     if folder is None:
         folder = output.last_views()
         note(f"taking the views written last: {folder}")
+    if layout is None and folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
+        raise ViewmaskError(f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus")
     out = out or (folder / "mesh.glb" if layout is None else folder.with_suffix(".glb"))
     if out.suffix.lower() not in SUFFIXES:
         raise ViewmaskError(f"{out} has no suffix of a mesh format: choose one of {', '.join(SUFFIXES)}")
@@ -109,8 +111,6 @@ def reconstruct(
         from recon.sheet import read
 
         views = read(folder, layout)
-    elif folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
-        raise ViewmaskError(f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus")
     else:
         from viewmask.views.viewset import ViewSet
 
