@@ -26,7 +26,7 @@ def cut_out(views: ViewSet) -> ViewSet:
     images, cameras, shown = [], [], []
     for index, (image, camera) in enumerate(zip(views.images, views.cameras, strict=True)):
         try:
-            picture = cut_out_picture(image, transparent=0)
+            picture = cut_out_picture(image)
         except ViewmaskError as error:
             raise ViewmaskError(f"view {index}: {error}") from error
         if (picture[..., 3] > 127).any():

@@ -82,9 +82,13 @@ def generate(
     reference = None
     if image is not None:
         from viewmask.model.reference import reference_view
-        from viewmask.views.viewset import read_picture
+        from viewmask.views.background import cut_notes
+        from viewmask.views.picture import LARGEST, read_picture
 
-        reference = reference_view(read_picture(image))
+        picture = read_picture(image, upright=True, largest=LARGEST)
+        reference = reference_view(picture)
+        for line in cut_notes(picture):
+            note(line)
 
     with working("loading the model"):
         from viewmask import pipeline

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.views.camera import Camera
 from viewmask.views.conventions import FIELD_OF_VIEW, TRANSFORMS
+from viewmask.views.picture import Picture, composite, premultiplied, read_picture, resize
 
-Picture = NDArray[np.uint8]
+__all__ = ["NAMES", "Picture", "ViewSet", "composite", "premultiplied", "read_picture", "resize"]
 
 NAMES = r"transforms\.json|\d+\.png"
 
@@ -148,49 +148,6 @@ class ViewSet:
             tile = Image.fromarray(image, "RGBA")
             sheet.paste(tile, (index % columns * width, index // columns * height), tile)
         return sheet
-
-
-def read_picture(path: str | Path) -> Picture:
-    """Read any picture that Pillow knows as uint8 RGBA [height, width, 4].
-
-    Raises:
-        ViewmaskError: missing, unreadable or truncated.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGBA"))
-    except FileNotFoundError as error:
-        raise ViewmaskError(f"no picture at {path}") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ViewmaskError(f"cannot read the picture {path}: {error}") from error
-
-
-def resize(image: Picture, size: int) -> Picture:
-    """Resize RGBA to `size` x `size`, weighting colour by alpha so that no fringe appears."""
-    if image.shape[:2] == (size, size):
-        return image
-    weighted = premultiplied(image)
-    resample = Image.Resampling.BOX if image.shape[0] % size == 0 else Image.Resampling.BICUBIC
-    planes = [
-        np.asarray(Image.fromarray(weighted[..., channel], "F").resize((size, size), resample)) for channel in range(4)
-    ]
-    result = np.clip(np.stack(planes, axis=-1), 0, 1)
-    alpha = result[..., 3:]
-    result[..., :3] = np.where(alpha > 1 / 510, result[..., :3] / np.maximum(alpha, 1 / 510), 0)
-    return np.round(np.clip(result, 0, 1) * 255).astype(np.uint8)
-
-
-def premultiplied(image: Picture) -> NDArray[np.float32]:
-    """RGBA with its colour weighted by alpha, float32 [height, width, 4] in [0, 1]."""
-    pixels = image.astype(np.float32) / 255
-    pixels[..., :3] *= pixels[..., 3:]
-    return np.asarray(pixels, np.float32)
-
-
-def composite(image: Picture, background: float = 1.0) -> NDArray[np.float32]:
-    """RGBA over a grey background, float32 RGB [height, width, 3] in [0, 1]."""
-    pixels = image.astype(np.float32) / 255
-    return np.asarray(pixels[..., :3] * pixels[..., 3:] + background * (1 - pixels[..., 3:]), np.float32)
 
 
 def _picture_path(folder: Path, name: str) -> Path:

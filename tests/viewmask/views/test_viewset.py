@@ -360,15 +360,6 @@ def test_a_sheet_shows_views_in_rows_on_white():
     assert np.asarray(ViewSet(images[:2], cameras[:2]).sheet()).shape == (4, 12, 3)
 
 
-def test_any_picture_is_read_as_rgba(tmp_path):
-    Image.new("L", (3, 2), 9).save(tmp_path / "grey.png")
-    picture = read_picture(str(tmp_path / "grey.png"))
-    assert picture.tolist() == [[[9, 9, 9, 255]] * 3] * 2
-    (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(ViewmaskError, match="cannot read the picture"):
-        read_picture(tmp_path / "text.png")
-
-
 def test_whole_blocks_are_averaged_and_colour_is_weighed_by_alpha():
     image = np.zeros((4, 4, 4), np.uint8)
     image[:2, :2] = (100, 10, 0, 255)
