@@ -172,7 +172,7 @@ def is_fragments(cut: Picture) -> bool:
     solid = inside(cut[..., 3])
     if not solid.any():
         return False
-    labels, sizes = _parts(solid)
+    _, sizes = _parts(solid)
     main = _main(sizes)
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
     length = max(np.ptp(rows), np.ptp(columns)) + 1

@@ -32,7 +32,7 @@ _BROKEN = (
 )  # fmt: skip
 
 
-class MissingPicture(ViewmaskError):
+class MissingPictureError(ViewmaskError):
     """There is no file where a picture should be."""
 
 
@@ -48,7 +48,7 @@ def read_picture(path: str | Path | IO[bytes], upright: bool = False, largest: i
         largest: shrink a longer side to so many pixels, before anything else that takes memory.
 
     Raises:
-        MissingPicture: no such file.
+        MissingPictureError: no such file.
         ViewmaskError: unreadable, truncated, larger than Pillow's limit, or no picture.
     """
     name = path if isinstance(path, str | Path) else "the picture"
@@ -59,7 +59,7 @@ def read_picture(path: str | Path | IO[bytes], upright: bool = False, largest: i
             with Image.open(path) as image:
                 return _rgba(image, upright, largest)
     except FileNotFoundError as error:
-        raise MissingPicture(f"no picture at {name}") from error
+        raise MissingPictureError(f"no picture at {name}") from error
     except IsADirectoryError as error:
         raise ViewmaskError(f"{name} is a folder: name one picture in it") from error
     except UnidentifiedImageError as error:
@@ -86,7 +86,7 @@ def read_mask(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
                 return mask_of(np.nan_to_num(np.asarray(image, np.float32)))
             palette, rgba = image.mode == "P", np.asarray(image.convert("RGBA"))
     except FileNotFoundError as error:
-        raise MissingPicture(f"no mask at {name}") from error
+        raise MissingPictureError(f"no mask at {name}") from error
     except _BROKEN as error:
         raise ViewmaskError(f"cannot read the mask {name}: {error}") from error
     if (rgba[..., 3] < _HALF).any() and (rgba[..., 3] >= _HALF).any():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from viewmask.errors import ViewmaskError
-from viewmask.views.picture import MissingPicture, inside, mask_of, read_mask, read_picture, shrunk
+from viewmask.views.picture import MissingPictureError, inside, mask_of, read_mask, read_picture, shrunk
 
 
 def test_any_picture_is_read_as_rgba(tmp_path):
@@ -110,9 +110,9 @@ def test_what_is_no_picture_says_so(tmp_path):
             read_picture(tmp_path / name)
     with pytest.raises(ViewmaskError, match="is a folder: name one picture in it"):
         read_picture(tmp_path)
-    with pytest.raises(MissingPicture, match="no picture at"):
+    with pytest.raises(MissingPictureError, match="no picture at"):
         read_picture(tmp_path / "gone.png")
-    with pytest.raises(MissingPicture, match="no mask at"):
+    with pytest.raises(MissingPictureError, match="no mask at"):
         read_mask(tmp_path / "gone.png")
     with pytest.raises(ViewmaskError, match="cannot read the mask"):
         read_mask(tmp_path / "note.txt")

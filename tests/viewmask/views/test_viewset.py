@@ -10,7 +10,7 @@ from PIL import Image
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera, orbit
 from viewmask.views.conventions import TRANSFORMS
-from viewmask.views.viewset import ViewSet, composite, premultiplied, read_picture, resize
+from viewmask.views.viewset import ViewSet, composite, premultiplied, resize
 
 
 @pytest.fixture
