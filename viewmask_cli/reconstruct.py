@@ -100,11 +100,15 @@ def reconstruct(
 
         views = read(folder, layout)
     elif folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
-        raise ViewmaskError(f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus")
+        raise ViewmaskError(
+            f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus; "
+            f"or take it for a photo: viewmask generate --image {folder} --mesh"
+        )
     else:
+        from viewmask.views.picture import LARGEST
         from viewmask.views.viewset import ViewSet
 
-        views = ViewSet.load(folder)
+        views = ViewSet.load(folder, largest=max(LARGEST, texture), partial=True)
     with steps("reconstructing the mesh") as report:
         from viewmask.pipeline import write_mesh
 
