@@ -21,6 +21,10 @@ Volume = NDArray[np.float32]
 Points = NDArray[np.float64]
 
 
+class NothingInCommonError(ViewmaskError):
+    """The silhouettes leave no shape: views contradict each other, or cameras are wrong."""
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """A box of points: `origin` [3] is the first, `pitch` the step, `shape` [3] how many along x, y, z."""
@@ -70,7 +74,7 @@ def carve(
     rough = volume(coarse, cameras, distances, tolerant)
     near = np.argwhere(rough > -1.5 * np.sqrt(3) / 2 * coarse.pitch)
     if not len(near) or not (rough > -coarse.pitch).any():
-        raise ViewmaskError(
+        raise NothingInCommonError(
             "the silhouettes have no volume in common: the views contradict each other, or their cameras are wrong"
         )
     low = coarse.origin + (near.min(0) - 0.5) * coarse.pitch

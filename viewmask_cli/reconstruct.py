@@ -128,7 +128,8 @@ def reconstruct(
 def facts(about: dict[str, Any]) -> str:
     """A mesh's summary in words: `watertight, 1 component, 20,000 faces, size 0.41 x 0.52 x 1.00, +Y up`."""
     components = about["components"]
-    size = " x ".join(f"{side:.2f}" for side in about["size"])
+    digits = ".2f" if max(about["size"]) >= 0.1 else ".3g"
+    size = " x ".join(f"{side:{digits}}" for side in about["size"])
     return (
         f"{'' if about['watertight'] else 'not '}watertight, {components} component{'s' if components > 1 else ''}, "
         f"{about['faces']:,} faces, size {size}, {about['up']} up"

@@ -143,16 +143,15 @@ def cut_notes(picture: Picture, cut: Picture | None = None) -> list[str]:
     if not solid.any():
         return []
     notes = []
-    if (border := _border_share(solid)) > _BORDER:
+    if _border_share(solid) > _BORDER:
         notes.append(
-            f"what is kept touches {border:.0%} of the picture's border: is the mask the wrong way round, or is the "
-            "object cut off?"
+            "what is kept touches most of the picture's border: is the mask the wrong way round, or is the object "
+            "cut off?"
         )
-    count = int(_main(_parts(solid)[1]).sum())
-    if keyed and count > 1:
+    if keyed and _main(_parts(solid)[1]).sum() > 1:
         notes.append(
-            f"the background was cut away, and what is left falls into {count} pieces: if they are one object, cut it "
-            "out with another tool"
+            "the background was cut away, and what is left falls into pieces: if they are one object, cut it out with "
+            "another tool"
         )
     if keyed and solid.sum() < _HOLLOW * _between(solid).sum():
         notes.append("the background was cut away, and what is left is hollow: cut the object out with another tool")

@@ -79,8 +79,12 @@ def undistorted(picture: Picture, camera: Camera, lens: Distortion) -> tuple[Pic
     u, v = lens.straight(x, y)
     back = np.stack(lens.bent(u, v)) - (x, y)
     found = np.isfinite(back).all(0) & (np.abs(back).max(0) < 1e-4)
-    if found.mean() < 0.5 or lens.reach() < 0.3 * np.hypot(width / camera.fl_x, height / camera.fl_y) / 2:
-        raise ViewmaskError(f"the lens distortion folds the picture ({lens}): undistort the pictures first")
+    reach = min(lens.reach(), 10.0)
+    shorter = min(width / camera.fl_x, height / camera.fl_y) / 2
+    if not found.any() or lens.bent(np.array([reach]), np.zeros(1))[0][0] < 0.7 * shorter:
+        raise ViewmaskError(
+            "the lens distortion (k1, k2 ...) folds the picture over itself: check it, or undistort the pictures first"
+        )
     # Grown to the side where the lens showed more, and never cropped.
     right, low = camera.cx + camera.fl_x * u[found], camera.cy + camera.fl_y * v[found]
     spare = (_WIDEST - 1) / 2
