@@ -51,10 +51,9 @@ class Predictor:
             weights if isinstance(weights, Field) else checkpoint.load(weights or SHIPPED, Field, FieldConfig)[0]
         )
         size = self.model.config.size
-        around = hull.frame(views.cameras, 2)
         # The network's frames: their origin where the cameras look, their unit what they see.
-        self.centre = around.origin + around.pitch * (np.array(around.shape) - 1) / 2
-        self.unit = around.pitch * around.shape[0] / 2 / 1.1 / REACH
+        self.centre, reach = hull.looked_at(views.cameras)
+        self.unit = reach / REACH
         cameras = []
         for camera in views.cameras:
             pose = camera.camera_to_world.copy()

@@ -85,6 +85,13 @@ def carve(
 
 def frame(cameras: list[Camera], resolution: int) -> Grid:
     """A cube that holds what all cameras look at: around the point nearest to their axes."""
+    centre, reach = looked_at(cameras)
+    half = 1.1 * reach
+    return Grid.around(centre - half, centre + half, resolution)
+
+
+def looked_at(cameras: list[Camera]) -> tuple[Points, float]:
+    """The point nearest to the cameras' axes, and how far around it their pictures reach (the median of them)."""
     axes = np.array([-camera.camera_to_world[:3, 2] for camera in cameras])
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
@@ -97,8 +104,7 @@ def frame(cameras: list[Camera], resolution: int) -> Grid:
         / min(camera.fl_x, camera.fl_y)
         for camera in cameras
     ]
-    half = 1.1 * float(np.median(reach))
-    return Grid.around(centre - half, centre + half, resolution)
+    return centre, float(np.median(reach))
 
 
 def volume(grid: Grid, cameras: list[Camera], distances: list[FloatImage], tolerant: bool = True) -> Volume:

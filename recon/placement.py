@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from recon.hull import Grid, Points, Volume, frame
+from recon.hull import Grid, Points, Volume, looked_at
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import ViewSet
@@ -39,13 +39,11 @@ class Placement:
         middle = positions.mean(0)
         spread = float(np.linalg.norm(positions - middle, axis=1).max())
         base = middle if 0 < spread * _FAR < np.linalg.norm(middle) else np.zeros(3)
-        seen = frame([_moved(camera, base, 1.0) for camera in cameras], 2)
-        reach = seen.pitch * seen.shape[0] / 2 / 1.1  # undoes the margin of `frame`
+        centre, reach = looked_at([_moved(camera, base, 1.0) for camera in cameras])
         if not (np.isfinite(reach) and reach > 1e-9 * spread and reach > 0):
             raise ViewmaskError("the cameras look apart from one place: nothing tells where the object is")
         unit = float(2.0 ** np.round(np.log2(reach / REACH)))
         step = unit / 16
-        centre = seen.origin + seen.pitch * (np.array(seen.shape) - 1) / 2
         return cls(base + np.round(centre / step) * step, unit)
 
     def inward(self, views: ViewSet) -> ViewSet:
