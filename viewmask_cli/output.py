@@ -77,7 +77,7 @@ def check_file(path: Path, force: bool) -> None:
 def say(as_json: bool, record: dict[str, Any], files: Iterable[Path], facts: str = "") -> None:
     """Print the result on standard output: JSON, or one line that names what was written, and facts about it."""
     if as_json:
-        print(json.dumps(record, indent=1, ensure_ascii=False))
+        print(as_json(record, indent=1))
         return
     names = [
         f"{file.parent}{os.sep}" if file.name == TRANSFORMS else str(file)

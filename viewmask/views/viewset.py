@@ -5,7 +5,6 @@ On disk: `000.png`, `001.png` ... (RGBA, straight alpha) and `transforms.json` i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from PIL import Image
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.record import as_json
 from viewmask.views import transforms
 from viewmask.views.camera import Camera
 from viewmask.views.conventions import TRANSFORMS
@@ -96,7 +96,7 @@ class ViewSet:
                     for frame in frames:
                         del frame[key]
             record = {"camera_model": "OPENCV"} | shared | self.extra | {"frames": frames}
-            (temporary / TRANSFORMS).write_bytes(_json(record).encode())
+            (temporary / TRANSFORMS).write_bytes(as_json(record, indent=1).encode())
         return path
 
     @classmethod
@@ -215,13 +215,6 @@ class ViewSet:
             tile = Image.fromarray(image, "RGBA")
             sheet.paste(tile, (index % columns * width, index // columns * height), tile)
         return sheet
-
-
-def _json(record: dict[str, Any]) -> str:
-    try:
-        return json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise ViewmaskError(f"these views cannot be written: {TRANSFORMS} would hold a number that is none") from error
 
 
 def _picture_path(folder: Path, name: str) -> Path:
