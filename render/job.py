@@ -89,6 +89,8 @@ def save_one(source: Source, out: Path, settings: Settings) -> Record:
         _save(view_set, surface, folder, settings.passes)
         size = sum(file.stat().st_size for file in folder.iterdir())
         record = {"id": source.id, "status": "ok", "views": len(view_set), "bytes": size}
+        if surface.notes:
+            record["notes"] = list(surface.notes)
     if record["status"] == "failed":
         for place in (out, Path(tempfile.gettempdir())):
             if shutil.disk_usage(place).free < DISK_MARGIN:
@@ -144,6 +146,8 @@ def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface]:
         images = raycast.render(surface, cameras, light, settings.samples, seed, strength, lamp)
     about |= {"light": light, "strength": strength, "lamp": lamp, "engine": settings.engine}
     about |= {"mesh_to_world": surface.file_to_world.tolist(), "settings": settings.digest}
+    if surface.notes:
+        about["notes"] = list(surface.notes)
     return ViewSet(images, cameras, about), surface
 
 
