@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from render.formats.patch import BLEND, Patch
 from render.texture import Floats, Texture, to_linear, to_srgb
 from viewmask.errors import ViewmaskError
 
@@ -31,8 +32,6 @@ __all__ = ["GLTF_TO_WORLD", "Floats", "Opacity", "Paint", "Surface", "interpolat
 GLTF_TO_WORLD = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 
 CREASE = np.cos(np.radians(40))  # edges sharper than this stay sharp where the file gives no normals
-
-BLEND = -1.0  # the cutoff of faces that blend
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +110,7 @@ class Surface:
         notes: what of the file is left out or doubtful, a sentence each.
     """
 
-    vertices: Floats
+    vertices: NDArray[Any]
     faces: NDArray[np.int32]
     colours: Floats
     uv: Floats
@@ -171,6 +170,24 @@ class Surface:
             _part(mesh, pose, linear, known) for mesh, pose in _meshes(scene) if len(mesh.faces) and len(mesh.vertices)
         ]
         return cls.of_parts(parts, transform, up, name)
+
+    @classmethod
+    def of_patch(cls, patch: Patch) -> Surface:
+        """The part of a surface that a patch is, in the file's coordinates."""
+        faces = np.asarray(patch.faces, dtype=np.int32).reshape(-1, 3)
+        textures = list(dict.fromkeys(t for t in (patch.texture, patch.emission_texture) if t is not None))
+        opacity, emission = None, None
+        if patch.alpha is not None:
+            alpha = np.broadcast_to(np.asarray(patch.alpha, dtype=np.float32), faces.shape).copy()
+            opacity = Opacity(alpha, np.full(len(faces), patch.cutoff, dtype=np.float32))
+        if patch.emission is not None:
+            place = patch.uv if patch.emission_uv is None else patch.emission_uv
+            emission = _paint(len(faces), patch.emission, place, patch.emission_texture, textures)
+        base = _paint(len(faces), 1 if patch.colours is None else patch.colours, patch.uv, patch.texture, textures)
+        return cls(
+            np.asarray(patch.vertices, dtype=np.float64).reshape(-1, 3), faces, base.colours, base.uv, base.texture,
+            textures, _corners(patch.normals, len(faces), 3), opacity=opacity, emission=emission,
+        )  # fmt: skip
 
     @classmethod
     def of_parts(
@@ -419,6 +436,24 @@ def interpolate(corners: Floats, face: NDArray[np.int32], u: Floats, v: Floats) 
     """Values [n, k] at barycentric places, between those of the corners [faces, 3, k]."""
     values = corners[face]
     return values[:, 0] * (1 - u - v)[:, None] + values[:, 1] * u[:, None] + values[:, 2] * v[:, None]
+
+
+def _paint(
+    faces: int, colours: ArrayLike, uv: NDArray[Any] | None, texture: Texture | None, textures: list[Texture]
+) -> Paint:
+    """Paint on so many faces, alike where `colours` is one; bare where there is no uv to look a texture up."""
+    worn = textures.index(texture) if texture is not None and uv is not None else -1
+    colours = np.broadcast_to(np.asarray(colours, dtype=np.float32), (faces, 3, 3)).copy()
+    return Paint(colours, _corners(uv, faces, 2), np.full(faces, worn, dtype=np.int32))
+
+
+def _corners(values: NDArray[Any] | None, faces: int, width: int) -> Floats:
+    """Values at every corner, float32 [faces, 3, width]; zero where there are none or they are not finite."""
+    if values is None:
+        return np.zeros((faces, 3, width), dtype=np.float32)
+    with np.errstate(over="ignore"):
+        corners = np.asarray(values, dtype=np.float32).reshape(faces, 3, width)
+    return np.where(np.isfinite(corners), corners, np.float32(0))
 
 
 def _read(source: str | Path | bytes, file_type: str, name: str, beside: Mapping[str, bytes] | None) -> trimesh.Scene:
