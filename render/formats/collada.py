@@ -114,7 +114,8 @@ def _primitive(primitive: Any, matrix: NDArray[np.float64], bound: Any, coat: An
         turned = np.divide(turned, length, out=np.zeros_like(turned), where=length > 1e-20)
     yield Patch(
         placed, index[corner], colours, None if uv is None else uv[corner][..., :2],
-        material.texture if uv is not None else None, turned, material.alpha, material.emission,
+        material.texture if uv is not None else None, turned, material.alpha,
+        emission=material.emission,
     )  # fmt: skip
 
 

@@ -251,7 +251,7 @@ def _patch(
         painted = colours[triangles[..., 0]]
     return Patch(
         vertices, triangles[..., 0], painted, uv, coat.texture if uv is not None else None, turned, coat.alpha,
-        coat.emission, coat.emission_texture if uv is not None else None,
+        emission=coat.emission, emission_texture=coat.emission_texture if uv is not None else None,
     )  # fmt: skip
 
 
