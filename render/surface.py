@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from render.formats.patch import BLEND, Patch
+from render.beside import Beside
+from render.ceiling import claim
+from render.formats.patch import BLEND, Patch, Reading
 from render.texture import Floats, Texture, to_linear, to_srgb
 from viewmask.errors import ViewmaskError
 
@@ -130,6 +132,7 @@ class Surface:
         up: str = "y",
         file_type: str = "glb",
         beside: Mapping[str, bytes] | None = None,
+        lenient: bool = False,
     ) -> Surface:
         """Read a mesh file (GLB, glTF, OBJ, PLY, STL, OFF ...: what trimesh reads) into the world.
 
@@ -140,6 +143,7 @@ class Surface:
             up: "y" as in glTF, for every format alike: +Y is up, and the front +Z goes to azimuth 0. "z" for files
                 that lie as the world does: +Z is up, the front is +X.
             beside: files that a mesh in bytes refers to (materials, textures, buffers), by name.
+            lenient: whether a texture that is absent or unreadable is a note, rather than a failure.
 
         Raises:
             ViewmaskError: missing, unreadable, empty, not finite, or without extent.
@@ -148,8 +152,29 @@ class Surface:
         if up not in ("y", "z"):
             raise ViewmaskError(f"up must be 'y' or 'z', not {up!r}")
         suffix = f".{file_type}" if isinstance(source, bytes) else Path(source).suffix.lower()
-        linear = suffix in (".glb", ".gltf")
-        return cls.of_scene(_read(source, file_type, name, beside), transform, up, linear, name)
+        if suffix in (".glb", ".gltf"):
+            return cls._of_gltf(source, name, beside, lenient, transform, up)
+        return cls.of_scene(_read(source, file_type, name, beside), transform, up, name=name)
+
+    @classmethod
+    def _of_gltf(
+        cls,
+        source: str | Path | bytes,
+        name: str,
+        beside: Mapping[str, bytes] | None,
+        lenient: bool,
+        transform: ArrayLike | None,
+        up: str,
+    ) -> Surface:
+        from render.formats import gltf
+
+        reading = Reading(name, lenient)
+        if isinstance(source, bytes):
+            patches = gltf.read(source, reading, Beside.of_mapping(beside))
+        else:
+            patches = gltf.read(_bytes(Path(source)), reading, Beside.of_file(Path(source)))
+        surface = cls.of_parts([cls.of_patch(patch) for patch in patches], transform, up, name)
+        return replace(surface, notes=tuple(reading.notes))
 
     @classmethod
     def of_scene(
@@ -454,6 +479,16 @@ def _corners(values: NDArray[Any] | None, faces: int, width: int) -> Floats:
     with np.errstate(over="ignore"):
         corners = np.asarray(values, dtype=np.float32).reshape(faces, 3, width)
     return np.where(np.isfinite(corners), corners, np.float32(0))
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise ViewmaskError(f"no mesh file at {path}")
+    try:
+        claim(path.stat().st_size, str(path))
+        return path.read_bytes()
+    except OSError as error:
+        raise ViewmaskError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _read(source: str | Path | bytes, file_type: str, name: str, beside: Mapping[str, bytes] | None) -> trimesh.Scene:
