@@ -1,4 +1,4 @@
-"""Mesh files of every format but glTF: which reader takes which, and how a file lies by its format's own rule."""
+"""Mesh files: which reader takes which, and how a file lies by its format's own rule."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render.beside import Beside
-from render.formats import collada, obj, off, ply, stl, threemf
+from render.formats import collada, gltf, obj, off, ply, stl, threemf
 from render.formats.patch import Patch, Reading
 from viewmask.errors import ViewmaskError
 
-KINDS = ("obj", "ply", "stl", "off", "3mf", "dae")
+KINDS = ("glb", "gltf", "obj", "ply", "stl", "off", "3mf", "dae")
+NAMES = "GLB, glTF, OBJ, PLY, STL, OFF, 3MF, DAE"
 
 # 3MF lies as the world does: +Z is up, its front +X (glTF's +Z).
 _3MF_UP = np.array([[0.0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
@@ -32,6 +33,8 @@ def read(
         ViewmaskError: damaged, cut off, or it lacks a part and the reading is not lenient.
     """
     try:
+        if kind in ("glb", "gltf"):
+            return gltf.read(data, reading, beside), None
         if kind == "obj":
             return obj.read(data, reading, beside, stem), None
         if kind == "ply":
