@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # `studies` is not installed
 from render.run import render_orbits
 from render.settings import Settings
 from render.source import SUFFIXES, Source
+from studies import cases_views
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
 
@@ -75,12 +76,12 @@ def meshes(folder: Path) -> Iterator[Row]:
 
 def views(folder: Path) -> Iterator[Row]:
     """Every case of `views/`."""
-    yield from ()
+    yield from (Row(*case) for case in cases_views.views(folder))
 
 
 def pictures(folder: Path) -> Iterator[Row]:
     """Every case of `pictures/`."""
-    yield from ()
+    yield from (Row(*case) for case in cases_views.pictures(folder))
 
 
 TABLES: dict[str, Callable[[Path], Iterator[Row]]] = {"meshes": meshes, "views": views, "pictures": pictures}

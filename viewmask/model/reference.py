@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from viewmask.errors import ViewmaskError
-from viewmask.views.background import cut_out, is_fragments, main_parts, solidified
+from viewmask.views.background import cut_out, is_fragments, solidified, without_specks
 from viewmask.views.conventions import SIZE
 from viewmask.views.picture import Picture, inside, resize, shrunk
 
@@ -28,10 +28,10 @@ def reference_view(picture: Picture, frame: bool = True) -> Picture:
     if not inside(picture[..., 3]).any():
         raise ViewmaskError("the picture shows nothing: it is transparent all over")
     try:
-        picture = solidified(cut_out(shrunk(picture)))
+        picture = without_specks(solidified(cut_out(shrunk(picture))))
     except ViewmaskError as error:
         raise ViewmaskError(f"the picture cannot be used: {error}") from error
-    rows, columns = (np.flatnonzero(main_parts(picture).any(axis=axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero(inside(picture[..., 3]).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         raise ViewmaskError("the picture shows nothing: nothing in it stands out from its plain background")
     if is_fragments(picture):

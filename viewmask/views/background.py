@@ -22,6 +22,7 @@ _PLAIN_SHARE = 0.8
 _DARKEST_SHADOW = 0.72
 _SHADOW_SLOPE = 5.0
 _SMALLEST_PART = 0.02
+_SPECK = 0.002
 _FAINT = 4.0  # a soft part that joins two others differs at least so much from the background
 
 # A cut-out is doubtful ...
@@ -181,16 +182,20 @@ def is_fragments(cut: Picture) -> bool:
     return bool(thick < _THIN)
 
 
-def main_parts(cut: Picture) -> Mask:
-    """Where a cut-out shows its object, less its specks, bool [height, width].
+def without_specks(cut: Picture) -> Picture:
+    """A cut-out less its specks: parts that are tiny beside the largest. The very same picture if it has none.
 
     Args:
         cut: uint8 RGBA [height, width, 4], as `cut_out` gives it.
     """
     solid = inside(cut[..., 3])
     labels, sizes = _parts(solid)
-    main = _main(sizes)
-    return main[labels] if main.sum() < len(sizes) - 1 else solid
+    main = _main(sizes, _SPECK)
+    if main.sum() == (sizes > 0).sum():
+        return cut
+    kept, large = main[labels], _parts(cut[..., 3] > 0)[0]
+    soft = np.isin(large, np.unique(large[kept]))  # edges and shadows go with the part that they belong to
+    return np.concatenate([cut[..., :3], np.where(soft & ~(solid & ~kept), cut[..., 3], 0)[..., None]], axis=-1)
 
 
 def solidified(cut: Picture) -> Picture:
@@ -272,9 +277,9 @@ def _parts(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     return labels, sizes
 
 
-def _main(sizes: NDArray[np.int64]) -> Mask:
-    """Which parts are more than specks."""
-    main = sizes >= max(_SMALLEST_PART * sizes.max(initial=0), 1)
+def _main(sizes: NDArray[np.int64], share: float = _SMALLEST_PART) -> Mask:
+    """Which parts are at least such a share of the largest."""
+    main = sizes >= max(share * sizes.max(initial=0), 1)
     main[0] = False
     return np.asarray(main)
 

@@ -16,8 +16,8 @@ from viewmask.views.background import (
     is_cut_out,
     is_fragments,
     key_background,
-    main_parts,
     solidified,
+    without_specks,
 )
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import composite
@@ -236,13 +236,17 @@ def test_a_shadow_in_a_cut_out_is_no_glass():
     assert not (solidified(own)[62:68, 22:58, 3] > 127).any()
 
 
-def test_specks_are_no_main_part():
+def test_specks_go_and_parts_stay():
     own = chair_like()
-    own[2, 77] = own[70:72, 5] = (255, 255, 255, 255)
-    rows, columns = np.nonzero(main_parts(own))
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 59, 25, 49)
-    own[64:74, 60:70] = 255  # a part of its own
-    assert main_parts(own)[70, 65]
+    assert without_specks(own) is own
+    clean = own.copy()
+    clean[62, 25:50] = (0, 0, 0, 40)  # a shadow of its own
+    clean[60:62, 25:50] = (0, 0, 0, 60)
+    own = clean.copy()
+    own[2, 77] = own[70, 5] = (255, 255, 255, 255)
+    np.testing.assert_array_equal(without_specks(own)[..., 3], clean[..., 3])
+    own[70:73, 60:63] = 255  # a part of its own
+    assert (without_specks(own)[70:73, 60:63, 3] == 255).all()
 
 
 def test_scribbles_are_fragments_and_a_chair_is_none():
@@ -262,7 +266,7 @@ def test_objects_with_thin_parts_are_no_fragments():
     for thing in demo_objects().values():
         for image in render(thing.surface(), orbit(2, size=96)):
             assert not is_fragments(image)
-            assert main_parts(image).any()
+            assert without_specks(image)[..., 3].any()
 
 
 def test_neither_alpha_nor_a_plain_background_is_refused():
