@@ -88,12 +88,13 @@ class _Trials:
         return ViewSet(images, cameras), edges, cones, explained(self.grid, cones, cameras, edges)
 
 
-def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
+def complaint(views: ViewSet, distances: list[FloatImage], given: list[Camera] | None = None) -> str | None:
     """A line for a user about views and cameras that contradict each other, with the likely reason; None if they agree.
 
     Args:
         views: cut out; `extra` tells the views' numbers (`shown`), where some were left out.
         distances: their `silhouette.signed_distance`.
+        given: the cameras as they were given, where those of `views` have been moved (`Placement`).
     """
     names = views.extra.get("shown") or list(range(len(views)))
     mistakes = list(_mistakes(names, len({image.shape for image in views.images}) == 1))
@@ -102,7 +103,7 @@ def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
     share = float(shares.mean())
     if share >= AGREED:
         return _by_colour(views, mistakes) if 1 < len(views) <= _FEW else None
-    if (words := convention(views, distances, share + _BETTER)) is not None:
+    if (words := convention(given or views.cameras, distances, share + _BETTER)) is not None:
         return words
     undone = [float(trials.without(mistake)[-1].mean()) for mistake in mistakes]
     if (best := max(undone)) > share + _BETTER:
@@ -117,15 +118,16 @@ def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
     return f"silhouettes agree to {share:.0%} only, least in views {least}: check the cameras"
 
 
-def convention(views: ViewSet, distances: list[FloatImage], least: float = 0.5) -> str | None:
+def convention(given: list[Camera], distances: list[FloatImage], least: float = 0.5) -> str | None:
     """The convention in which the poses must have been written, if silhouettes agree in another than ours.
 
     Args:
-        views, distances: as in `complaint`.
+        given: the cameras as they were given.
+        distances: their pictures' `silhouette.signed_distance`.
         least: the share of the silhouettes that must be explained then.
     """
-    step = -(-len(views) // _LOOKS)
-    cameras, edges = views.cameras[::step], distances[::step]
+    step = -(-len(given) // _LOOKS)
+    cameras, edges = given[::step], distances[::step]
     inverse = "the inverse (`numpy.linalg.inv`) of every transform_matrix"
     tried = [(f"look like {name}", False, signs, cure) for name, signs, cure in _AXES]
     tried.append(("look like world-to-camera matrices", True, (1, 1, 1), f"write {inverse}"))
@@ -141,8 +143,7 @@ def convention(views: ViewSet, distances: list[FloatImage], least: float = 0.5) 
                 replace(each, camera_to_world=pose @ np.diag([*signs, 1.0]))
                 for each, pose in zip(cameras, poses, strict=True)
             ]
-            place = Placement.of(turned)
-            placed = place.inward(ViewSet(views.images[::step], turned)).cameras
+            placed = Placement.of(turned).inward(turned)
             grid = frame(placed, _FINE)
             cones = [cone(grid, camera, edge) for camera, edge in zip(placed, edges, strict=True)]
             share = float(explained(grid, cones, placed, edges).mean())

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from recon.hull import Grid, Points, Volume, looked_at
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
-from viewmask.views.viewset import ViewSet
 
 REACH = 0.6858  # what the project's cameras see of the world, from its centre to the picture's edge
 _FAR = 100.0  # cameras so many times farther from the origin than from each other: least squares need a nearer one
@@ -40,15 +39,16 @@ class Placement:
         spread = float(np.linalg.norm(positions - middle, axis=1).max())
         base = middle if 0 < spread * _FAR < np.linalg.norm(middle) else np.zeros(3)
         centre, reach = looked_at([_moved(camera, base, 1.0) for camera in cameras])
-        if not (np.isfinite(reach) and reach > 1e-9 * spread and reach > 0):
+        # Less than rounding leaves of positions is nothing.
+        if not (np.isfinite(reach) and reach > max(1e-9 * spread, 1e-11 * np.linalg.norm(middle), 1e-300)):
             raise ViewmaskError("the cameras look apart from one place: nothing tells where the object is")
         unit = float(2.0 ** np.round(np.log2(reach / REACH)))
         step = unit / 16
         return cls(base + np.round(centre / step) * step, unit)
 
-    def inward(self, views: ViewSet) -> ViewSet:
-        """The views with their cameras in this frame."""
-        return replace(views, cameras=[_moved(camera, self.origin, self.unit) for camera in views.cameras])
+    def inward(self, cameras: list[Camera]) -> list[Camera]:
+        """Cameras of the world in this frame."""
+        return [_moved(camera, self.origin, self.unit) for camera in cameras]
 
     def outward(self, points: NDArray[np.floating]) -> Points:
         """Points of this frame in the world."""

@@ -19,6 +19,7 @@ from recon.mesh import TexturedMesh
 from recon.placement import Placement
 from recon.silhouette import FloatImage
 from viewmask.errors import ViewmaskError
+from viewmask.views.camera import Camera
 from viewmask.views.picture import LARGEST
 from viewmask.views.viewset import ViewSet
 
@@ -96,8 +97,8 @@ def reconstruct(
     cut = silhouette.cut_out(views.shrunk(max(LARGEST, texture)))
     distances = [silhouette.signed_distance(image[..., 3]) for image in cut.images]
     place = _placed(cut, distances)
-    cut = place.inward(cut)
-    doubts, complaint = _doubts(cut, distances, method)
+    given, cut = cut.cameras, replace(cut, cameras=place.inward(cut.cameras))
+    doubts, complaint = _doubts(cut, distances, method, given)
     try:
         if method == "field":
             field, begun = _learnt(cut, distances, resolution, weights, progress), PREDICTION
@@ -142,11 +143,13 @@ def _placed(cut: ViewSet, distances: list[FloatImage]) -> Placement:
     try:
         return Placement.of(cut.cameras)
     except ViewmaskError as error:
-        words = agreement.convention(cut, distances)
+        words = agreement.convention(cut.cameras, distances)
         raise ViewmaskError(f"{error}: {words}" if words else str(error)) from error
 
 
-def _doubts(cut: ViewSet, distances: list[FloatImage], method: str) -> tuple[list[str], str | None]:
+def _doubts(
+    cut: ViewSet, distances: list[FloatImage], method: str, given: list[Camera]
+) -> tuple[list[str], str | None]:
     """What a user should know of the views themselves, a line each, and what of that is said against their cameras.
 
     Raises:
@@ -156,7 +159,7 @@ def _doubts(cut: ViewSet, distances: list[FloatImage], method: str) -> tuple[lis
     if any(np.linalg.det(camera.camera_to_world[:3, :3]) < 0 for camera in cut.cameras):
         notes.append("the poses are left-handed (their determinants are negative): the mesh is a mirror image")
     # The generator's own cameras are right, however little its views agree.
-    complaint = agreement.complaint(cut, distances) if cut.extra.get("source") != "viewmask" else None
+    complaint = agreement.complaint(cut, distances, given) if cut.extra.get("source") != "viewmask" else None
     notes += [complaint] if complaint else []
     if len(cut) == 1:
         if method not in METHODS:
