@@ -9,7 +9,7 @@ from typing import Any
 
 from eval.metrics import appearance, geometry
 from viewmask.files import atomic
-from viewmask.files.record import as_json
+from viewmask.files.record import json_text
 
 METRICS = (*appearance.NAMES, *geometry.NAMES)
 
@@ -48,7 +48,7 @@ class Result:
 
     def save(self, path: str | Path) -> Path:
         """Write `to_json` to a file, atomically."""
-        return atomic.write(path, as_json(self.to_json(), indent=1) + "\n")
+        return atomic.write(path, json_text(self.to_json(), indent=1) + "\n")
 
 
 def means_of(records: Sequence[Record]) -> tuple[Means, dict[str, int]]:

@@ -140,7 +140,7 @@ def convention(given: list[Camera], distances: list[FloatImage], least: float = 
         try:
             poses = [np.linalg.inv(each.camera_to_world) if inverted else each.camera_to_world for each in cameras]
             turned = [
-                replace(each, camera_to_world=pose @ np.diag([*signs, 1.0]))
+                replace(each, camera_to_world=np.asarray(pose @ np.diag([*signs, 1.0]), np.float64))
                 for each, pose in zip(cameras, poses, strict=True)
             ]
             placed = Placement.of(turned).inward(turned)

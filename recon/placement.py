@@ -40,7 +40,7 @@ class Placement:
         base = middle if 0 < spread * _FAR < np.linalg.norm(middle) else np.zeros(3)
         centre, reach = looked_at([_moved(camera, base, 1.0) for camera in cameras])
         # Less than rounding leaves of positions is nothing.
-        if not (np.isfinite(reach) and reach > max(1e-9 * spread, 1e-11 * np.linalg.norm(middle), 1e-300)):
+        if not (np.isfinite(reach) and reach > max(1e-9 * spread, 1e-11 * float(np.linalg.norm(middle)), 1e-300)):
             raise ViewmaskError("the cameras look apart from one place: nothing tells where the object is")
         unit = float(2.0 ** np.round(np.log2(reach / REACH)))
         step = unit / 16

@@ -5,7 +5,8 @@ Cut out -> signed field -> refinement (if asked for) -> surface -> atlas -> text
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,15 +100,13 @@ def reconstruct(
     place = _placed(cut, distances)
     given, cut = cut.cameras, replace(cut, cameras=place.inward(cut.cameras))
     doubts, complaint = _doubts(cut, distances, method, given)
-    try:
+    with _blamed(complaint):
         if method == "field":
             field, begun = _learnt(cut, distances, resolution, weights, progress), PREDICTION
         elif method == "hull":
             field, begun = _carved(cut, distances, resolution, progress), CARVING
         else:
             field, begun = _trained(cut, method, resolution, steps, nerfstudio, progress), _NERFSTUDIO
-    except hull.NothingInCommonError as error:
-        raise ViewmaskError(f"{error}: {complaint}" if complaint else str(error)) from error
     # What follows the field takes the rest of the bar.
     behind = refine / (refine + _SECONDS) if method in METHODS else _NERFSTUDIO
     if refine:
@@ -122,7 +121,8 @@ def reconstruct(
 
     later("finding the surface", SURFACE)
     volume = meshing.without_floaters(field.volume)  # here, too, so that the raw field is that of the mesh
-    surface = meshing.surface(volume, field.grid, faces=faces)
+    with _blamed(complaint):
+        surface = meshing.surface(volume, field.grid, faces=faces)
     notes = [*doubts, *field.notes]
     if len(surface.faces) > faces:
         notes.append(f"{faces:,} triangles cannot hold so many parts and holes: there are {len(surface.faces):,}")
@@ -136,6 +136,15 @@ def reconstruct(
         place.outward(surface.vertices), surface.faces, places.uv, places.uv_faces, picture, tuple(notes),
         place.field(volume, field.grid),
     )  # fmt: skip
+
+
+@contextmanager
+def _blamed(complaint: str | None) -> Iterator[None]:
+    """Says what is wrong with the cameras where they leave no shape."""
+    try:
+        yield
+    except hull.NothingInCommonError as error:
+        raise ViewmaskError(f"{error}: {complaint}" if complaint else str(error)) from error
 
 
 def _placed(cut: ViewSet, distances: list[FloatImage]) -> Placement:

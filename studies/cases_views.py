@@ -91,4 +91,5 @@ def pictures(folder: Path) -> Iterator[Row]:
             filled = bool(seen[seen.any(1)].any(1).all() and seen[:, SIZE // 2].sum() > 0.95 * high * SIZE)
             yield path.name, wanted, got, filled or any(re.search("pieces", line) for line in notes)
         else:
-            yield path.name, wanted, got, abs(high - EXTENT) < 0.03 and abs(wide - EXTENT * _SHARE) < 0.04
+            right = abs(high - EXTENT) < 0.03 and abs(wide - EXTENT * _SHARE) < 0.04
+            yield path.name, wanted, got, bool(right)

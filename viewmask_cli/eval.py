@@ -12,7 +12,7 @@ import typer
 from render.settings import Light
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.files.record import as_json
+from viewmask.files.record import json_text
 from viewmask.model.sampling import MaskSchedule
 from viewmask_cli import output
 from viewmask_cli.progress import progress
@@ -305,7 +305,7 @@ def _deliver(
 ) -> None:
     """Print the table (or, for `--json -`, the record alone) and write the files; the last line names them."""
     printed = str(json_file) == "-"
-    content = as_json(record, indent=1)
+    content = json_text(record, indent=1)
     if csv_file is not None:
         written.append(atomic.write(csv_file, text))
     if json_file is not None and not printed:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from viewmask.errors import ViewmaskError
-from viewmask.files.record import as_json
+from viewmask.files.record import json_text
 
 
 class Manifest:
@@ -51,7 +51,7 @@ class Manifest:
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record (it needs an `id`) and sync it to disk."""
-        line = as_json(record).encode() + b"\n"
+        line = json_text(record).encode() + b"\n"
         self.records[record["id"]] = record
         try:
             self._file.write(line)

@@ -9,7 +9,7 @@ from typing import Any
 from viewmask.errors import ViewmaskError
 
 
-def as_json(record: Any, indent: int | None = None) -> str:
+def json_text(record: Any, indent: int | None = None) -> str:
     """A record as JSON text, its letters as they are.
 
     Raises:

@@ -178,7 +178,7 @@ def is_fragments(cut: Picture) -> bool:
     length = max(np.ptp(rows), np.ptp(columns)) + 1
     thick = 2 * float(ndimage.distance_transform_edt(np.pad(solid, 1)).max()) / length
     if main.sum() > _MANY:
-        return thick < _THIN_PARTS or sizes[1:].max() < 0.1 * sizes[1:].sum()
+        return bool(thick < _THIN_PARTS or sizes[1:].max() < 0.1 * sizes[1:].sum())
     return bool(thick < _THIN)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.files.record import as_json
+from viewmask.files.record import json_text
 from viewmask.views import transforms
 from viewmask.views.camera import Camera
 from viewmask.views.conventions import TRANSFORMS
@@ -96,7 +96,7 @@ class ViewSet:
                     for frame in frames:
                         del frame[key]
             record = {"camera_model": "OPENCV"} | shared | self.extra | {"frames": frames}
-            (temporary / TRANSFORMS).write_bytes(as_json(record, indent=1).encode())
+            (temporary / TRANSFORMS).write_bytes(json_text(record, indent=1).encode())
         return path
 
     @classmethod

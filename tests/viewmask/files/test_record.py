@@ -4,19 +4,19 @@ import pytest
 
 from viewmask.errors import ViewmaskError
 from viewmask.files.manifest import Manifest
-from viewmask.files.record import as_json
+from viewmask.files.record import json_text
 
 
 def test_letters_stay_and_numbers_must_be_some():
-    assert as_json({"a": ["Stühle", 1.5, None]}) == '{"a": ["Stühle", 1.5, null]}'
-    assert as_json({"a": 1}, indent=1) == '{\n "a": 1\n}'
+    assert json_text({"a": ["Stühle", 1.5, None]}) == '{"a": ["Stühle", 1.5, null]}'
+    assert json_text({"a": 1}, indent=1) == '{\n "a": 1\n}'
     for record, where in [
         ({"means": {"psnr": float("nan")}}, "means.psnr"),
         ({"frames": [{"cx": 1.0}, {"cx": float("inf")}]}, "frames.1.cx"),
         ({"a": (1.0, -float("inf"))}, "a.1"),
     ]:
         with pytest.raises(ViewmaskError, match=f"not written: {where} is no finite number"):
-            as_json(record)
+            json_text(record)
 
 
 def test_a_manifest_takes_no_nan(tmp_path):
