@@ -17,6 +17,7 @@ from typing import Any
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.record import json_text
 from viewmask.views.conventions import MADE_BY, TRANSFORMS
 
 _VIEW = re.compile(r"\d{3,4}\.png")
