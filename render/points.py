@@ -64,7 +64,7 @@ def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDA
         inside: bool [count], whether the winding number is above 0.5 (Jacobson et al., SIGGRAPH 2013) once all faces
             look outward (`render.orientation`). So open, doubled, flipped and self-intersecting meshes have an inside,
             too. Sheets, seen from both sides, have none.
-        colours: uint8 [count // 2, 3], the sRGB base colour of the surface where the near points started.
+        colours: uint8 [count // 2, 3], the sRGB colour, unlit, of the surface where the near points started.
     """
     import igl
 
@@ -83,5 +83,5 @@ def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDA
         inside = igl.fast_winding_number(vertices, faces, points.astype(np.float64)) > 0.5
     else:
         inside = np.zeros(count, dtype=bool)
-    colours = to_srgb(surface.albedo(start.face, start.u, start.v))
+    colours = to_srgb(surface.bare(start.face, start.u, start.v))
     return {"points": points, "inside": inside, "colours": colours}

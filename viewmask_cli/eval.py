@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from render.settings import Light
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.record import json_text
 from viewmask.model.sampling import MaskSchedule
 from viewmask_cli import output
 from viewmask_cli.progress import progress
@@ -313,7 +313,7 @@ def _deliver(
 ) -> None:
     """Print the table (or, for `--json -`, the record alone) and write the files; the last line names them."""
     printed = str(json_file) == "-"
-    content = json.dumps(record, indent=1, ensure_ascii=False)
+    content = json_text(record, indent=1)
     if csv_file is not None:
         written.append(atomic.write(csv_file, text))
     if json_file is not None and not printed:

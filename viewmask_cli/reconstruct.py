@@ -98,7 +98,10 @@ def reconstruct(
         folder = output.last_views()
         note(f"taking the views written last: {folder}")
     if layout is None and folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
-        raise ViewmaskError(f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus")
+        raise ViewmaskError(
+            f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus; "
+            f"or take it for a photo: viewmask generate --image {folder} --mesh"
+        )
     out = out or (folder / "mesh.glb" if layout is None else folder.with_suffix(".glb"))
     if out.suffix.lower() not in SUFFIXES:
         raise ViewmaskError(f"{out} has no suffix of a mesh format: choose one of {', '.join(SUFFIXES)}")
@@ -112,10 +115,11 @@ def reconstruct(
 
         views = read(folder, layout)
     else:
+        from viewmask.views.picture import LARGEST
         from viewmask.views.viewset import ViewSet
 
         _check_views(folder)
-        views = ViewSet.load(folder)
+        views = ViewSet.load(folder, largest=max(LARGEST, texture), partial=True)
     with steps("reconstructing the mesh") as report:
         from viewmask.pipeline import write_mesh
 
@@ -143,7 +147,8 @@ def _check_views(folder: Path) -> None:
 def facts(about: dict[str, Any]) -> str:
     """A mesh's summary in words: `watertight, 1 component, 20,000 faces, size 0.41 x 0.52 x 1.00, +Y up`."""
     components = about["components"]
-    size = " x ".join(f"{side:.2f}" for side in about["size"])
+    digits = ".2f" if max(about["size"]) >= 0.1 else ".3g"
+    size = " x ".join(f"{side:{digits}}" for side in about["size"])
     return (
         f"{'' if about['watertight'] else 'not '}watertight, {components} component{'s' if components > 1 else ''}, "
         f"{about['faces']:,} faces, size {size}, {about['up']} up"
