@@ -225,7 +225,7 @@ class Surface:
         """
         if not parts:
             raise ViewmaskError(f"{name} has no triangles")
-        surface = cls.joined(parts)
+        surface = parts[0] if len(parts) == 1 else cls.joined(parts)
         if surface.faces.min() < 0 or surface.faces.max() >= len(surface.vertices):
             raise ViewmaskError(f"{name} has faces that name vertices it lacks")
         if not np.isfinite(surface.vertices).all():

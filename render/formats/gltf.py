@@ -123,13 +123,13 @@ class _Scene:
                 shape = self._shapes[key]
                 if shape is None:
                     continue
-                poses = [self._pose(index)] if instances is None else self._instances(index, instances)
+                poses = self._pose(index)[None] if instances is None else self._instances(index, instances)
                 self._triangles += len(shape.patch.faces) * len(poses)
                 claim(self._triangles * FACE, f"{self.reading.name} with {self._triangles:,} triangles")
                 if node.get("skin") is not None and shape.joints is not None:
                     yield self._skinned(shape, self.document.item("skins", node["skin"]))
                 else:
-                    yield from (_placed(shape.patch, pose) for pose in poses)
+                    yield _placed(shape.patch, poses)
 
     # -- nodes ----------------------------------------------------------------------------------
 
@@ -196,7 +196,8 @@ class _Scene:
             raise self.reading.broken(f"the mesh's node {index} has a transform that is not finite")
         return pose
 
-    def _instances(self, index: int, about: dict[str, Any]) -> list[NDArray[np.float64]]:
+    def _instances(self, index: int, about: dict[str, Any]) -> NDArray[np.float64]:
+        """Where the copies of a node's mesh stand, [n, 4, 4]."""
         given = {name: self.document.accessor(number) for name, number in about["attributes"].items()}
         counts = {len(values) for values in given.values()}
         if len(counts) != 1:
@@ -208,7 +209,7 @@ class _Scene:
             fractions(given.get("ROTATION", np.tile([0.0, 0, 0, 1], (count, 1)))).astype(np.float64),
             given.get("SCALE", np.ones((count, 3))).astype(np.float64),
         )
-        return list(self._pose(index) @ poses)
+        return self._pose(index) @ poses
 
     def _skinned(self, shape: _Shape, skin: dict[str, Any]) -> Patch:
         """A shape at rest: each vertex where its joints take it. The node's own pose does not count."""
@@ -478,32 +479,34 @@ def _composed(
     return poses
 
 
-def _placed(patch: Patch, pose: NDArray[np.float64]) -> Patch:
-    """A patch moved by a matrix [4, 4]; one that mirrors turns the triangles over."""
-    if np.array_equal(pose, np.eye(4)):
+def _placed(patch: Patch, poses: NDArray[np.float64]) -> Patch:
+    """A patch moved by a matrix, or copied and moved by several [n, 4, 4]; those that mirror turn triangles over."""
+    if len(poses) == 1 and np.array_equal(poses[0], np.eye(4)):
         return patch
-    linear = pose[:3, :3]
-    vertices = patch.vertices @ linear.T + pose[:3, 3]
+    linear = poses[:, :3, :3]
+    mirrored = np.linalg.det(linear) < 0
+    vertices = patch.vertices @ linear.transpose(0, 2, 1) + poses[:, None, :3, 3]
+    faces = patch.faces + len(patch.vertices) * np.arange(len(poses))[:, None, None]
+
+    def copied(values: Any, own: bool = False) -> Any:
+        """What stands at corners, [faces, 3, ...], of all copies; `own` where each copy has its own already."""
+        if not own and np.ndim(values) < 2:  # one for all, or none
+            return values
+        copies = values if own else np.broadcast_to(values, (len(poses), *values.shape))
+        if mirrored.any():
+            copies = np.where(mirrored.reshape(-1, *[1] * (copies.ndim - 1)), copies[:, :, ::-1], copies)
+        return copies.reshape(-1, *copies.shape[2:])
+
     normals = patch.normals
     if normals is not None:
-        a, b, c = linear.T
+        a, b, c = linear.transpose(2, 0, 1)
         cofactors = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
-        largest = np.abs(cofactors).max()
-        normals = _unit(normals @ (cofactors / (largest or 1)).T.astype(np.float32))
-    moved = replace(patch, vertices=vertices, normals=normals)
-    return _turned(moved) if np.linalg.det(linear) < 0 else moved
-
-
-def _turned(patch: Patch) -> Patch:
-    """A patch whose triangles are turned over, and everything at their corners with them."""
-
-    def over(values: Any, dimensions: int) -> Any:
-        return values[:, ::-1] if np.ndim(values) == dimensions else values
-
+        cofactors /= np.maximum(np.abs(cofactors).max(axis=(1, 2), keepdims=True), 1e-300)
+        normals = copied(_unit(normals @ cofactors[:, None].astype(np.float32)), own=True)
     return replace(
-        patch, faces=patch.faces[:, ::-1], colours=over(patch.colours, 3), uv=over(patch.uv, 3),
-        normals=over(patch.normals, 3), alpha=over(patch.alpha, 2), emission=over(patch.emission, 3),
-        emission_uv=over(patch.emission_uv, 3),
+        patch, vertices=vertices.reshape(-1, 3), faces=copied(faces, own=True), colours=copied(patch.colours),
+        uv=copied(patch.uv), normals=normals, alpha=copied(patch.alpha), emission=copied(patch.emission),
+        emission_uv=copied(patch.emission_uv),
     )  # fmt: skip
 
 
