@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render import passes
+from render.ceiling import set_ceiling
 from render.settings import LIGHTS, Engine, Light, Limits, Pass, Settings
 from render.source import Source
 from render.surface import Surface
@@ -82,13 +83,17 @@ def save_one(source: Source, out: Path, settings: Settings) -> Record:
             raise ViewmaskError("nothing is seen in any view")
     except ViewmaskError as error:
         record = failure(source, settings, str(error), "\n".join(getattr(error, "__notes__", [])))
-    except (MemoryError, ArithmeticError, ValueError, IndexError, OSError, np.linalg.LinAlgError) as error:
+    except MemoryError:
+        record = failure(source, settings, "it takes more memory than there is")
+    except (ArithmeticError, ValueError, IndexError, OSError, np.linalg.LinAlgError) as error:
         record = failure(source, settings, f"{type(error).__name__}: {error}")
     else:
         folder = out / source.id
         _save(view_set, surface, folder, settings.passes)
         size = sum(file.stat().st_size for file in folder.iterdir())
         record = {"id": source.id, "status": "ok", "views": len(view_set), "bytes": size}
+        if surface.notes:
+            record["notes"] = list(surface.notes)
         if surface.notes:
             record["notes"] = list(surface.notes)
     if record["status"] == "failed":
@@ -109,12 +114,12 @@ def engine_workers(
 ) -> Workers[Any]:
     """So many worker processes of an engine; Blender starts with them, and has `threads` in each."""
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return Workers(work, partial(_prepare, engine, threads), count, limits, single)
+    return Workers(work, partial(_prepare, engine, threads, limits.mebibytes), count, limits, single)
 
 
-def _prepare(engine: Engine, threads: int) -> None:
+def _prepare(engine: Engine, threads: int, mebibytes: int) -> None:
     """Load what every object needs, before the clock of the first one starts."""
-    importlib.import_module("trimesh")
+    set_ceiling(mebibytes)
     if engine == "blender":
         from render import blender
 
@@ -124,7 +129,7 @@ def _prepare(engine: Engine, threads: int) -> None:
 
 
 def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface]:
-    surface = source.surface(settings.up)
+    surface = source.surface(settings.up, settings.lenient)
     variation = Variation.of(settings.seed, source.id)
     about: dict[str, Any] = {"id": source.id} | source.about
     light, strength, lamp = settings.light, settings.strength, None
@@ -145,6 +150,8 @@ def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface]:
 
         images = raycast.render(surface, cameras, light, settings.samples, seed, strength, lamp)
     about |= {"light": light, "strength": strength, "lamp": lamp, "engine": settings.engine}
+    if surface.notes:
+        about["notes"] = list(surface.notes)
     about |= {"mesh_to_world": surface.file_to_world.tolist(), "settings": settings.digest}
     if surface.notes:
         about["notes"] = list(surface.notes)
