@@ -236,10 +236,9 @@ class _Scene:
         vertices = np.einsum("nij,nj->ni", blend[..., :3], patch.vertices) + blend[..., 3]
         normals = patch.normals
         if normals is not None:
-            a, b, c = blend[..., 0], blend[..., 1], blend[..., 2]
-            turned = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=-1)  # cofactors
-            normals = _unit(np.einsum("fkij,fkj->fki", turned[patch.faces], normals))
-        return replace(patch, vertices=vertices, normals=normals)
+            normals = _unit(np.einsum("fki,fkij->fkj", normals, _upright(blend[..., :3])[patch.faces]))
+        mirrored = (np.linalg.det(blend[..., :3])[patch.faces] < 0).all(axis=1)
+        return _turned(replace(patch, vertices=vertices, normals=normals), mirrored)
 
     # -- meshes ---------------------------------------------------------------------------------
 
@@ -484,30 +483,53 @@ def _placed(patch: Patch, poses: NDArray[np.float64]) -> Patch:
     if len(poses) == 1 and np.array_equal(poses[0], np.eye(4)):
         return patch
     linear = poses[:, :3, :3]
-    mirrored = np.linalg.det(linear) < 0
     vertices = patch.vertices @ linear.transpose(0, 2, 1) + poses[:, None, :3, 3]
     faces = patch.faces + len(patch.vertices) * np.arange(len(poses))[:, None, None]
-
-    def copied(values: Any, own: bool = False) -> Any:
-        """What stands at corners, [faces, 3, ...], of all copies; `own` where each copy has its own already."""
-        if not own and np.ndim(values) < 2:  # one for all, or none
-            return values
-        copies = values if own else np.broadcast_to(values, (len(poses), *values.shape))
-        if mirrored.any():
-            copies = np.where(mirrored.reshape(-1, *[1] * (copies.ndim - 1)), copies[:, :, ::-1], copies)
-        return copies.reshape(-1, *copies.shape[2:])
-
     normals = patch.normals
     if normals is not None:
-        a, b, c = linear.transpose(2, 0, 1)
-        cofactors = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
-        cofactors /= np.maximum(np.abs(cofactors).max(axis=(1, 2), keepdims=True), 1e-300)
-        normals = copied(_unit(normals @ cofactors[:, None].astype(np.float32)), own=True)
-    return replace(
-        patch, vertices=vertices.reshape(-1, 3), faces=copied(faces, own=True), colours=copied(patch.colours),
-        uv=copied(patch.uv), normals=normals, alpha=copied(patch.alpha), emission=copied(patch.emission),
+        normals = _unit(normals @ _upright(linear)[:, None].astype(np.float32)).reshape(-1, 3, 3)
+
+    def copied(values: Any) -> Any:
+        """What stands at corners, [faces, 3, ...], of every copy."""
+        return np.concatenate([values] * len(poses)) if len(poses) > 1 and np.ndim(values) >= 2 else values
+
+    moved = replace(
+        patch, vertices=vertices.reshape(-1, 3), faces=faces.reshape(-1, 3), normals=normals,
+        colours=copied(patch.colours), uv=copied(patch.uv), alpha=copied(patch.alpha), emission=copied(patch.emission),
         emission_uv=copied(patch.emission_uv),
     )  # fmt: skip
+    return _turned(moved, np.repeat(np.linalg.det(linear) < 0, len(patch.faces)))
+
+
+def _turned(patch: Patch, which: NDArray[np.bool_]) -> Patch:
+    """A patch with some triangles [faces] turned over, and everything at their corners with them."""
+    if not which.any():
+        return patch
+
+    def over(values: Any) -> Any:
+        if np.ndim(values) < 2:  # one for all, or none
+            return values
+        turned = values.copy()
+        turned[which] = values[which, ::-1]
+        return turned
+
+    return replace(
+        patch, faces=over(patch.faces), colours=over(patch.colours), uv=over(patch.uv), normals=over(patch.normals),
+        alpha=over(patch.alpha), emission=over(patch.emission), emission_uv=over(patch.emission_uv),
+    )  # fmt: skip
+
+
+def _upright(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Matrices [n, 3, 3] that rows of normals are multiplied by, where points are moved by `linear` [n, 3, 3].
+
+    Cofactors: they are there even where a shape is pressed flat.
+    """
+    a, b, c = linear.transpose(2, 0, 1)
+    rows = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
+    rows /= np.maximum(np.abs(rows).max(axis=(1, 2), keepdims=True), 1e-300)
+    mirrors = np.linalg.det(linear) < 0
+    rows[mirrors] *= -1
+    return rows
 
 
 def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
