@@ -44,8 +44,11 @@ def read(data: bytes, reading: Reading, beside: Beside) -> tuple[list[Patch], ND
         reason = " ".join(str(error).split())[:120]
         raise reading.broken(f"it is no COLLADA, or it is damaged or cut off ({reason})") from error
     for fault in file.errors:
-        kind = type(fault).__name__.removeprefix("Dae").removesuffix("Error").lower()
-        reading.note(f"a part is left out ({kind}: {' '.join(str(getattr(fault, 'msg', fault)).split())[:100]})")
+        what = " ".join(str(getattr(fault, "msg", fault)).split())[:100]
+        if isinstance(fault, collada.common.DaeUnsupportedError):
+            reading.note(f"a part is left out, as it is not read: {what}")
+        else:
+            reading.lacks(f"a part is damaged: {what}")
     upright = UP.get(str(file.assetInfo.upaxis), Y_UP)
     if file.scene is None:
         return [], upright

@@ -196,14 +196,18 @@ def _corners(
     index = np.zeros((len(words), 3), dtype=np.int64)
     text = b" ".join(words)
     slashes, pairs = text.count(b"/"), text.count(b"//")
+    columns: list[int] = []  # of vertex, place and normal, those that every corner has
     if slashes == 0:
-        index[:, 0] = counts(words, reading, "faces")
+        columns = [0]
     elif pairs == len(words) and slashes == 2 * pairs:
-        index[:, [0, 2]] = _split(text.replace(b"//", b" "), 2, reading)
-    elif pairs == 0 and slashes == 2 * len(words) and all(word.count(b"/") == 2 for word in words):
-        index[:] = _split(text.replace(b"/", b" "), 3, reading)
-    elif pairs == 0 and slashes == len(words) and all(word.count(b"/") == 1 for word in words):
-        index[:, :2] = _split(text.replace(b"/", b" "), 2, reading)
+        columns = [0, 2]
+    elif pairs == 0 and all(word.count(b"/") == 1 for word in words):
+        columns = [0, 1]
+    elif pairs == 0 and all(word.count(b"/") == 2 for word in words):
+        columns = [0, 1, 2]
+    plain = text.replace(b"/", b" ").split()
+    if columns and len(plain) == len(columns) * len(words):
+        index[:, columns] = counts(plain, reading, "faces").reshape(-1, len(columns))
     else:
         parts = [word.split(b"/")[:3] for word in words]
         for column in range(3):
@@ -222,13 +226,6 @@ def _corners(
             reading.lacks(f"its faces name {what} it lacks")
             index[lost, column] = 0
     return sizes, index - 1
-
-
-def _split(text: bytes, width: int, reading: Reading) -> NDArray[np.int64]:
-    values = counts(text.split(), reading, "faces")
-    if len(values) % width:
-        raise reading.broken("a face's corner is not whole: the file is damaged or cut off")
-    return values.reshape(-1, width)
 
 
 def _patch(

@@ -234,7 +234,7 @@ def _words(data: bytes, elements: list[tuple[str, int, list[Property]]], reading
         if not any(one.count for one in properties):
             end = at + rows * len(properties)
             block = numbers(words[at:end], reading, f"rows of {name}").reshape(rows, len(properties))
-            table[name] = {one.name: block[:, place] for place, one in enumerate(properties)}
+            table[name] = {one.name: _typed(block[:, place], one) for place, one in enumerate(properties)}
             at = end
             continue
         parts: dict[str, list[bytes]] = {one.name: [] for one in properties}
@@ -260,9 +260,17 @@ def _words(data: bytes, elements: list[tuple[str, int, list[Property]]], reading
         columns: Columns = {}
         for one in properties:
             values = numbers(parts[one.name], reading, f"rows of {name}")
-            columns[one.name] = Ragged(values, np.array(sizes[one.name], dtype=np.int64)) if one.count else values
+            own = np.array(sizes[one.name], dtype=np.int64) if one.count else None
+            columns[one.name] = _typed(values, one) if own is None else Ragged(values, own)
         table[name] = columns
     return table
+
+
+def _typed(values: NDArray[np.float64], one: Property) -> NDArray[Any]:
+    """Numbers in words, as the short whole ones that the header declares; their type says what is full brightness."""
+    if one.type not in ("u1", "u2"):
+        return values
+    return np.clip(np.nan_to_num(values), 0, np.iinfo(one.type).max).astype(one.type)
 
 
 def _unrolled(strips: Ragged) -> NDArray[np.int64]:
