@@ -223,7 +223,10 @@ def _corners(
     for column, what in ((1, "texture coordinates"), (2, "normals")):
         lost = (index[:, column] > have[column]) | (index[:, column] < 0)
         if lost.any():
-            reading.lacks(f"its faces name {what} it lacks")
+            if have[column]:
+                reading.lacks(f"its faces name {what} it lacks")
+            else:
+                reading.note(f"its faces name {what}, and it has none at all")
             index[lost, column] = 0
     return sizes, index - 1
 

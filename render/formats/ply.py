@@ -144,8 +144,11 @@ def _bytes(
         least = sum(np.dtype(one.count or one.type).itemsize for one in properties)
         if rows * least > len(data) - at:
             raise _cut(reading, name, rows)
+        if not rows:
+            table[name] = {}
+            continue
         lists = [one for one in properties if one.count]
-        sizes = _first_sizes(data, at, properties, order) if rows and lists else {}
+        sizes = _first_sizes(data, at, properties, order) if lists else {}
         dtype = _row(properties, sizes, order) if sizes is not None else None
         if dtype is not None and rows * dtype.itemsize <= len(data) - at:
             block = np.frombuffer(data, dtype, rows, at)
@@ -225,7 +228,36 @@ def _row_by_row(
 
 
 def _words(data: bytes, elements: list[tuple[str, int, list[Property]]], reading: Reading) -> dict[str, Columns]:
-    words = data.split()
+    lines = [line for line in data.splitlines() if line.strip()]
+    if len(lines) < sum(rows for _, rows, _ in elements):
+        return _table(data.split(), elements, reading)  # rows that share lines
+    words: list[bytes] = []
+    at = 0
+    for name, rows, properties in elements:
+        for line in lines[at : at + rows]:
+            row = line.split()
+            used = _used(row, properties)
+            if used < len(row):
+                reading.note(f"rows of {name} hold more than the header says: the rest is left out")
+            words += row[:used]
+        at += rows
+    return _table(words, elements, reading)
+
+
+def _used(row: list[bytes], properties: list[Property]) -> int:
+    """How many words of a row its columns take; all where that cannot be told."""
+    at = 0
+    for one in properties:
+        if one.count is None:
+            at += 1
+        elif at < len(row) and row[at].isdigit():
+            at += 1 + int(row[at])
+        else:
+            return len(row)
+    return at
+
+
+def _table(words: list[bytes], elements: list[tuple[str, int, list[Property]]], reading: Reading) -> dict[str, Columns]:
     table: dict[str, Columns] = {}
     at = 0
     for name, rows, properties in elements:

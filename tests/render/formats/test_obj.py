@@ -188,6 +188,7 @@ def test_coordinates_that_a_face_names_and_the_file_lacks():
     with pytest.raises(ViewmaskError, match="texture coordinates it lacks"):
         load(obj)
     assert "texture coordinates" in load(obj, lenient=True).notes[0]
+    assert "none at all" in load("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1//1 2//2 3//3\n").notes[0]
 
 
 def test_far_coordinates_are_drawn_as_at_the_origin():

@@ -168,3 +168,22 @@ def test_header_lines_may_end_as_on_windows():
     end = data.index(b"end_header\n") + 11
     surface = load(data[:end].replace(b"\n", b"\r\n") + data[end:])
     assert np.ptp(surface.vertices, axis=0) == pytest.approx([0, 1, 1])
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_points_alone_have_no_triangles(form):
+    with pytest.raises(ViewmaskError, match="no triangles"):
+        load(ply(form, faces=[]))
+
+
+def test_words_beyond_the_header_are_left_out_with_a_note():
+    data = ply("ascii", faces=[[0, 1, 2], [0, 2, 3]]).replace(b"3 0 1 2", b"3 0 1 2 9 1 1 1 1 1 1 1 1 1")
+    surface = load(data)
+    assert len(surface.faces) == 2
+    assert "more than the header says" in surface.notes[0]
+
+
+def test_rows_may_share_lines():
+    data = ply("ascii")
+    end = data.index(b"end_header\n") + 11
+    assert len(load(data[:end] + data[end:].replace(b"\n", b" ")).faces) == 2
