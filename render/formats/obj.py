@@ -278,7 +278,7 @@ def _coats(libraries: list[bytes], used: list[bytes], reading: Reading, beside: 
     for name in used:
         material = materials.get(name) or alike.get(_folded(name))
         if material is None and name in named:
-            if libraries or stem:
+            if libraries or materials:
                 reading.lacks(f"the material {_shown(name)} is in none of its libraries")
             material = Material()
         coats[name] = _coat(material or Material(), reading, beside)
@@ -304,7 +304,7 @@ def _library_files(libraries: list[bytes], reading: Reading, beside: Beside, ste
     if missing:
         reading.lacks(f"the material library {_shown(missing[0])} is missing: it is not beside the mesh")
     else:
-        reading.lacks("it uses materials and names no material library (mtllib)")
+        reading.note("it uses materials and names no library of them (mtllib): drawn white")
     return files
 
 

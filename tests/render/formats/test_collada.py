@@ -116,3 +116,8 @@ def test_what_trimesh_writes_comes_back():
 def test_what_cannot_be_read_is_refused(data):
     with pytest.raises(ViewmaskError, match=r"as a mesh|a part is damaged"):
         load(data)
+
+
+def test_decimal_commas_of_3ds_max():
+    text = dae(effect="<diffuse><color>1,000000 0,000000 0,000000 1,000000</color></diffuse>")
+    assert quarters(load(text)) == [RED] * 4

@@ -108,6 +108,12 @@ def test_what_is_missing_is_a_failure_or_a_note(files, reason):
     assert quarters(surface) == [[255, 255, 255]] * 4
 
 
+def test_materials_of_no_library_are_noted():
+    surface = load(f"{CORNERS}usemtl wood\nf 1 2 3 4\n")
+    assert surface.notes == ("it uses materials and names no library of them (mtllib): drawn white",)
+    assert load(f"{CORNERS}usemtl None\nf 1 2 3 4\n").notes == ()
+
+
 def test_a_library_that_no_face_needs_may_be_absent():
     assert load(f"mtllib gone.mtl\n{CORNERS}f 1 2 3 4\n").notes == ()
 

@@ -51,6 +51,12 @@ def test_colours_differ_at_corners():
     assert surface.colours[0].tolist() == [[1, 0, 0], [0, 0, 1], [1, 0, 0]]
 
 
+def test_a_colour_beyond_the_group_is_noted():
+    group = '<m:colorgroup id="5"><m:color color="#FF0000"/></m:colorgroup>'
+    surface = load(package(group, '<triangle v1="0" v2="1" v3="2" pid="5" p1="3"/>'))
+    assert "the last one" in surface.notes[0]
+
+
 def test_textures_are_read_and_missed():
     resources = '<m:texture2d id="4" path="/3D/Textures/t.png" contenttype="image/png"/>'
     resources += '<m:texture2dgroup id="5" texid="4">'
