@@ -175,7 +175,9 @@ class Surface:
         """
         parts = [cls.of_patch(patch) for patch in patches if len(patch.faces)]
         turn = upright if upright is not None and transform is None and up == "y" else np.eye(4)
-        surface = cls.of_parts([part.transformed(turn) for part in parts], transform, up, reading.name)
+        if upright is not None:
+            parts = [part.transformed(turn) for part in parts]
+        surface = cls.of_parts(parts, transform, up, reading.name)
         to_world = surface.file_to_world @ turn
         return replace(surface, file_to_world=to_world, notes=(*surface.notes, *reading.notes))
 
@@ -203,11 +205,12 @@ class Surface:
     def of_patch(cls, patch: Patch) -> Surface:
         """The part of a surface that a patch is, in the file's coordinates, without vertices that it does not use."""
         vertices = np.asarray(patch.vertices, dtype=np.float64).reshape(-1, 3)
-        used, inverse = np.unique(np.asarray(patch.faces), return_inverse=True)
-        if not len(used) or 0 <= used[0] <= used[-1] < len(vertices):  # others are refused once all are together
-            vertices, faces = vertices[used], inverse.reshape(-1, 3).astype(np.int32)
-        else:
-            faces = np.asarray(patch.faces, dtype=np.int32).reshape(-1, 3)
+        faces = np.asarray(patch.faces, dtype=np.int32).reshape(-1, 3)
+        if len(faces) and 0 <= faces.min() <= faces.max() < len(vertices):  # others are refused once all are together
+            used = np.zeros(len(vertices), dtype=bool)
+            used[faces] = True
+            if not used.all():
+                vertices, faces = vertices[used], (np.cumsum(used, dtype=np.int32) - 1)[faces]
         textures = list(dict.fromkeys(t for t in (patch.texture, patch.emission_texture) if t is not None))
         opacity, emission = None, None
         if patch.alpha is not None:
@@ -233,7 +236,7 @@ class Surface:
         """
         if not parts:
             raise ViewmaskError(f"{name} has no triangles")
-        surface = cls.joined(parts)
+        surface = replace(parts[0], file_to_world=np.eye(4)) if len(parts) == 1 else cls.joined(parts)
         if surface.faces.min() < 0 or surface.faces.max() >= len(surface.vertices):
             raise ViewmaskError(f"{name} has faces that name vertices it lacks")
         if not np.isfinite(surface.vertices).all():

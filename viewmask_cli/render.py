@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,6 +116,14 @@ def render(
             rich_help_panel=SOURCES,
         ),
     ] = "",
+    lenient: Annotated[
+        bool,
+        typer.Option(
+            "--lenient",
+            help="Render an object without textures or materials that it lacks, with a note, in place of failing it.",
+            rich_help_panel=SOURCES,
+        ),
+    ] = Settings.lenient,
     jitter: Annotated[bool, typer.Option(help="Vary shape and light, for training.")] = Settings.jitter,
     composed: Annotated[
         int | None,
@@ -144,13 +153,13 @@ def render(
         ),
     ] = None,
     time_limit: Annotated[
-        float, typer.Option(help="Seconds that an object may take in a worker.", rich_help_panel=SCALE)
+        float, typer.Option(help="Seconds that an object may take.", rich_help_panel=SCALE)
     ] = Limits.seconds,
     recycle: Annotated[
         int, typer.Option(min=1, help="Replace a worker after so many objects.", rich_help_panel=SCALE)
     ] = Limits.jobs,
     memory: Annotated[
-        int, typer.Option(min=64, help="Memory that a worker may take, in MiB.", rich_help_panel=SCALE)
+        int, typer.Option(min=64, help="Memory that an object may take, in MiB.", rich_help_panel=SCALE)
     ] = Limits.mebibytes,
     retry: Annotated[
         bool, typer.Option("--retry", help="Render again what failed before.", rich_help_panel=SCALE)
@@ -198,7 +207,7 @@ def render(
     settings = Settings(
         views=views, elevation=elevation, distance=distance, fov=fov, size=size,
         start="random" if random_start else start, engine=engine, light=light, samples=samples, seed=seed,
-        jitter=jitter, up=up, spp=spp, denoise=denoise,
+        jitter=jitter, up=up, spp=spp, denoise=denoise, lenient=lenient,
         passes=tuple(name for name in passes.split(",") if name),  # type: ignore[misc]  # checked there
     )  # fmt: skip
 
@@ -226,6 +235,11 @@ def render(
         note(f"left out {record['id']}: {record['reason']}")
     if len(bad) > NAMED:
         note(f"left out {len(bad) - NAMED} more: see viewmask render --status {out}")
+    noted = [record for record in good if record.get("notes")]
+    for record in noted[:NAMED]:
+        note(f"{record['id']}: {'; '.join(record['notes'])}")
+    if len(noted) > NAMED:
+        note(f"{len(noted) - NAMED} more have notes: see {out / 'manifest.jsonl'}")
     if shards is None:
         output.remember(views=out / good[-1]["id"])
         files = [out / record["id"] / TRANSFORMS for record in good]
@@ -254,18 +268,26 @@ def _sources(
         sources += from_uids(uids)
     if split is not None and not sources:
         raise ViewmaskError(f"nothing to render: no object is in split {split!r}")
-    count = len(sources)
     if captions is not None:
         sources = catalogue.captioned(sources, captions)
     if quality is not None:
-        sources = catalogue.rated(sources, quality)
+        sources = _left(catalogue.rated(sources, quality), sources, f"--quality {quality}")
     if semantics is not None:
-        sources = catalogue.hssd(sources, semantics)
+        sources = _left(catalogue.hssd(sources, semantics), sources, f"--semantics {semantics}")
     if licences:
-        sources = catalogue.licensed(sources, licences.split(","))
-    if count and not sources:
-        raise ViewmaskError(f"nothing to render: --quality, --semantics and --license leave none of {count} objects")
+        have = Counter(str(source.about.get("license") or "none") for source in sources)
+        names = ", ".join(f"{name} ({count})" for name, count in have.most_common(5))
+        sources = _left(
+            catalogue.licensed(sources, licences.split(",")), sources, f"--license {licences}", f"they have: {names}"
+        )
     return sources
+
+
+def _left(kept: list[Source], sources: list[Source], option: str, why: str = "look for a slip in it") -> list[Source]:
+    """What an option leaves; an error if it leaves nothing of something."""
+    if sources and not kept:
+        raise ViewmaskError(f"nothing to render: {option} leaves none of {len(sources)} objects; {why}")
+    return kept
 
 
 def _say_status(out: Path, as_json: bool) -> list[dict[str, Any]]:

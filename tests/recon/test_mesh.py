@@ -190,3 +190,12 @@ def test_a_tiny_object_keeps_its_shape_in_a_file(mesh, tmp_path, suffix):
         return
     extents = trimesh.load(path, process=False, force="mesh").extents
     np.testing.assert_allclose(extents, [5e-6, 1e-5, 2e-6], rtol=1e-4)
+
+
+def test_a_3mf_and_a_glb_lie_alike_where_render_reads_them(mesh, tmp_path):
+    from render.surface import Surface
+
+    glb, solid = (Surface.load(mesh.save(tmp_path / f"box{suffix}")[0]) for suffix in (".glb", ".3mf"))
+    np.testing.assert_allclose(solid.box, glb.box, atol=1e-6)
+    front = solid.vertices[solid.faces].mean(1)[:, 0] > 0.09
+    assert (solid.colours[front, :, 0] > 0).all()
