@@ -208,6 +208,10 @@ def _remarks(records: list[Record], method: Method, ruler: Protocol) -> Iterator
     failures = [record["id"] for record in records if "mesh_error" in record]
     if failures:
         yield f"no mesh from the views of {len(failures)} objects: {', '.join(failures)}"
+    # Sheets hold nothing: such an object is no part of the mean.
+    empty = [record["id"] for record in records if record.get("chamfer") is not None and record.get("iou") is None]
+    if empty:
+        yield f"IoU undefined for {len(empty)} objects, whose true meshes have no inside: {', '.join(empty)}"
     if ruler.given and not any(record["given"] for record in records):
         yield f"the given view is not scored: {method.name} hands it back as it is"
 

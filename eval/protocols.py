@@ -51,7 +51,7 @@ class Protocol:
     colours: Callable[[Picture], Colours]
     ssim: Callable[[Colours, Colours], float]
     lpips: Literal["alex", "vgg"]
-    meshes: Callable[[Mesh, Mesh, int], dict[str, float]] | None
+    meshes: Callable[[Mesh, Mesh, int], dict[str, float | None]] | None
     definition: dict[str, str]
 
     def images(self, truths: Sequence[Picture], views: Sequence[Picture], model: Lpips | None = None) -> Figures:
@@ -107,12 +107,12 @@ def white_where_empty_512(picture: Picture) -> Colours:
 # -- meshes -----------------------------------------------------------------------------------------------
 
 
-def _syncdreamer_meshes(truth: Mesh, mesh: Mesh, seed: int) -> dict[str, float]:
+def _syncdreamer_meshes(truth: Mesh, mesh: Mesh, seed: int) -> dict[str, float | None]:
     points = (geometry.visible_points(m) for m in (truth, mesh))
     return {"chamfer": geometry.point_chamfer(*points), "iou": geometry.grid_iou(truth, mesh)}
 
 
-def _eschernet_meshes(truth: Mesh, mesh: Mesh, seed: int) -> dict[str, float]:
+def _eschernet_meshes(truth: Mesh, mesh: Mesh, seed: int) -> dict[str, float | None]:
     a, b = (geometry.unit_box(m) for m in (truth, mesh))
     chamfer = geometry.point_chamfer(np.asarray(a.vertices), np.asarray(b.vertices))
     return {"chamfer": chamfer, "iou": geometry.grid_iou(a, b)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from eval.metrics import appearance, geometry
 from viewmask.files import atomic
+from viewmask.files.record import json_text
 
 METRICS = (*appearance.NAMES, *geometry.NAMES)
 
@@ -48,7 +48,7 @@ class Result:
 
     def save(self, path: str | Path) -> Path:
         """Write `to_json` to a file, atomically."""
-        return atomic.write(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
+        return atomic.write(path, json_text(self.to_json(), indent=1) + "\n")
 
 
 def means_of(records: Sequence[Record]) -> tuple[Means, dict[str, int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from eval.result import Result
 from eval.scoring import Scoring
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.record import json_text
 
 PARAMETERS: dict[str, Callable[[str], Any]] = {
     "schedule": str, "steps": int, "temperature": float, "guidance": float, "weights": Path,
@@ -63,7 +63,7 @@ class Sweep:
 
     def save(self, path: str | Path) -> Path:
         """Write `to_json` to a file, atomically."""
-        return atomic.write(path, json.dumps(self.to_json(), indent=1, ensure_ascii=False) + "\n")
+        return atomic.write(path, json_text(self.to_json(), indent=1) + "\n")
 
     def to_csv(self) -> str:
         """A line a setting and metric: mean, and the paired difference from the first setting with its interval."""

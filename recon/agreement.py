@@ -10,7 +10,7 @@ silhouettes. There colours decide: those that views show of the same place on th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from recon import atlas, texture
 from recon.hull import Grid, Volume, cone, frame, unexplained
 from recon.meshing import surface
+from recon.placement import Placement
 from recon.silhouette import FloatImage, signed_distance
+from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import ViewSet
 
@@ -34,6 +36,22 @@ _PAIRS = 12  # views up to which every exchange of two is tried
 _FEW = 4  # views up to which colours are compared: more leave their trace in silhouettes, and take long
 _EDGE = 0.008  # of a picture's side: so near a silhouette's edge nothing is wrong
 _SIZE, _FINE = 128, 48  # of pictures whose colours are compared, and of their hull's grid
+
+_LOOKS = 12  # views that are looked at to tell a convention
+# How others write poses, as signs of nerfstudio's camera axes (x right, y up, looking along -z).
+_AXES = (
+    (
+        "OpenCV's (y down, looking along +z)",
+        (1, -1, -1),
+        "negate the second and third column of every transform_matrix",
+    ),
+    ("left-handed (looking along +z, as in Unity)", (1, 1, -1), "negate the third column of every transform_matrix"),
+    (
+        "PyTorch3D's (x left, looking along +z)",
+        (-1, 1, -1),
+        "negate the first and third column of every transform_matrix",
+    ),
+)
 
 _FLIPS = (np.s_[:], np.s_[:, ::-1], np.s_[::-1])  # as it is, left to right, upside down
 
@@ -70,12 +88,13 @@ class _Trials:
         return ViewSet(images, cameras), edges, cones, explained(self.grid, cones, cameras, edges)
 
 
-def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
+def complaint(views: ViewSet, distances: list[FloatImage], given: list[Camera] | None = None) -> str | None:
     """A line for a user about views and cameras that contradict each other, with the likely reason; None if they agree.
 
     Args:
         views: cut out; `extra` tells the views' numbers (`shown`), where some were left out.
         distances: their `silhouette.signed_distance`.
+        given: the cameras as they were given, where those of `views` have been moved (`Placement`).
     """
     names = views.extra.get("shown") or list(range(len(views)))
     mistakes = list(_mistakes(names, len({image.shape for image in views.images}) == 1))
@@ -84,6 +103,8 @@ def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
     share = float(shares.mean())
     if share >= AGREED:
         return _by_colour(views, mistakes) if 1 < len(views) <= _FEW else None
+    if (words := convention(given or views.cameras, distances, share + _BETTER)) is not None:
+        return words
     undone = [float(trials.without(mistake)[-1].mean()) for mistake in mistakes]
     if (best := max(undone)) > share + _BETTER:
         words = _either(mistakes, [each > best - 0.005 for each in undone])
@@ -95,6 +116,44 @@ def complaint(views: ViewSet, distances: list[FloatImage]) -> str | None:
         return f"view {names[alone]} contradicts the others: its picture or its camera is wrong"
     least = ", ".join(str(names[i]) for i in np.argsort(shares)[:3] if shares[i] < AGREED)
     return f"silhouettes agree to {share:.0%} only, least in views {least}: check the cameras"
+
+
+def convention(given: list[Camera], distances: list[FloatImage], least: float = 0.5) -> str | None:
+    """The convention in which the poses must have been written, if silhouettes agree in another than ours.
+
+    Args:
+        given: the cameras as they were given.
+        distances: their pictures' `silhouette.signed_distance`.
+        least: the share of the silhouettes that must be explained then.
+    """
+    step = -(-len(given) // _LOOKS)
+    cameras, edges = given[::step], distances[::step]
+    inverse = "the inverse (`numpy.linalg.inv`) of every transform_matrix"
+    tried = [(f"look like {name}", False, signs, cure) for name, signs, cure in _AXES]
+    tried.append(("look like world-to-camera matrices", True, (1, 1, 1), f"write {inverse}"))
+    tried += [
+        (f"look like world-to-camera matrices, their axes {name}", True, signs, f"take {inverse}, then {cure}")
+        for name, signs, cure in _AXES
+    ]
+    found = []
+    for words, inverted, signs, cure in tried:
+        try:
+            poses = [np.linalg.inv(each.camera_to_world) if inverted else each.camera_to_world for each in cameras]
+            turned = [
+                replace(each, camera_to_world=np.asarray(pose @ np.diag([*signs, 1.0]), np.float64))
+                for each, pose in zip(cameras, poses, strict=True)
+            ]
+            placed = Placement.of(turned).inward(turned)
+            grid = frame(placed, _FINE)
+            cones = [cone(grid, camera, edge) for camera, edge in zip(placed, edges, strict=True)]
+            share = float(explained(grid, cones, placed, edges).mean())
+        except (ViewmaskError, np.linalg.LinAlgError):
+            continue
+        found.append((share, f"the poses {words}: {cure}; the silhouettes would agree to {share:.0%} then"))
+    best = max((share for share, _ in found), default=0.0)
+    if best < max(least, POOR):
+        return None
+    return next(words for share, words in found if share > best - 0.005)
 
 
 def agreement(views: ViewSet) -> float:

@@ -13,6 +13,7 @@ from scipy import ndimage
 from recon import hull
 from recon.field import Field, FieldConfig, Lifted, best_level, collate, inputs, upright
 from recon.hull import Grid, Volume
+from recon.placement import REACH
 from recon.silhouette import FloatImage, signed_distance
 from viewmask.learning import checkpoint
 from viewmask.views.camera import Camera
@@ -21,7 +22,7 @@ from viewmask.views.viewset import ViewSet, resize
 SHIPPED = Path(__file__).parent / "weights" / "field"
 _COARSE = 4  # steps of the grid between the points that are predicted first; halved until 1
 _UNSURE = 0.5  # a logit so near the level may hide a surface that its neighbours miss
-_UNIT = 0.6858  # what the cameras of the project see of the world from its centre to the picture's edge
+
 _CHUNK = 32_768
 _POLL = 8192  # points of the hull that choose the level
 _LEAST = 0.05  # an expected IoU below this is no object
@@ -50,10 +51,9 @@ class Predictor:
             weights if isinstance(weights, Field) else checkpoint.load(weights or SHIPPED, Field, FieldConfig)[0]
         )
         size = self.model.config.size
-        around = hull.frame(views.cameras, 2)
         # The network's frames: their origin where the cameras look, their unit what they see.
-        self.centre = around.origin + around.pitch * (np.array(around.shape) - 1) / 2
-        self.unit = around.pitch * around.shape[0] / 2 / 1.1 / _UNIT
+        self.centre, reach = hull.looked_at(views.cameras)
+        self.unit = reach / REACH
         cameras = []
         for camera in views.cameras:
             pose = camera.camera_to_world.copy()

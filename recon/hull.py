@@ -21,6 +21,10 @@ Volume = NDArray[np.float32]
 Points = NDArray[np.float64]
 
 
+class NothingInCommonError(ViewmaskError):
+    """The silhouettes leave no shape: views contradict each other, or cameras are wrong."""
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """A box of points: `origin` [3] is the first, `pitch` the step, `shape` [3] how many along x, y, z."""
@@ -70,7 +74,7 @@ def carve(
     rough = volume(coarse, cameras, distances, tolerant)
     near = np.argwhere(rough > -1.5 * np.sqrt(3) / 2 * coarse.pitch)
     if not len(near) or not (rough > -coarse.pitch).any():
-        raise ViewmaskError(
+        raise NothingInCommonError(
             "the silhouettes have no volume in common: the views contradict each other, or their cameras are wrong"
         )
     low = coarse.origin + (near.min(0) - 0.5) * coarse.pitch
@@ -81,6 +85,13 @@ def carve(
 
 def frame(cameras: list[Camera], resolution: int) -> Grid:
     """A cube that holds what all cameras look at: around the point nearest to their axes."""
+    centre, reach = looked_at(cameras)
+    half = 1.1 * reach
+    return Grid.around(centre - half, centre + half, resolution)
+
+
+def looked_at(cameras: list[Camera]) -> tuple[Points, float]:
+    """The point nearest to the cameras' axes, and how far around it their pictures reach (the median of them)."""
     axes = np.array([-camera.camera_to_world[:3, 2] for camera in cameras])
     axes /= np.linalg.norm(axes, axis=1, keepdims=True)
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]
@@ -93,8 +104,7 @@ def frame(cameras: list[Camera], resolution: int) -> Grid:
         / min(camera.fl_x, camera.fl_y)
         for camera in cameras
     ]
-    half = 1.1 * float(np.median(reach))
-    return Grid.around(centre - half, centre + half, resolution)
+    return centre, float(np.median(reach))
 
 
 def volume(grid: Grid, cameras: list[Camera], distances: list[FloatImage], tolerant: bool = True) -> Volume:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +96,8 @@ class TexturedMesh:
             "components": int(surface.body_count),
             "faces": len(self.faces),
             "vertices": len(self.vertices),
-            "size": [round(float(side), 4) for side in surface.extents],
-            "volume": round(float(surface.volume), 6),
+            "size": [_rounded(float(side), 4) for side in surface.extents],
+            "volume": _rounded(float(surface.volume), 6),
             "texture": self.texture.shape[0],
         }
 
@@ -119,6 +120,8 @@ class TexturedMesh:
             raise ViewmaskError(
                 f"{path.name}: a mesh is written as {', '.join(SUFFIXES)}, not {suffix or 'no suffix'!r}"
             )
+        if not len(self.faces) or not all(np.isfinite(part).all() for part in (self.vertices, self.uv)):
+            raise ViewmaskError(f"{path.name} cannot be written: the mesh has no triangles, or holds no finite numbers")
         if suffix == ".obj":
             return self._save_obj(path)
         writer = {".glb": self._glb, ".ply": self._ply, ".stl": self._stl, ".3mf": self._3mf}[suffix]
@@ -135,6 +138,8 @@ class TexturedMesh:
             raise ViewmaskError("this mesh knows no field that it was made of")
         volume, grid = self.raw
         far = np.float32(grid.pitch * max(grid.shape))  # a silhouette without an edge is infinitely deep
+        if np.isnan(volume).any():
+            raise ViewmaskError(f"{Path(path).name} cannot be written: the field holds numbers that are none")
         packed = io.BytesIO()
         np.savez_compressed(
             packed,
@@ -171,10 +176,11 @@ class TexturedMesh:
         """3MF core specification 1.3, colours by its materials extension; the object stands on the build plate."""
         colours, picked = np.unique(self.vertex_colours(), axis=0, return_inverse=True)
         picked = picked.ravel()  # numpy 2.0 keeps the input's dimensions
-        right = " ".join(f"{-side:.6f}" for side in self.vertices.min(0))
+        digits = self._digits()
+        right = " ".join(f"{-side:.{digits}f}" for side in self.vertices.min(0))
         lines = [f'<m:color color="#{r:02X}{g:02X}{b:02X}"/>' for r, g, b in colours]
         lines += ['</m:colorgroup><object id="2" type="model" pid="1" pindex="0"><mesh><vertices>']
-        lines += [f'<vertex x="{x:.6f}" y="{y:.6f}" z="{z:.6f}"/>' for x, y, z in self.vertices]
+        lines += [f'<vertex x="{x:.{digits}f}" y="{y:.{digits}f}" z="{z:.{digits}f}"/>' for x, y, z in self.vertices]
         lines += ["</vertices><triangles>"]
         for (a, b, c), (p, q, r) in zip(self.faces, picked[self.faces], strict=True):
             lines.append(f'<triangle v1="{a}" v2="{b}" v3="{c}" pid="1" p1="{p}" p2="{q}" p3="{r}"/>')
@@ -197,10 +203,15 @@ class TexturedMesh:
                 archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)  # no clock: the same bytes again
         return packed.getvalue()
 
+    def _digits(self) -> int:
+        """Decimals of coordinates in text: six, and more for what is smaller than a unit."""
+        return 6 + max(0, -math.floor(math.log10(max(float(np.ptp(self.vertices, axis=0).max()), 1e-30))) - 1)
+
     def _save_obj(self, path: Path) -> list[Path]:
         picture, material = path.with_suffix(".png"), path.with_suffix(".mtl")
+        digits = self._digits()
         lines = [f"mtllib {material.name}", "usemtl texture"]
-        lines += [f"v {x:.6f} {y:.6f} {z:.6f}" for x, y, z in self.vertices[:, _WORLD_TO_FILE]]
+        lines += [f"v {x:.{digits}f} {y:.{digits}f} {z:.{digits}f}" for x, y, z in self.vertices[:, _WORLD_TO_FILE]]
         lines += [f"vt {u:.6f} {v:.6f}" for u, v in self.uv]
         lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in self.normals()[:, _WORLD_TO_FILE]]
         for (a, b, c), (p, q, r) in zip(self.faces + 1, self.uv_faces + 1, strict=True):
@@ -211,3 +222,9 @@ class TexturedMesh:
         atomic.write(picture, encoded.getvalue())
         atomic.write(material, f"newmtl texture\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {picture.name}\n")
         return [atomic.write(path, "\n".join(lines) + "\n"), material, picture]
+
+
+def _rounded(number: float, digits: int) -> float:
+    """A number to so many decimals, and never to fewer significant digits."""
+    small = 0 < abs(number) < 1
+    return round(number, digits - 1 - math.floor(math.log10(abs(number))) if small else digits)

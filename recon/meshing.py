@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 from skimage import measure
 
-from recon.hull import Grid, Points, Volume
-from viewmask.errors import ViewmaskError
+from recon.hull import Grid, NothingInCommonError, Points, Volume
 
 
 def surface(hull: Volume, grid: Grid, faces: int = 20_000, smooth: int = 10) -> trimesh.Trimesh:
@@ -30,7 +29,7 @@ def surface(hull: Volume, grid: Grid, faces: int = 20_000, smooth: int = 10) -> 
     padded[np.abs(padded) < 1e-3 * grid.pitch] = -1e-3 * grid.pitch
     padded = without_floaters(padded)
     if not (padded > 0).any():
-        raise ViewmaskError(
+        raise NothingInCommonError(
             "the silhouettes have no volume in common: the views contradict each other, or their cameras are wrong"
         )
     vertices, triangles, _, _ = measure.marching_cubes(padded, 0.0, gradient_direction="ascent")

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,11 @@ def find(python: str | Path | None = None) -> Installation:
         python = sys.executable
     if shutil.which(python) is None:
         raise ViewmaskError(f"{python} is no Python: name the one of nerfstudio's environment ({INSTALL})")
+    return _about(python)
+
+
+@cache
+def _about(python: str) -> Installation:
     output: list[str] = []
     for line in _lines([python, str(_LAUNCHER), "about"], _START, output):
         if line.startswith("@about "):
@@ -87,6 +93,34 @@ def find(python: str | Path | None = None) -> Installation:
     if output[-1:] == ["@late"]:
         raise ViewmaskError(f"nerfstudio of {python} did not start within {_START} s: try again on a machine less busy")
     raise ViewmaskError(f"{python} has no nerfstudio that starts ({_last(output)}): {INSTALL}")
+
+
+def find_method(method: str, python: str | Path | None = None) -> Installation:
+    """The nerfstudio that has a method and can run it.
+
+    Args:
+        python: see `find`.
+
+    Raises:
+        ViewmaskError: no nerfstudio, no such method, or it needs CUDA.
+    """
+    try:
+        installed = find(python)
+    except ViewmaskError as error:
+        raise ViewmaskError(
+            f"there is no method {method!r} here: choose field or hull; nerfstudio's (nerfacto ...) are absent: {error}"
+        ) from error
+    if method not in installed.methods:
+        raise ViewmaskError(
+            f"there is no method {method!r}: choose field or hull, or one of nerfstudio {installed.version}: "
+            f"{', '.join(installed.methods)}"
+        )
+    if method.startswith("splat") and not installed.cuda:
+        raise ViewmaskError(
+            f"{method} needs an NVIDIA GPU (its rasteriser gsplat is CUDA code), and {installed.python} sees none: "
+            "try --method nerfacto, or field or hull, which need none"
+        )
+    return installed
 
 
 def volume(
@@ -113,20 +147,8 @@ def volume(
         ViewmaskError: no nerfstudio, no such method, it needs CUDA, it failed or took too long, or found no surface.
     """
     progress("starting nerfstudio", 0.0)
-    try:
-        installed = find(python)
-    except ViewmaskError as error:
-        raise ViewmaskError(f"no method {method!r} here beside hull and field: {error}") from error
-    if method not in installed.methods:
-        raise ViewmaskError(
-            f"nerfstudio {installed.version} has no method {method!r}: choose {', '.join(installed.methods)}"
-        )
+    installed = find_method(method, python)
     splats = method.startswith("splat")
-    if splats and not installed.cuda:
-        raise ViewmaskError(
-            f"{method} needs an NVIDIA GPU (its rasteriser gsplat is CUDA code), and {installed.python} sees none: "
-            "try --method nerfacto, or field or hull, which need none"
-        )
     steps = steps or _STEPS[installed.cuda]
     with tempfile.TemporaryDirectory(prefix="viewmask-nerfstudio-") as name:
         folder = Path(name)

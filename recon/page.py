@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from PIL import Image
 
 from recon.mesh import TexturedMesh
 from viewmask.files import atomic
+from viewmask.files.record import json_text
 from viewmask.views.viewset import ViewSet, resize
 
 _TEMPLATE = Path(__file__).with_name("page.html")
@@ -35,7 +35,7 @@ def write_page(mesh: TexturedMesh, views: ViewSet, path: str | Path, title: str 
     """
     title = title or views.caption or "Reconstruction"
     # "</script>" in a text must not end the script that holds the data.
-    data = json.dumps(page_data(mesh, views)).replace("</", "<\\/")
+    data = json_text(page_data(mesh, views)).replace("</", "<\\/")
     page = template()
     for name, value in (("title", html.escape(title)), ("data", data)):
         page = page.replace("{{" + name + "}}", value)

@@ -5,17 +5,23 @@ Cut out -> signed field -> refinement (if asked for) -> surface -> atlas -> text
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from recon import agreement, atlas, hull, meshing, silhouette
 from recon import texture as baking
 from recon.atlas import Floats
 from recon.hull import Grid, Volume
 from recon.mesh import TexturedMesh
+from recon.placement import Placement
 from recon.silhouette import FloatImage
 from viewmask.errors import ViewmaskError
+from viewmask.views.camera import Camera
+from viewmask.views.picture import LARGEST
 from viewmask.views.viewset import ViewSet
 
 __all__ = ["METHODS", "TexturedMesh", "reconstruct"]
@@ -89,15 +95,18 @@ def reconstruct(
     if weights is not None and method != "field" and not refine:
         raise ViewmaskError(f"{method} uses no weights: leave them out, or choose the method field")
     progress("cutting the object out", 0.0)
-    cut = silhouette.cut_out(views)
+    cut = silhouette.cut_out(views.shrunk(max(LARGEST, texture)))
     distances = [silhouette.signed_distance(image[..., 3]) for image in cut.images]
-    doubts = _doubts(cut, distances, method)
-    if method == "field":
-        field, begun = _learnt(cut, distances, resolution, weights, progress), PREDICTION
-    elif method == "hull":
-        field, begun = _carved(cut, distances, resolution, progress), CARVING
-    else:
-        field, begun = _trained(cut, method, resolution, steps, nerfstudio, progress), _NERFSTUDIO
+    place = _placed(cut, distances)
+    given, cut = cut.cameras, replace(cut, cameras=place.inward(cut.cameras))
+    doubts, complaint = _doubts(cut, distances, method, given)
+    with _blamed(complaint):
+        if method == "field":
+            field, begun = _learnt(cut, distances, resolution, weights, progress), PREDICTION
+        elif method == "hull":
+            field, begun = _carved(cut, distances, resolution, progress), CARVING
+        else:
+            field, begun = _trained(cut, method, resolution, steps, nerfstudio, progress), _NERFSTUDIO
     # What follows the field takes the rest of the bar.
     behind = refine / (refine + _SECONDS) if method in METHODS else _NERFSTUDIO
     if refine:
@@ -112,7 +121,8 @@ def reconstruct(
 
     later("finding the surface", SURFACE)
     volume = meshing.without_floaters(field.volume)  # here, too, so that the raw field is that of the mesh
-    surface = meshing.surface(volume, field.grid, faces=faces)
+    with _blamed(complaint):
+        surface = meshing.surface(volume, field.grid, faces=faces)
     notes = [*doubts, *field.notes]
     if len(surface.faces) > faces:
         notes.append(f"{faces:,} triangles cannot hold so many parts and holes: there are {len(surface.faces):,}")
@@ -120,27 +130,52 @@ def reconstruct(
     places = atlas.unwrap(surface, texture)
     later("baking", BAKING)
     picture = baking.bake(surface, places, cut, distances, texture, field.colours)
+    place, far = place.nearer(float(surface.extents.max()))
+    notes += [far] if far else []
     return TexturedMesh(
-        surface.vertices, surface.faces, places.uv, places.uv_faces, picture, tuple(notes), (volume, field.grid)
-    )
+        place.outward(surface.vertices), surface.faces, places.uv, places.uv_faces, picture, tuple(notes),
+        place.field(volume, field.grid),
+    )  # fmt: skip
 
 
-def _doubts(cut: ViewSet, distances: list[FloatImage], method: str) -> list[str]:
-    """What a user should know of the views themselves, a line each.
+@contextmanager
+def _blamed(complaint: str | None) -> Iterator[None]:
+    """Says what is wrong with the cameras where they leave no shape."""
+    try:
+        yield
+    except hull.NothingInCommonError as error:
+        raise ViewmaskError(f"{error}: {complaint}" if complaint else str(error)) from error
+
+
+def _placed(cut: ViewSet, distances: list[FloatImage]) -> Placement:
+    """Where the views look; the convention of their poses is named where they look nowhere."""
+    try:
+        return Placement.of(cut.cameras)
+    except ViewmaskError as error:
+        words = agreement.convention(cut.cameras, distances)
+        raise ViewmaskError(f"{error}: {words}" if words else str(error)) from error
+
+
+def _doubts(
+    cut: ViewSet, distances: list[FloatImage], method: str, given: list[Camera]
+) -> tuple[list[str], str | None]:
+    """What a user should know of the views themselves, a line each, and what of that is said against their cameras.
 
     Raises:
         ViewmaskError: too few views for the method.
     """
-    notes = [*cut.extra.get("notes", ())]
+    notes = [*cut.notes]
+    if any(np.linalg.det(camera.camera_to_world[:3, :3]) < 0 for camera in cut.cameras):
+        notes.append("the poses are left-handed (their determinants are negative): the mesh is a mirror image")
     # The generator's own cameras are right, however little its views agree.
-    complaint = agreement.complaint(cut, distances) if cut.extra.get("source") != "viewmask" else None
+    complaint = agreement.complaint(cut, distances, given) if cut.extra.get("source") != "viewmask" else None
     notes += [complaint] if complaint else []
     if len(cut) == 1:
         if method not in METHODS:
             raise ViewmaskError(f"{method} needs more than one view of the object: give 4 or more, or --method field")
         better = " (--method field guesses better)" if method == "hull" else ""
         notes.append(f"one view tells nothing of depth: the object is taken to be as deep as it is wide{better}")
-    return notes
+    return notes, complaint
 
 
 def _carved(cut: ViewSet, distances: list[FloatImage], resolution: int, progress: Progress) -> SignedField:

@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from viewmask.errors import ViewmaskError
+from viewmask.views.background import cut_notes, is_cut_out, solidified
 from viewmask.views.background import cut_out as cut_out_picture
+from viewmask.views.picture import inside
 from viewmask.views.viewset import ViewSet
 
 FloatImage = NDArray[np.float32]
@@ -16,28 +18,40 @@ FloatImage = NDArray[np.float32]
 def cut_out(views: ViewSet) -> ViewSet:
     """The views that show something, each with an alpha channel that is its silhouette.
 
-    `extra` tells which they are (`shown`, their numbers) and what was left out (`notes`).
+    `extra` tells which they are (`shown`, their numbers), `notes` what was left out and what looks wrong.
 
-    A picture that is opaque everywhere is no cut-out: its background is keyed if it is plain.
+    The alpha of a cut-out is believed (`background.is_cut_out`; where one view is a cut-out, the others that have
+    transparency are). Else the background is keyed if it is plain. Glass counts as solid.
 
     Raises:
         ViewmaskError: no view shows anything, or a background is not plain.
     """
     images, cameras, shown = [], [], []
+    doubts: dict[str, list[int]] = {}
+    some = any(is_cut_out(image) for image in views.images)
     for index, (image, camera) in enumerate(zip(views.images, views.cameras, strict=True)):
         try:
-            picture = cut_out_picture(image, transparent=0)
+            clear = some and not inside(image[..., 3]).all()
+            picture = image if clear else cut_out_picture(image)
         except ViewmaskError as error:
             raise ViewmaskError(f"view {index}: {error}") from error
+        for line in cut_notes(image, picture):
+            doubts.setdefault(line, []).append(index)
+        picture = solidified(picture)
         if (picture[..., 3] > 127).any():
             images.append(picture)
             cameras.append(camera)
             shown.append(index)
     if not images:
         raise ViewmaskError("every view is empty: there is no object to reconstruct")
-    left_out = [str(index) for index in range(len(views)) if index not in shown]
-    notes = [f"nothing is on view {', '.join(left_out)}: left out"] if left_out else []
-    return ViewSet(images, cameras, views.extra | {"shown": shown, "notes": notes})
+    left_out = [index for index in range(len(views)) if index not in shown]
+    notes = [f"nothing is on {_named(left_out)}: left out"] if left_out else []
+    notes += [f"{_named(which)}: {line}" for line, which in doubts.items()]
+    return ViewSet(images, cameras, views.extra | {"shown": shown}, (*views.notes, *notes))
+
+
+def _named(which: list[int]) -> str:
+    return f"view{'s' if len(which) > 1 else ''} {', '.join(map(str, which))}"
 
 
 def signed_distance(alpha: NDArray[np.uint8], far: float | None = None) -> FloatImage:

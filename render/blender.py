@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from render.light import LAMP_WATTS, STRENGTH, Studio, lamp_position
 from render.settings import Light, check_light
-from render.surface import Surface
+from render.surface import Surface, to_linear
 from render.workers import death, last_words
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
@@ -91,7 +91,9 @@ def render(
             "vertices": surface.vertices, "faces": surface.faces, "colours": surface.colours, "uv": surface.uv,
             "texture": surface.texture, "normals": surface.corner_normals,
         }  # fmt: skip
-        arrays |= {f"texture{index}": texture for index, texture in enumerate(surface.textures)}
+        arrays |= {
+            f"texture{index}": to_linear(texture.pixels[..., :3]) for index, texture in enumerate(surface.textures)
+        }
         np.savez(folder / "surface.npz", **arrays)
         start().ask({"draw": name})
         for frame, index in enumerate(seen):

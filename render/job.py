@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render import passes, photo
+from render.ceiling import set_ceiling
 from render.settings import LIGHTS, Engine, Light, Limits, Pass, Settings
 from render.source import Source
 from render.surface import Surface
@@ -84,13 +85,17 @@ def save_one(source: Source, out: Path, settings: Settings) -> Record:
             raise ViewmaskError("nothing is seen in any view")
     except ViewmaskError as error:
         record = failure(source, settings, str(error), "\n".join(getattr(error, "__notes__", [])))
-    except (MemoryError, ArithmeticError, ValueError, IndexError, OSError, np.linalg.LinAlgError) as error:
+    except MemoryError:
+        record = failure(source, settings, "it takes more memory than there is")
+    except (ArithmeticError, ValueError, IndexError, OSError, np.linalg.LinAlgError) as error:
         record = failure(source, settings, f"{type(error).__name__}: {error}")
     else:
         folder = out / source.id
         _save(view_set, surface, folder, settings.passes)
         size = sum(file.stat().st_size for file in folder.iterdir())
         record = {"id": source.id, "status": "ok", "views": len(view_set), "bytes": size}
+        if "notes" in view_set.extra:
+            record["notes"] = view_set.extra["notes"]
     if record["status"] == "failed":
         for place in (out, Path(tempfile.gettempdir())):
             if shutil.disk_usage(place).free < DISK_MARGIN:
@@ -109,12 +114,12 @@ def engine_workers(
 ) -> Workers[Any]:
     """So many worker processes of an engine; Blender starts with them, and has `threads` in each."""
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return Workers(work, partial(_prepare, engine, threads), count, limits, single)
+    return Workers(work, partial(_prepare, engine, threads, limits.mebibytes), count, limits, single)
 
 
-def _prepare(engine: Engine, threads: int) -> None:
+def _prepare(engine: Engine, threads: int, mebibytes: int) -> None:
     """Load what every object needs, before the clock of the first one starts."""
-    importlib.import_module("trimesh")
+    set_ceiling(mebibytes)
     if engine == "blender":
         from render import blender
 
@@ -124,7 +129,7 @@ def _prepare(engine: Engine, threads: int) -> None:
 
 
 def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface]:
-    surface = source.surface(settings.up)
+    surface = source.surface(settings.up, settings.lenient)
     variation = Variation.of(settings.seed, source.id)
     about: dict[str, Any] = {"id": source.id} | source.about
     light, strength, lamp = settings.light, settings.strength, None
@@ -141,6 +146,8 @@ def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface]:
         images = _images(surface, cameras, settings, light, seed, strength, lamp)
     about |= {"light": light, "strength": strength, "lamp": lamp, "engine": settings.engine}
     about |= {"mesh_to_world": surface.file_to_world.tolist(), "settings": settings.digest}
+    if surface.notes:
+        about["notes"] = list(surface.notes)
     return ViewSet(images, cameras, about), surface
 
 
@@ -190,9 +197,11 @@ def _save(view_set: ViewSet, surface: Surface, folder: Path, names: tuple[Pass, 
         view_set.save(folder)
         return
     with atomic.folder(folder, ours=FILES) as temporary:
+        arrays: dict[str, Any] = passes.render(surface, view_set.cameras, names) if names else {}
         if names:
             view_set.extra["passes"] = {name: passes.UNITS[name] for name in names}
+            if "inside" in arrays and not arrays["inside"].any():
+                view_set.extra["notes"] = [*view_set.extra.get("notes", []), passes.HOLLOW]
         view_set.save(temporary)
         if names:
-            arrays: dict[str, Any] = passes.render(surface, view_set.cameras, names)
             np.savez_compressed(temporary / passes.FILE, **arrays)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from render.orientation import oriented
 from render.surface import Surface, to_srgb
 
 COUNT = 24_000
@@ -60,9 +61,10 @@ def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDA
 
     Returns:
         points: float16 [count, 3] in the world.
-        inside: bool [count], whether the winding number is above 0.5 (Jacobson et al., SIGGRAPH 2013). So open and
-            self-intersecting meshes have an inside, too. A mesh that is inside out is turned first.
-        colours: uint8 [count // 2, 3], the sRGB base colour of the surface where the near points started.
+        inside: bool [count], whether the winding number is above 0.5 (Jacobson et al., SIGGRAPH 2013) once all faces
+            look outward (`render.orientation`). So open, doubled, flipped and self-intersecting meshes have an inside,
+            too. Sheets, seen from both sides, have none.
+        colours: uint8 [count // 2, 3], the sRGB colour, unlit, of the surface where the near points started.
     """
     import igl
 
@@ -76,8 +78,10 @@ def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDA
     reach = MARGIN * np.maximum(high - low, 0.2 * (high - low).max()) / 2
     even = random.uniform(low - reach, high + reach, (count - near, 3))
     points = np.concatenate([close, even]).astype(np.float16)
-    winding = igl.fast_winding_number(
-        surface.vertices.astype(np.float64), surface.faces.astype(np.int64), points.astype(np.float64)
-    )
-    colours = to_srgb(surface.albedo(start.face, start.u, start.v))
-    return {"points": points, "inside": winding > 0.5, "colours": colours}
+    vertices, faces = oriented(surface.vertices, surface.faces)
+    if len(faces):
+        inside = igl.fast_winding_number(vertices, faces, points.astype(np.float64)) > 0.5
+    else:
+        inside = np.zeros(count, dtype=bool)
+    colours = to_srgb(surface.bare(start.face, start.u, start.v))
+    return {"points": points, "inside": inside, "colours": colours}

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from recon.agreement import POOR, agreement
 from recon.mesh import TexturedMesh
 from recon.page import write_page
@@ -122,6 +124,12 @@ def write_views(views: ViewSet, folder: str | Path) -> list[Path]:
     views.save(folder, force=True)
     sheet = atomic.write_with(folder / SHEET, views.sheet().save)
     return [*sorted(file for file in folder.iterdir() if file != sheet), sheet]
+
+
+def write_picture(picture: Picture, path: str | Path) -> Path:
+    """Write a picture, uint8 RGBA [height, width, 4], as PNG; the file."""
+    image = Image.fromarray(picture, "RGBA")
+    return atomic.write_with(path, lambda temporary: image.save(temporary, "PNG", compress_level=4))
 
 
 def write_mesh(

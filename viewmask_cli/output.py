@@ -17,10 +17,13 @@ from typing import Any
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.record import json_text
 from viewmask.views.conventions import MADE_BY, TRANSFORMS
 
 _VIEW = re.compile(r"\d{3,4}\.png")
-_OURS = re.compile(r"\d{3,4}\.png|transforms\.json|sheet\.png|mesh\.(glb|obj|mtl|ply|stl|3mf|png|npz)|page\.html")
+_OURS = re.compile(
+    r"\d{3,4}\.png|transforms\.json|sheet\.png|cutout\.png|mesh\.(glb|obj|mtl|ply|stl|3mf|png|npz)|page\.html"
+)
 _KEPT = 200
 """How many written files are remembered."""
 
@@ -32,11 +35,12 @@ def slug(sentence: str) -> str:
 
 
 def check_folder(path: Path, force: bool) -> None:
-    """Refuse a folder that holds anything we do not write.
+    """Refuse a folder that holds anything we do not write, or that cannot be written.
 
     Raises:
-        ViewmaskError: `path` is a file, or holds something that is not ours.
+        ViewmaskError: `path` is a file, or holds something that is not ours, or the disk refuses.
     """
+    atomic.attempt(path)
     if not path.exists():
         return
     if force:
@@ -61,11 +65,12 @@ def clear(path: Path) -> None:
 
 
 def check_file(path: Path, force: bool) -> None:
-    """Refuse a file that we did not write, or that somebody changed since.
+    """Refuse a file that we did not write, or that somebody changed since, or that cannot be written.
 
     Raises:
-        ViewmaskError: `path` is a folder or not ours.
+        ViewmaskError: `path` is a folder or not ours, or the disk refuses.
     """
+    atomic.attempt(path)
     if path.is_dir():
         raise ViewmaskError(f"{path} is a folder: --out names a file here")
     if force or not path.exists():
@@ -77,7 +82,7 @@ def check_file(path: Path, force: bool) -> None:
 def say(as_json: bool, record: dict[str, Any], files: Iterable[Path], facts: str = "") -> None:
     """Print the result on standard output: JSON, or one line that names what was written, and facts about it."""
     if as_json:
-        print(json.dumps(record, indent=1, ensure_ascii=False))
+        print(json_text(record, indent=1))
         return
     names = [
         f"{file.parent}{os.sep}" if file.name == TRANSFORMS else str(file)

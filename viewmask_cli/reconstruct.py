@@ -9,6 +9,7 @@ import typer
 
 from recon.formats import SUFFIXES, UP, SheetFormat
 from viewmask.errors import ViewmaskError
+from viewmask.views.conventions import TRANSFORMS
 from viewmask_cli import output
 from viewmask_cli.progress import note, steps
 
@@ -47,7 +48,9 @@ def reconstruct(
     ] = 0,
     weights: Annotated[
         Path | None,
-        typer.Option(help="Weights of the field, from viewmask train recon.", show_default="the shipped ones"),
+        typer.Option(
+            exists=True, help="Weights of the field, from viewmask train recon.", show_default="the shipped ones"
+        ),
     ] = None,
     nerfstudio: Annotated[
         str | None,
@@ -82,11 +85,23 @@ def reconstruct(
 
     Example: viewmask reconstruct chair --out chair.glb
     """
+    if method != "field":
+        from recon.reconstructor import METHODS
+
+        if method not in METHODS:
+            from recon.nerfstudio import find_method
+
+            find_method(method, nerfstudio)
     if folder is None and layout is not None:
         raise ViewmaskError(f"--layout {layout} needs a picture: viewmask reconstruct grid.png --layout {layout}")
     if folder is None:
         folder = output.last_views()
         note(f"taking the views written last: {folder}")
+    if layout is None and folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
+        raise ViewmaskError(
+            f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus; "
+            f"or take it for a photo: viewmask generate --image {folder} --mesh"
+        )
     out = out or (folder / "mesh.glb" if layout is None else folder.with_suffix(".glb"))
     if out.suffix.lower() not in SUFFIXES:
         raise ViewmaskError(f"{out} has no suffix of a mesh format: choose one of {', '.join(SUFFIXES)}")
@@ -99,12 +114,12 @@ def reconstruct(
         from recon.sheet import read
 
         views = read(folder, layout)
-    elif folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
-        raise ViewmaskError(f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus")
     else:
+        from viewmask.views.picture import LARGEST
         from viewmask.views.viewset import ViewSet
 
-        views = ViewSet.load(folder)
+        _check_views(folder)
+        views = ViewSet.load(folder, largest=max(LARGEST, texture), partial=True)
     with steps("reconstructing the mesh") as report:
         from viewmask.pipeline import write_mesh
 
@@ -121,10 +136,19 @@ def reconstruct(
     return files
 
 
+def _check_views(folder: Path) -> None:
+    """Say where the view sets are, if a folder holds folders of them, as `generate --samples` and `render` write."""
+    sets = sorted(place.parent for place in folder.glob(f"*/{TRANSFORMS}") if not place.parent.name.startswith("."))
+    if sets and not any(folder.glob("transforms*.json")):
+        others = f" (or another of its {len(sets)})" if len(sets) > 1 else ""
+        raise ViewmaskError(f"{folder} holds folders of posed views: name one of them, as {sets[0]}{others}")
+
+
 def facts(about: dict[str, Any]) -> str:
     """A mesh's summary in words: `watertight, 1 component, 20,000 faces, size 0.41 x 0.52 x 1.00, +Y up`."""
     components = about["components"]
-    size = " x ".join(f"{side:.2f}" for side in about["size"])
+    digits = ".2f" if max(about["size"]) >= 0.1 else ".3g"
+    size = " x ".join(f"{side:{digits}}" for side in about["size"])
     return (
         f"{'' if about['watertight'] else 'not '}watertight, {components} component{'s' if components > 1 else ''}, "
         f"{about['faces']:,} faces, size {size}, {about['up']} up"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ import typer
 
 from render.settings import PASSES, Engine, Light, Limits, Settings, Up
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
 from viewmask.views.conventions import TRANSFORMS
 from viewmask_cli import output
 from viewmask_cli.progress import duration, note, progress
@@ -71,22 +73,37 @@ def render(
     objaverse: Annotated[
         Path | None,
         typer.Option(
+            exists=True,
+            dir_okay=False,
             metavar="FILE",
             help="File of Objaverse uids, one per line, to download and render.",
             rich_help_panel=SOURCES,
         ),
     ] = None,
     captions: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Captions by id, such as Cap3D's.", rich_help_panel=SOURCES)
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, metavar="CSV", help="Captions by id, such as Cap3D's.", rich_help_panel=SOURCES
+        ),
     ] = None,
     quality: Annotated[
         Path | None,
-        typer.Option(metavar="JSON", help="Only what this Objaverse++ file calls good.", rich_help_panel=SOURCES),
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="JSON",
+            help="Only what this Objaverse++ file calls good.",
+            rich_help_panel=SOURCES,
+        ),
     ] = None,
     semantics: Annotated[
         Path | None,
         typer.Option(
-            metavar="CSV", help="Only what HSSD's objects.csv lists, with its names.", rich_help_panel=SOURCES
+            exists=True,
+            dir_okay=False,
+            metavar="CSV",
+            help="Only what HSSD's objects.csv lists, with its names.",
+            rich_help_panel=SOURCES,
         ),
     ] = None,
     licences: Annotated[
@@ -99,6 +116,14 @@ def render(
             rich_help_panel=SOURCES,
         ),
     ] = "",
+    lenient: Annotated[
+        bool,
+        typer.Option(
+            "--lenient",
+            help="Render an object without textures or materials that it lacks, with a note, in place of failing it.",
+            rich_help_panel=SOURCES,
+        ),
+    ] = Settings.lenient,
     jitter: Annotated[bool, typer.Option(help="Vary shape and light, for training.")] = Settings.jitter,
     photos: Annotated[
         int,
@@ -138,13 +163,13 @@ def render(
         ),
     ] = None,
     time_limit: Annotated[
-        float, typer.Option(help="Seconds that an object may take in a worker.", rich_help_panel=SCALE)
+        float, typer.Option(help="Seconds that an object may take.", rich_help_panel=SCALE)
     ] = Limits.seconds,
     recycle: Annotated[
         int, typer.Option(min=1, help="Replace a worker after so many objects.", rich_help_panel=SCALE)
     ] = Limits.jobs,
     memory: Annotated[
-        int, typer.Option(min=64, help="Memory that a worker may take, in MiB.", rich_help_panel=SCALE)
+        int, typer.Option(min=64, help="Memory that an object may take, in MiB.", rich_help_panel=SCALE)
     ] = Limits.mebibytes,
     retry: Annotated[
         bool, typer.Option("--retry", help="Render again what failed before.", rich_help_panel=SCALE)
@@ -168,7 +193,10 @@ def render(
     status: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Show the progress of the run in DIR, and render nothing.", rich_help_panel=SCALE
+            exists=True,
+            metavar="DIR",
+            help="Show the progress of the run in DIR, and render nothing.",
+            rich_help_panel=SCALE,
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Write even into a folder with other contents.")] = False,
@@ -180,6 +208,7 @@ def render(
     """
     if status is not None:
         return _say_status(status, as_json)
+    atomic.attempt(out)
     if out.is_file():
         raise ViewmaskError(f"{out} is a file: --out names a folder here")
     if not force and out.is_dir() and any(out.iterdir()) and not (out / "manifest.jsonl").exists():
@@ -188,7 +217,7 @@ def render(
     settings = Settings(
         views=views, elevation=elevation, distance=distance, fov=fov, size=size,
         start="random" if random_start else start, engine=engine, light=light, samples=samples, seed=seed,
-        jitter=jitter, up=up, spp=spp, denoise=denoise,
+        jitter=jitter, up=up, spp=spp, denoise=denoise, lenient=lenient,
         passes=tuple(name for name in passes.split(",") if name),  # type: ignore[misc]  # checked there
         photos=photos,
     )  # fmt: skip
@@ -217,6 +246,11 @@ def render(
         note(f"left out {record['id']}: {record['reason']}")
     if len(bad) > NAMED:
         note(f"left out {len(bad) - NAMED} more: see viewmask render --status {out}")
+    noted = [record for record in good if record.get("notes")]
+    for record in noted[:NAMED]:
+        note(f"{record['id']}: {'; '.join(record['notes'])}")
+    if len(noted) > NAMED:
+        note(f"{len(noted) - NAMED} more have notes: see {out / 'manifest.jsonl'}")
     if shards is None:
         output.remember(views=out / good[-1]["id"])
         files = [out / record["id"] / TRANSFORMS for record in good]
@@ -245,18 +279,26 @@ def _sources(
         sources += from_uids(uids)
     if split is not None and not sources:
         raise ViewmaskError(f"nothing to render: no object is in split {split!r}")
-    count = len(sources)
     if captions is not None:
         sources = catalogue.captioned(sources, captions)
     if quality is not None:
-        sources = catalogue.rated(sources, quality)
+        sources = _left(catalogue.rated(sources, quality), sources, f"--quality {quality}")
     if semantics is not None:
-        sources = catalogue.hssd(sources, semantics)
+        sources = _left(catalogue.hssd(sources, semantics), sources, f"--semantics {semantics}")
     if licences:
-        sources = catalogue.licensed(sources, licences.split(","))
-    if count and not sources:
-        raise ViewmaskError(f"nothing to render: --quality, --semantics and --license leave none of {count} objects")
+        have = Counter(str(source.about.get("license") or "none") for source in sources)
+        names = ", ".join(f"{name} ({count})" for name, count in have.most_common(5))
+        sources = _left(
+            catalogue.licensed(sources, licences.split(",")), sources, f"--license {licences}", f"they have: {names}"
+        )
     return sources
+
+
+def _left(kept: list[Source], sources: list[Source], option: str, why: str = "look for a slip in it") -> list[Source]:
+    """What an option leaves; an error if it leaves nothing of something."""
+    if sources and not kept:
+        raise ViewmaskError(f"nothing to render: {option} leaves none of {len(sources)} objects; {why}")
+    return kept
 
 
 def _say_status(out: Path, as_json: bool) -> list[dict[str, Any]]:

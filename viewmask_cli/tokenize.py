@@ -18,7 +18,8 @@ def tokenize(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Parquet file to write.")] = Path("tokens.parquet"),
     tokenizer: Annotated[
-        Path | None, typer.Option(help="Folder of the tokenizer's weights.", show_default="the shipped one")
+        Path | None,
+        typer.Option(exists=True, help="Folder of the tokenizer's weights.", show_default="the shipped one"),
     ] = None,
     photos: Annotated[
         list[str] | None,

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress
 
@@ -40,7 +41,9 @@ def train(
     ] = None,
     init: Annotated[
         Path | None,
-        typer.Option(help="Weights to start from: the previous stage's, or this stage's own.", show_default="none"),
+        typer.Option(
+            exists=True, help="Weights to start from: the previous stage's, or this stage's own.", show_default="none"
+        ),
     ] = None,
     gentle: Annotated[
         bool, typer.Option(help="With --init of this stage: use 0.3 of the usual learning rates.")
@@ -48,6 +51,7 @@ def train(
     tokenizer: Annotated[
         Path | None,
         typer.Option(
+            exists=True,
             help="Weights of the tokenizer that made the tokens; for decoder, the one to decode.",
             show_default="the shipped one",
         ),
@@ -76,6 +80,7 @@ def train(
         raise ViewmaskError("recon has one size and no tokenizer: leave out --preset and --tokenizer")
     if stage == "reranker" and preset != "nano":
         raise ViewmaskError("reranker has one size: leave out --preset")
+    atomic.attempt(out)
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "checkpoint").is_dir())):
         raise ViewmaskError(f"{out} exists and holds no run: choose another --out")
 

@@ -26,7 +26,8 @@ DEFINITION = (
     f"Chamfer = half the sum of the two mean unsquared distances, from {SAMPLES:,} area-uniform points of either "
     f"surface to the other surface; F-score = of the shares of these points nearer than {NEAR}; "
     f"IoU = of the volumes, on voxels of 1/{RESOLUTION}, by winding number > 0.5 "
-    "(exact for closed meshes, the mean of 26 rays for open ones); "
+    "(exact for closed meshes, the mean of 26 rays for open ones) once faces lie there singly and face outward, "
+    "undefined where the true mesh holds nothing; "
     "normal consistency = mean absolute cosine between the normals at these points and at the nearest ones"
 )
 
@@ -34,8 +35,10 @@ Floats = NDArray[np.float64]
 Triangles = NDArray[np.float64]  # [faces, 3, 3]
 
 
-def score(truth: Mesh, mesh: Mesh, seed: int = 0) -> dict[str, float]:
+def score(truth: Mesh, mesh: Mesh, seed: int = 0) -> dict[str, float | None]:
     """`chamfer`, `fscore`, `iou` and `normals` of a mesh against the true one; the seed fixes the sampled points.
+
+    `iou` is None where it is undefined: the true mesh has no inside.
 
     `normals` is the normal consistency of Mescheder et al. 2019 (Occupancy Networks) without the sign, so that
     inside-out faces do not count.
@@ -43,7 +46,7 @@ def score(truth: Mesh, mesh: Mesh, seed: int = 0) -> dict[str, float]:
     Raises:
         ViewmaskError: a mesh has no surface, or reaches absurdly far beyond the unit box.
     """
-    return surface_score(truth, mesh, seed) | {"iou": volume_iou(truth, mesh, RESOLUTION)}
+    return {**surface_score(truth, mesh, seed), "iou": volume_iou(truth, mesh, RESOLUTION)}
 
 
 def surface_score(truth: Mesh, mesh: Mesh, seed: int = 0) -> dict[str, float]:
@@ -84,8 +87,10 @@ def fscore(there: Floats, back: Floats, near: float = NEAR) -> float:
     return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
 
 
-def volume_iou(truth: Mesh, mesh: Mesh, resolution: int = RESOLUTION) -> float:
-    """Intersection over union of the two solids, on voxels of 1/`resolution` around both; empty ones agree (1).
+def volume_iou(truth: Mesh, mesh: Mesh, resolution: int = RESOLUTION) -> float | None:
+    """Intersection over union of the two solids, on voxels of 1/`resolution` around both.
+
+    None where the true mesh fills no voxel, as sheets do. A mesh without an inside scores 0 against one that has one.
 
     Raises:
         ViewmaskError: a mesh has no surface, or reaches absurdly far beyond the unit box.
@@ -102,8 +107,8 @@ def volume_iou(truth: Mesh, mesh: Mesh, resolution: int = RESOLUTION) -> float:
 # -- the forms of other papers ----------------------------------------------------------------------------
 
 
-def grid_iou(truth: Mesh, mesh: Mesh, size: int = 64) -> float:
-    """Volume IoU on the `size`^3 nodes -1 + 2 i / size of the cube [-1, 1]^3: SyncDreamer's and EscherNet's grid.
+def grid_iou(truth: Mesh, mesh: Mesh, size: int = 64) -> float | None:
+    """`volume_iou` on the `size`^3 nodes -1 + 2 i / size of the cube [-1, 1]^3: SyncDreamer's and EscherNet's grid.
 
     They take the sign from mesh2sdf, which itself warns of meshes that are not watertight; here it is the winding
     number, the same on closed meshes.
@@ -191,9 +196,8 @@ def _half_sum(there: Floats, back: Floats) -> float:
     return float(there.mean() + back.mean()) / 2
 
 
-def _iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    union = int((a | b).sum())
-    return int((a & b).sum()) / union if union else 1.0
+def _iou(truth: NDArray[np.bool_], mesh: NDArray[np.bool_]) -> float | None:
+    return int((truth & mesh).sum()) / int((truth | mesh).sum()) if truth.any() else None
 
 
 def _normals(triangles: Triangles) -> Floats:

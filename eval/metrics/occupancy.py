@@ -1,4 +1,4 @@
-"""Which points of space a mesh fills: by winding number, on a regular grid, closed mesh or not."""
+"""Which points of space a mesh fills: by winding number, on a regular grid, closed mesh or not, faces as they lie."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from render.orientation import closed, oriented
 
 Floats = NDArray[np.float64]
 
@@ -25,8 +27,9 @@ class Mesh(Protocol):
 def occupancy(mesh: Mesh, x: Floats, y: Floats, z: Floats) -> NDArray[np.bool_]:
     """Which points of a grid lie inside a mesh: [len(x), len(y), len(z)], winding number > 0.5.
 
-    A closed mesh may intersect itself and overlap: its winding number is exact. For an open mesh the winding
-    number is the mean over the 26 rays to the neighbours of a grid point. Inside-out meshes are turned.
+    Faces are first turned outward (`render.orientation`). A closed mesh may intersect itself and overlap: its winding
+    number is exact. For an open mesh the winding number is the mean over the 26 rays to the neighbours of a grid
+    point. Sheets, seen from both sides, fill nothing.
 
     Args:
         x, y, z: evenly spaced coordinates with one spacing, ascending.
@@ -35,15 +38,14 @@ def occupancy(mesh: Mesh, x: Floats, y: Floats, z: Floats) -> NDArray[np.bool_]:
     if not grid.all():
         return np.zeros(grid, dtype=bool)
     spacing = next((float(axis[1] - axis[0]) for axis in (x, y, z) if len(axis) > 1), 1.0)
-    corners, faces = _weld(mesh)
+    corners, faces = oriented(mesh.vertices, mesh.faces)
     # In units of the spacing, with grid points on the integers; the odd shift keeps grid lines off corners and edges.
     corners = (corners - [x[0], y[0], z[0]]) / spacing + np.array([0.00113, 0.00071, 0.00157])
-    outward = np.sign(_volume(corners[faces])) or 1.0
-    directions = [(0, 0, 1)] if _closed(faces) else list(_directions())
+    directions = [(0, 0, 1)] if closed(faces) else list(_directions())
     twice = np.zeros(grid, dtype=np.int32)
     for direction in directions:
         twice += _twice_winding_along(corners, faces, grid, direction)
-    inside: NDArray[np.bool_] = twice * outward > len(directions)
+    inside: NDArray[np.bool_] = twice > len(directions)
     return inside
 
 
@@ -133,23 +135,3 @@ def _hits(
             area != 0, (w * corner_heights).sum(axis=1) / np.where(area != 0, area, 1), corner_heights[:, 0]
         )
         yield column[hit], level, np.where(left[hit], 1, -1).astype(np.int16)
-
-
-def _weld(mesh: Mesh) -> tuple[Floats, NDArray[np.int64]]:
-    """Corners and faces with equal positions made one: files split them along texture seams."""
-    faces = np.asarray(mesh.faces, dtype=np.int64)
-    rounded: Floats = np.asarray(mesh.vertices, dtype=np.float64).round(6)
-    corners, index = np.unique(rounded, axis=0, return_inverse=True)
-    return corners, index.astype(np.int64).reshape(-1)[faces]
-
-
-def _closed(faces: NDArray[np.int64]) -> bool:
-    """Whether every edge is walked as often one way as the other: then winding numbers are whole."""
-    a, b = faces.reshape(-1), np.roll(faces, -1, axis=1).reshape(-1)
-    n = int(faces.max()) + 1
-    return bool(np.array_equal(np.sort(a * n + b), np.sort(b * n + a)))
-
-
-def _volume(triangles: Floats) -> float:
-    centred = triangles - triangles.reshape(-1, 3).mean(axis=0)
-    return float(np.einsum("ij,ij->", centred[:, 0], np.cross(centred[:, 1], centred[:, 2])) / 6)

@@ -137,7 +137,7 @@ def _ends(metric: str, interval: Interval | None) -> Text:
 
 def _sentence(result: Result) -> str:
     azimuths = "/".join(f"{azimuth:g}" for azimuth in result.protocol["scored_azimuths"])
-    meshes = result.counts["iou"]
+    meshes = result.counts["chamfer"]
     return (
         f"Azimuths {azimuths} from view 0, {result.protocol['size']} x {result.protocol['size']} on "
         f"{result.protocol['background']}, {len(result.records)} objects"

@@ -216,6 +216,22 @@ def test_mesh_columns(squares: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(bench, "mirror", Scoring(meshes=False)).means["iou"] is None
 
 
+def test_an_object_whose_mesh_has_no_inside_is_no_part_of_the_mean_iou(
+    squares: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recon import reconstructor
+
+    box = trimesh.creation.box((1, 0.5, 0.25))
+    sheet = trimesh.Trimesh([(-0.5, -0.25, 0), (0.5, -0.25, 0), (0.5, 0.25, 0)], [(0, 1, 2)])
+    monkeypatch.setattr(reconstructor, "reconstruct", lambda views, **options: box)
+    flat = Subject("flat", f"{3:064d}", lambda n: views(n, 3), lambda: sheet)
+    result = run(replace(squares, subjects=[subject(0, mesh=True), flat]), "mirror", workers=1)
+    assert result.means["iou"] == 1
+    assert (result.counts["iou"], result.counts["chamfer"]) == (1, 2)
+    assert result.records[1]["iou"] is None
+    assert result.notes[-1] == "IoU undefined for 1 objects, whose true meshes have no inside: flat"
+
+
 @pytest.mark.skipif(not (SHARED / "gso" / "cameras.json").is_file(), reason="needs ../shared/data/gso")
 def test_trivial_rows_on_gso30_equal_an_outside_scorer() -> None:
     result = run(open_bench("gso", SHARED / "gso"), "white", Scoring(meshes=False))

@@ -197,7 +197,7 @@ def test_eschernet_meshes_forgive_scale_and_place_but_not_tessellation() -> None
     assert ESCHERNET.meshes(truth, moved, 0) == pytest.approx({"chamfer": 0, "iou": 1}, abs=1e-6)
     coarse = trimesh.creation.box((1, 1, 1))
     fine = coarse.subdivide().subdivide().subdivide()
-    assert ESCHERNET.meshes(coarse, fine, 0)["chamfer"] > 0.1  # vertices alone: the same surface, far apart
+    assert (ESCHERNET.meshes(coarse, fine, 0)["chamfer"] or 0) > 0.1  # vertices alone: the same surface, far apart
 
 
 def test_volume_agrees_with_libigl() -> None:

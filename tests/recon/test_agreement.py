@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from recon import hull, meshing, silhouette
 from recon.agreement import agreement, complaint, disagreement
 from recon.reconstructor import reconstruct
 from tests.recon.conftest import views_of
+from viewmask.errors import ViewmaskError
 from viewmask.views.viewset import ViewSet
 
 
@@ -56,6 +59,38 @@ def test_mirrored_pictures(views):
 def test_exchanged_cameras_are_named(views):
     a, b, c, d = views.cameras
     assert said(views.images, [a, b, d, c]).startswith("views 2 and 3 look to have each other's camera")
+
+
+@pytest.mark.parametrize(
+    ("signs", "inverted", "says"),
+    [
+        ((1, -1, -1), False, "the poses look like OpenCV's .*negate the second and third column of every"),
+        ((1, 1, -1), False, "the poses look like left-handed .*negate the third column"),
+        ((-1, 1, -1), False, "the poses look like PyTorch3D's .*negate the first and third column"),
+        ((1, 1, 1), True, "the poses look like world-to-camera matrices: write the inverse"),
+        ((1, -1, -1), True, "world-to-camera matrices, their axes OpenCV's .*take the inverse .*then negate"),
+    ],
+)
+@pytest.mark.parametrize("place", [(0, 0, 0), (5e5, 2e6, 300)])
+def test_the_convention_of_poses_is_named(views, signs, inverted, says, place):
+    cameras = []
+    for camera in views.cameras:
+        pose = camera.camera_to_world.copy()
+        pose[:3, 3] += place
+        pose = pose @ np.diag([*signs, 1.0])
+        cameras.append(replace(camera, camera_to_world=np.linalg.inv(pose) if inverted else pose))
+    with pytest.raises(ViewmaskError, match=says):
+        reconstruct(ViewSet(views.images, cameras), "hull", faces=500, texture=64, resolution=24)
+
+
+def test_left_handed_poses_are_told(views):
+    cameras = []
+    for camera in views.cameras:
+        mirrored = camera.camera_to_world.copy()
+        mirrored[1] *= -1
+        cameras.append(replace(camera, camera_to_world=mirrored))
+    mesh = reconstruct(ViewSet(views.images, cameras), "hull", faces=500, texture=64, resolution=24)
+    assert "the poses are left-handed" in mesh.notes[0]
 
 
 def test_upside_down(views):

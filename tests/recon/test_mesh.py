@@ -12,6 +12,7 @@ import pytest
 import trimesh
 from PIL import Image
 
+from recon.hull import Grid
 from recon.mesh import TexturedMesh
 from recon.meshing import is_closed
 from recon.reconstructor import METHODS, reconstruct
@@ -163,3 +164,38 @@ def test_glb_passes_khronos_validator(mesh, bar_views, tmp_path, made):
     assert report["issues"]["numErrors"] == 0, report["issues"]
     assert report["issues"]["numWarnings"] == 0, report["issues"]
     assert report["info"]["totalTriangleCount"] == len(mesh.faces)
+
+
+def test_numbers_that_are_none_never_reach_a_file(mesh, tmp_path):
+    mesh.vertices = mesh.vertices.copy()
+    mesh.vertices[3, 1] = np.nan
+    for suffix in (".glb", ".obj", ".ply", ".stl", ".3mf"):
+        with pytest.raises(ViewmaskError, match="no finite numbers"):
+            mesh.save(tmp_path / f"box{suffix}")
+    grid = Grid(np.zeros(3), 0.1, (2, 2, 2))
+    mesh.raw = (np.full((2, 2, 2), np.nan, np.float32), grid)
+    with pytest.raises(ViewmaskError, match="numbers that are none"):
+        mesh.save_raw(tmp_path / "box.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", ["obj", "3mf", "glb"])
+def test_a_tiny_object_keeps_its_shape_in_a_file(mesh, tmp_path, suffix):
+    mesh.vertices = mesh.vertices * 1e-5
+    assert mesh.summary()["size"] == [2e-6, 5e-6, 1e-5]
+    path = mesh.save(tmp_path / f"box.{suffix}")[0]
+    if suffix == "3mf":
+        text = zipfile.ZipFile(path).read("3D/3dmodel.model").decode()
+        assert 'x="0.0000010000"' in text
+        return
+    extents = trimesh.load(path, process=False, force="mesh").extents
+    np.testing.assert_allclose(extents, [5e-6, 1e-5, 2e-6], rtol=1e-4)
+
+
+def test_a_3mf_and_a_glb_lie_alike_where_render_reads_them(mesh, tmp_path):
+    from render.surface import Surface
+
+    glb, solid = (Surface.load(mesh.save(tmp_path / f"box{suffix}")[0]) for suffix in (".glb", ".3mf"))
+    np.testing.assert_allclose(solid.box, glb.box, atol=1e-6)
+    front = solid.vertices[solid.faces].mean(1)[:, 0] > 0.09
+    assert (solid.colours[front, :, 0] > 0).all()

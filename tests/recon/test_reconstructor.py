@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial import cKDTree
 from skimage import measure
 
-from recon import meshing
+from recon import meshing, silhouette
 from recon.meshing import is_closed
 from recon.reconstructor import METHODS, reconstruct
 from viewmask.errors import ViewmaskError
@@ -82,6 +82,18 @@ def test_a_budget_that_cannot_be_held_is_told(bar_views, monkeypatch):
     mesh = reconstruct(bar_views, faces=100, texture=64, resolution=24)
     said = f"100 triangles cannot hold so many parts and holes: there are {len(mesh.faces):,}"
     assert mesh.notes == (said,)
+
+
+def test_pictures_larger_than_the_texture_are_shrunk_first(bar_views, monkeypatch):
+    seen = []
+    keep = silhouette.cut_out
+    monkeypatch.setattr(silhouette, "cut_out", lambda views: seen.append(views.images[0].shape) or keep(views))
+    large = [np.repeat(np.repeat(image, 20, axis=0), 20, axis=1) for image in bar_views.images]
+    cameras = [camera.resized(1280, 1280) for camera in bar_views.cameras]
+    mesh = reconstruct(ViewSet(large, cameras), "hull", faces=500, texture=64, resolution=24)
+    assert seen == [(1024, 1024, 4)]
+    small = reconstruct(bar_views, "hull", faces=500, texture=64, resolution=24)
+    np.testing.assert_allclose(mesh.geometry().extents, small.geometry().extents, atol=0.03)
 
 
 @pytest.mark.parametrize("option", [{"faces": 0}, {"texture": -1}, {"resolution": 2}])

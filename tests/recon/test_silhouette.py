@@ -49,6 +49,41 @@ def test_empty_views_are_left_out_but_one_must_stay(bar_views):
     assert alone.extra["shown"] == [2]
 
 
+def test_one_transparent_pixel_is_no_cut_out(bar_views):
+    views = opaque(bar_views, (245, 245, 245))
+    for image, alpha in zip(views.images, (0, 249, 100, 200), strict=True):
+        image[0, 0, 3] = alpha
+    keyed = cut_out(views)
+    for before, after in zip(bar_views.images, keyed.images, strict=True):
+        wrong = (before[..., 3] > 127) != (after[..., 3] > 127)
+        assert wrong.sum() < 0.08 * (before[..., 3] > 127).sum()
+
+
+def test_a_view_that_its_object_fills_is_believed_among_cut_outs(bar_views):
+    close = np.full_like(bar_views.images[0], 255)
+    close[..., :3] = 90
+    close[:2, :, 3] = 0
+    views = ViewSet([close, *bar_views.images[1:]], bar_views.cameras)
+    assert cut_out(views).images[0] is close
+
+
+def test_what_looks_wrong_is_told_once_for_all_views(bar_views):
+    inverted = [np.dstack([image[..., :3], 255 - image[..., 3]]) for image in bar_views.images]
+    cut = cut_out(ViewSet(inverted, bar_views.cameras, notes=("one picture is missing",)))
+    first, second = cut.notes
+    assert first == "one picture is missing"
+    assert second.startswith("views 0, 1, 2, 3: what is kept touches most of the picture's border: is the mask")
+
+
+def test_glass_is_solid_for_a_shape(bar_views):
+    glass = [np.dstack([image[..., :3], image[..., 3] // 3]) for image in bar_views.images]
+    cut = cut_out(ViewSet(glass, bar_views.cameras))
+    for before, after in zip(bar_views.images, cut.images, strict=True):
+        wrong = (before[..., 3] > 127) != (after[..., 3] > 127)
+        assert wrong.sum() < 0.15 * (before[..., 3] > 127).sum()
+    assert cut.notes == ("views 0, 1, 2, 3: the object is half transparent: it is taken for solid",)
+
+
 def test_distance_lies_between_pixels():
     """A disc of any radius: the distance is the disc's own, to a fraction of a pixel."""
     y, x = np.mgrid[0:64, 0:64] + 0.5

@@ -1,13 +1,17 @@
 """One object: jitter as a pure function of seed and id, and a record whatever happens to the mesh."""
 
+import json
 import shutil
 from collections import namedtuple
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import trimesh
 
 from render import demo, job
 from render.job import Variation, failure, render_one, save_one
+from render.passes import HOLLOW
 from render.settings import Settings
 from render.source import Source, find
 from viewmask.errors import ViewmaskError
@@ -76,6 +80,16 @@ def test_the_record_of_an_object_counts_views_and_bytes(objects, tmp_path):
     }  # fmt: skip
 
 
+def test_an_object_without_an_inside_says_so_where_points_are_asked_for(tmp_path):
+    sheet = trimesh.Trimesh([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)], [(0, 1, 2), (0, 2, 3)])
+    sheet.export(tmp_path / "sheet.ply")
+    (source,) = find([str(tmp_path / "sheet.ply")])
+    with_points = replace(SMALL, passes=("points", "depth"))
+    assert save_one(source, tmp_path / "out", with_points)["notes"] == [HOLLOW]
+    assert json.loads((tmp_path / "out" / "sheet" / "transforms.json").read_text())["notes"] == [HOLLOW]
+    assert "notes" not in save_one(source, tmp_path / "bare", SMALL)
+
+
 def test_a_failure_is_recorded_with_its_reason_and_the_notes_of_the_error(tmp_path):
     class Broken(Source):
         def read(self):
@@ -102,3 +116,14 @@ def test_a_failure_on_a_full_disk_is_not_laid_on_the_mesh(tmp_path, monkeypatch)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(2**30, 2**30, job.DISK_MARGIN - 1))
     with pytest.raises(ViewmaskError, match="is full"):
         save_one(Source("gone", tmp_path / "gone.glb"), tmp_path, SMALL)
+
+
+def test_what_an_object_lacks_is_a_failure_or_a_note_of_its_record(tmp_path):
+    (tmp_path / "a.obj").write_text("mtllib gone.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl m\nf 1 2 3\n")
+    (source,) = find(tmp_path / "a.obj")
+    record = save_one(source, tmp_path, SMALL)
+    assert (record["status"], "gone.mtl is missing" in record["reason"]) == ("failed", True)
+    record = save_one(source, tmp_path, Settings(views=2, size=16, lenient=True))
+    assert record["status"] == "ok"
+    assert "gone.mtl is missing" in record["notes"][0]
+    assert render_one(source, Settings(views=2, size=16, lenient=True)).extra["notes"] == record["notes"]

@@ -58,6 +58,24 @@ def test_inside_is_inside_also_of_an_open_mesh_and_of_one_turned_inside_out():
         assert (sample["inside"] == (radius < 0.5))[sure].mean() >= right
 
 
+def test_inside_is_inside_of_doubled_and_flipped_faces_too():
+    whole = trimesh.creation.icosphere(3, radius=0.5)
+    flip = np.random.default_rng(0).random(len(whole.faces)) < 0.5
+    doubled = np.concatenate([whole.faces, whole.faces[:, ::-1]])
+    flipped = np.where(flip[:, None], whole.faces[:, ::-1], whole.faces)
+    for faces in (doubled, flipped):
+        sample = points.sample(ball(trimesh.Trimesh(whole.vertices, faces, process=False)), 4000)
+        radius = np.linalg.norm(sample["points"].astype(np.float64), axis=1)
+        sure = np.abs(radius - 0.5) > 0.01
+        assert (sample["inside"] == (radius < 0.5))[sure].all()
+
+
+def test_sheets_and_lines_have_no_inside():
+    square = [(-0.5, -0.5, 0), (0.5, -0.5, 0), (0.5, 0.5, 0.01), (-0.5, 0.5, 0)]
+    for faces in ([(0, 1, 2), (0, 2, 3)], [(0, 1, 1)]):
+        assert not points.sample(ball(trimesh.Trimesh(square, faces, process=False)), 4000)["inside"].any()
+
+
 def test_the_first_half_is_near_the_surface_and_knows_its_colour():
     mesh = trimesh.creation.box((1, 0.5, 0.25))
     mesh.visual.face_colors = [255, 0, 0, 255]

@@ -51,10 +51,17 @@ def test_the_true_views_are_perfect(shell):
     ("words", "says"),
     [
         (["--bench", "gso", "--method", "copy"], "no gso data in data/gso"),
-        (["--bench", "gso", "--method", "copy", "--data", "nowhere"], "no gso data in nowhere"),
+        (["--bench", "gso", "--method", "copy", "--data", "notes"], "no gso data in notes"),
         ([*QUICK, "--json", "notes.json"], "notes.json exists and was not made by viewmask"),
         ([*QUICK, "--json", "."], "is a folder"),
-        (["--bench", "demo", "--weights", "nowhere"], "no checkpoint at nowhere"),
+        (["--bench", "demo", "--weights", "notes"], "no checkpoint at notes"),
+        # What is named must be there, even if nothing would read it.
+        ([*QUICK, "--data", "nowhere"], "'--data' / '-d': path 'nowhere' does not exist"),
+        ([*QUICK, "--weights", "nowhere"], "'--weights': path 'nowhere' does not exist"),
+        ([*QUICK, "--lpips-weights", "nowhere"], "path 'nowhere' does not exist"),
+        (["--repeat", "missing.json"], "'--repeat': file 'missing.json' does not exist"),
+        ([*QUICK, "--out", "notes.json/out"], "cannot write notes.json/out: Not a directory"),
+        ([*QUICK, "--records", "notes.json/r"], "cannot write notes.json/r: Not a directory"),
         ([*QUICK, "--csv", "notes.json"], "notes.json exists and was not made by viewmask"),
         ([*QUICK, "--out", "notes"], "notes holds diary.txt, not made by viewmask"),
         ([*QUICK, "--out", "notes.json"], "notes.json is a file"),
@@ -65,7 +72,7 @@ def test_the_true_views_are_perfect(shell):
         (["--bench", "demo", "--method", "magic"], "no method 'magic'"),
         (["--consistency"], "takes folders"),
         (["--consistency", "notes"], "no view set in notes"),
-        (["--repeat", "r", "--limit", "2", "--set", "all", "--workers", "1"], "leave --limit, --set away"),
+        (["--repeat", "notes.json", "--limit", "2", "--set", "all", "--workers", "1"], "leave --limit, --set away"),
         (["notes"], "folders are read with --consistency"),
     ],
 )

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from viewmask import pipeline
 from viewmask.errors import ViewmaskError
@@ -151,11 +151,42 @@ def test_a_thing_that_training_never_showed_is_named(shell, painter):
 
 def test_a_picture_is_cut_out_first(shell, painter):
     done = shell("generate", "--image", photo("My Photo.png"), "--text", "a box")
-    assert done.out == "wrote my-photo/ my-photo/sheet.png\n"
+    assert done.out == "wrote my-photo/ my-photo/sheet.png my-photo/cutout.png\n"
+    assert "the object was cut out by its plain background\n" in done.err
+    given = Image.open("my-photo/cutout.png")
+    assert given.mode == "RGBA"
+    assert given.getpixel((0, 0))[3] == 0
+    again = shell("generate", "--image", "my-photo/cutout.png", "--out", "again", "--json")
+    assert "the object was cut out by its transparency\n" in again.err
+    assert json.loads(again.out)["samples"][0]["cutout"] == "its transparency"
+    assert np.array_equal(painter.asked[0]["picture"], painter.asked.pop()["picture"])
     (asked,) = painter.asked
     assert asked["caption"] == "a box"
     assert asked["picture"].shape == (256, 256, 4)
     assert 0.2 < (asked["picture"][..., 3] > 127).mean() < 0.8
+
+
+def test_nothing_of_a_photo_but_its_pixels_reaches_the_results(shell, painter):
+    image, exif = Image.open(photo("p.png")).convert("RGB"), Image.Exif()
+    exif[0x010F], exif[0x0112] = "A camera of mine", 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.save("p.jpg", quality=95, exif=exif, icc_profile=profile)
+    assert shell("generate", "--image", "p.jpg").code == 0
+    for name in ("p/000.png", "p/cutout.png", "p/sheet.png"):
+        written = Image.open(name)
+        assert not written.getexif()
+        assert "icc_profile" not in written.info
+
+
+def test_a_mask_tells_the_object(shell, painter):
+    photo("p.png")
+    side = Image.open("p.png").size
+    mask = np.zeros((side[1], side[0]), np.uint8)
+    mask[: side[1] // 2] = 1
+    Image.fromarray(mask).save("mask.png")
+    done = shell("generate", "--image", "p.png", "--cutout", "mask.png")
+    assert "the object was cut out by the mask mask.png\n" in done.err
+    assert "no cut-out 'scissors': choose auto" in shell("generate", "--image", "p.png", "--cutout", "scissors").error
 
 
 def test_mesh_adds_a_mesh_and_a_page(shell, painter):
@@ -208,8 +239,8 @@ def test_a_program_can_call_it(painter, tmp_path):
         ([], "say what to show"),
         (["--text", "  "], "the sentence is empty"),
         (["--image", "nowhere.png"], "no picture at nowhere.png"),
-        (["--image", "notes.txt"], "cannot read the picture notes.txt"),
-        (["--image", "."], "cannot read the picture"),
+        (["--image", "notes.txt"], "notes.txt is no picture that can be read here"),
+        (["--image", "."], "is a folder: name one picture in it"),
         (["--image", "busy.png"], "no transparency and no plain background"),
         (["--text", "x", "--out", "papers"], "papers holds thesis.tex"),
         (["--text", "x", "--out", "notes.txt"], "notes.txt is a file"),
@@ -231,7 +262,8 @@ def test_what_goes_wrong_is_one_line_and_changes_nothing(shell, painter, words, 
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({}, "no checkpoint at weights/tokenizer: config.json is missing"),
+        ({}, "path 'weights' does not exist"),
+        ({"notes.txt": ""}, "no checkpoint at weights/tokenizer: config.json is missing"),
         ({"tokenizer/config.json": "{"}, "config.json is damaged or truncated"),
         ({"tokenizer/config.json": '{"kind": "Rocket"}'}, "holds a Rocket, not a Tokenizer"),
     ],

@@ -124,6 +124,10 @@ def test_a_field_of_one_s_own(shell, views, tmp_path):
         (["capture", "--out", "mesh"], "has no suffix of a mesh format"),
         (["capture/000.png"], "name the generator that wrote it"),
         (["--layout", "mvadapter"], "needs a picture"),
+        (["nowhere", "--method", "magic"], "no method 'magic' here: choose field or hull"),
+        (["."], ". holds folders of posed views: name one of them, as capture"),
+        (["capture", "--out", "capture/000.png/a.glb"], "cannot write capture/000.png/a.glb: Not a directory"),
+        (["capture", "--page", "capture/000.png/p.html"], "cannot write capture/000.png/p.html"),
     ],
 )
 def test_what_goes_wrong_is_one_line(shell, tmp_path, words, says):

@@ -5,6 +5,7 @@ A file or folder is made under a temporary name beside its target, synced, and r
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -55,6 +56,31 @@ def write_with(path: str | Path, writer: Callable[[Path], Any]) -> Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def attempt(path: str | Path) -> None:
+    """Try whether a file or folder of this name could be written, before the work that fills it; nothing stays.
+
+    Raises:
+        ViewmaskError: something that is no folder stands in the way, the disk refuses, or the name is too long.
+    """
+    name, path = str(path), Path(path).absolute()
+    made: list[Path] = []
+    try:
+        place = path if path.is_dir() else path.parent
+        for parent in (*reversed(place.parents), place):
+            if not parent.exists():
+                parent.mkdir()
+                made.append(parent)
+        path.exists()  # refuses a name that is too long
+        with tempfile.TemporaryDirectory(prefix=f".{path.name[:40]}-", dir=place):
+            pass
+    except OSError as error:
+        raise ViewmaskError(f"cannot write {name}: {error.strerror or error}") from error
+    finally:
+        for parent in reversed(made):
+            with contextlib.suppress(OSError):
+                parent.rmdir()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from viewmask.errors import ViewmaskError
+from viewmask.files.record import json_text
 
 
 class Manifest:
@@ -50,9 +51,10 @@ class Manifest:
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record (it needs an `id`) and sync it to disk."""
+        line = json_text(record).encode() + b"\n"
         self.records[record["id"]] = record
         try:
-            self._file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+            self._file.write(line)
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -22,6 +23,7 @@ from viewmask.files import atomic
 
 CONFIG, MODEL = "config.json", "model.safetensors"
 OPTIMIZER, TRAINER = "optimizer.safetensors", "trainer.json"
+LARGEST = 2**18  # number in an architecture: a damaged one could ask for layers without end
 OURS = r"(config|trainer|vocabulary|things)\.json|(model|optimizer)\.safetensors"
 
 Config = TypeVar("Config")
@@ -77,14 +79,27 @@ def load(path: str | Path, kind: type[Module], config: type[Config]) -> tuple[Mo
         raise ViewmaskError(f"{path} holds a {record.get('kind', 'nameless model')}, not a {kind.__name__}")
     try:
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in record["architecture"].items()}
+        for name, value in fields.items():
+            if any(
+                isinstance(one, int) and abs(one) > LARGEST for one in (value if isinstance(value, tuple) else [value])
+            ):
+                raise ValueError(f"{name} is {value}")
         architecture = config(**fields)
-        model = kind(architecture)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        with torch.device("meta"):  # takes no memory, whatever size is claimed
+            claimed = {name: tensor.shape for name, tensor in kind(architecture).state_dict().items()}
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, IndexError) as error:
         raise ViewmaskError(
             f"{path / CONFIG} does not describe a {kind.__name__} that this version knows: {error}"
         ) from error
     tensors = read_tensors(path / MODEL)
+    wrong = [name for name in claimed.keys() & tensors.keys() if claimed[name] != tensors[name].shape]
+    if wrong:
+        shapes = f"{min(wrong)} is {tuple(tensors[min(wrong)].shape)}, not {tuple(claimed[min(wrong)])}"
+        raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {shapes}")
+    if absent := claimed.keys() - tensors.keys():
+        raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {min(absent)} is missing")
     try:
+        model = kind(architecture)
         model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]

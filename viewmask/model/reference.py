@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from viewmask.errors import ViewmaskError
-from viewmask.views.background import cut_out
+from viewmask.views.background import cut_out, is_fragments, solidified, without_specks
 from viewmask.views.conventions import SIZE
-from viewmask.views.viewset import Picture, resize
+from viewmask.views.picture import Picture, inside, resize, shrunk
 
 # Longest side of the object in a view of a unit cube's worth of object at distance 1.5, as a share of
 # the picture: the median of the training renderings.
@@ -23,15 +23,22 @@ def reference_view(picture: Picture, frame: bool = True) -> Picture:
             already, is only made square.
 
     Raises:
-        ViewmaskError: no alpha and no plain background, or nothing in the picture.
+        ViewmaskError: no alpha and no plain background, nothing in the picture, or only thin fragments.
     """
+    if not inside(picture[..., 3]).any():
+        raise ViewmaskError("the picture shows nothing: it is transparent all over")
     try:
-        picture = cut_out(picture)
+        picture = without_specks(solidified(cut_out(shrunk(picture))))
     except ViewmaskError as error:
         raise ViewmaskError(f"the picture cannot be used: {error}") from error
-    rows, columns = (np.flatnonzero((picture[..., 3] > 127).any(axis=axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero(inside(picture[..., 3]).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
-        raise ViewmaskError("the picture shows nothing: it is transparent all over")
+        raise ViewmaskError("the picture shows nothing: nothing in it stands out from its plain background")
+    if is_fragments(picture):
+        raise ViewmaskError(
+            "the picture shows thin fragments, not an object: cut the object out first (any background remover that "
+            "writes a PNG with transparency), or photograph it against a plain wall"
+        )
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     if frame:
         side = round(max(bottom - top, right - left) / EXTENT)

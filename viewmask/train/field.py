@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -32,6 +34,7 @@ from viewmask.views.camera import Camera
 from viewmask.views.conventions import TRANSFORMS
 from viewmask.views.viewset import ViewSet
 
+FILE = "passes.npz"  # as `viewmask render` calls it
 SPLITS = ("train", "val")  # to learn from, and to choose the best weights by
 SCHEDULE = Schedule(steps=20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, decay=0.02, average=0.998)
 
@@ -133,7 +136,7 @@ def pack(
         The packs, for `Objects.load`.
 
     Raises:
-        ViewmaskError: no such object, or none with points.
+        ViewmaskError: no such object, or none with points inside.
     """
     places = []
     for folder in folders:
@@ -145,15 +148,18 @@ def pack(
         if not place.exists():
             rows = []
             for done, view_set in enumerate(view_sets):
-                rows.append(_row(view_set))
+                row = _row(view_set)
+                rows += [row] if row["inside"].any() else []  # sheets hold nothing: there is nothing to learn
                 progress(done + 1, len(view_sets))
+            if not rows:
+                continue
             with atomic.folder(place, ours=r".*\.npy") as temporary:
                 for name in rows[0]:
                     np.save(temporary / f"{name}.npy", np.stack([row[name] for row in rows]))
         places.append(place)
     if not places:
         raise ViewmaskError(
-            f"no object of the split '{split}' with points in {', '.join(map(str, folders))}: "
+            f"no object of the split '{split}' with points inside it in {', '.join(map(str, folders))}: "
             "render with viewmask render --passes points"
         )
     return places
@@ -165,20 +171,39 @@ def _view_sets(folder: str | Path, split: str) -> list[Path]:
     places = [place for place in places if not place.name.startswith(".")]
     if not places:
         raise ViewmaskError(f"no view set in {folder}")
-    return [
-        place
-        for place in places
-        if (place / "passes.npz").exists() and json.loads((place / TRANSFORMS).read_text()).get("split", split) == split
-    ]
+    places = [place for place in places if (place / FILE).exists()]
+    return [place for place in places if _split(place, split) == split]
+
+
+def _split(folder: Path, default: str) -> Any:
+    """The split that a view set names."""
+    try:
+        record = json.loads((folder / TRANSFORMS).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ViewmaskError(f"cannot read {folder / TRANSFORMS}: {error}") from error
+    return record.get("split", default) if isinstance(record, dict) else default
+
+
+def _points(folder: Path) -> tuple[NDArray[np.float16], NDArray[np.bool_], NDArray[np.uint8]]:
+    """Points, which of them are inside, and the colours of the first."""
+    file = folder / FILE
+    try:
+        with np.load(file) as arrays:
+            if "points" not in arrays:
+                raise ViewmaskError(f"{folder} has no points: render with viewmask render --passes points")
+            points, inside, colours = (arrays[name] for name in ("points", "inside", "colours"))
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, BadZipFile, zlib.error) as error:
+        raise ViewmaskError(f"{file} is damaged or truncated: {' '.join(str(error).split())[:200]}") from error
+    shapes = points.shape == (len(inside), 3) and inside.ndim == 1 and colours.shape == (len(inside) // 2, 3)
+    if not shapes or inside.dtype != bool or colours.dtype != np.uint8 or not np.isfinite(points).all():
+        raise ViewmaskError(f"{file} does not hold points, inside and colours as viewmask render writes them")
+    return points, inside, colours
 
 
 def _row(folder: Path) -> dict[str, NDArray[Any]]:
     """One object's arrays, without points that no silhouette could hold: they teach nothing."""
     views = ViewSet.load(folder).resized(SIZE)
-    with np.load(folder / "passes.npz") as arrays:
-        if "points" not in arrays:
-            raise ViewmaskError(f"{folder} has no points: render with viewmask render --passes points")
-        points, inside, colours = (arrays[name] for name in ("points", "inside", "colours"))
+    points, inside, colours = _points(folder)
     count = min(len(views), VIEWS)
     index = np.arange(VIEWS) % count
     distances = [signed_distance(image[..., 3], 127 // _STEP + 2) for image in views.images[:count]]  # what int8 holds

@@ -173,7 +173,8 @@ def read(paths: list[Path], tokenizer: str, split: str | None = None) -> Tokens:
         except FileNotFoundError as error:
             raise ViewmaskError(f"no tokens at {path}: make them with viewmask tokenize DIR --out {path}") from error
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-            raise ViewmaskError(f"{path} is not a token file of viewmask: {error}") from error
+            reason = " ".join(str(error).split())[:200]
+            raise ViewmaskError(f"{path} is not a token file of viewmask: {reason}") from error
         if about["tokenizer"] != tokenizer:
             raise ViewmaskError(
                 f"{path} was made by the tokenizer {about['tokenizer']}, this model reads {tokenizer}: tokenize again"

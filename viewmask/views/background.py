@@ -6,9 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from viewmask.errors import ViewmaskError
-from viewmask.views.viewset import Picture
+from viewmask.views.picture import Picture, inside
 
-SOLID = 250  # alpha at and above this shows no background
+Mask = NDArray[np.bool_]
+
+# An object fills less of its picture. Where more is opaque, transparency tells of something else: a stray pixel, a rim
+# of a pixel, round corners.
+_FILLED = 0.9
+_TRANSPARENT = 0.005  # and a share of this and below is nobody's doing
 
 # Distances are in 8-bit steps of RGB. Below the floor no noise is expected to matter; above the
 # ceiling a border pixel shows something, whatever the noise of the rest.
@@ -17,6 +22,15 @@ _PLAIN_SHARE = 0.8
 _DARKEST_SHADOW = 0.72
 _SHADOW_SLOPE = 5.0
 _SMALLEST_PART = 0.02
+_SPECK = 0.002
+_FAINT = 4.0  # a soft part that joins two others differs at least so much from the background
+
+# A cut-out is doubtful ...
+_BORDER = 0.5  # where it touches more of the picture's border than this,
+_HOLLOW = 0.25  # or fills less of what lies between its edges,
+_GLASS = 0.05  # or is half transparent in more than this share of it, edges left out;
+_THIN = 0.02  # or is nowhere thicker than this share of its longest side:
+_THIN_PARTS, _MANY = 0.05, 5  # fragments are many and thin.
 
 
 def key_background(picture: Picture) -> NDArray[np.uint8] | None:
@@ -53,37 +67,146 @@ def key_background(picture: Picture) -> NDArray[np.uint8] | None:
     flooded = _touching_border((away < tolerance) | shadow)
     # Rings of compression around the object are neither: close them from the outside.
     solid = ndimage.binary_opening(~flooded, iterations=1) if min(height, width) >= 64 else ~flooded
-    labels, count = ndimage.label(solid, np.ones((3, 3)))
-    if not count:
-        return np.zeros((height, width), np.uint8)
-    sizes = np.bincount(labels.ravel())[1:]
-    large = np.concatenate([[False], sizes >= max(_SMALLEST_PART * sizes.max(), 16)])
+    labels, sizes = _parts(solid)
+    large = sizes >= max(_SMALLEST_PART * sizes.max(initial=0), 16)
+    large[0] = False
     if not large.any():
         return np.zeros((height, width), np.uint8)
     # The opening rounded corners off: give back what is connected to a large part.
     kept = ndimage.binary_dilation(large[labels], np.ones((3, 3)), iterations=2) & ~flooded
+    if large.sum() > 1:
+        kept |= _bridges(colour - background, brightness, np.where(large[labels], labels, 0), flooded)
     return _soft_edge(colour, background, kept)
 
 
-def cut_out(picture: Picture, transparent: float = 0.005) -> Picture:
-    """A picture with the alpha of its object: its own, or that of a plain background.
+def is_cut_out(picture: Picture) -> bool:
+    """Whether a picture's alpha tells its object, the one rule of all rooms.
+
+    It does where it leaves out a tenth of the picture or more. A stray transparent pixel, a rim around a photo, round
+    corners, bars above and below, or one alpha all over tell nothing.
 
     Args:
         picture: uint8 RGBA [height, width, 4].
-        transparent: a picture of which no larger share is transparent is no cut-out, whatever its few pixels say.
+    """
+    solid = inside(picture[..., 3])
+    share = float(solid.mean())
+    if share > _FILLED:
+        return False
+    if share < 0.4:
+        return True
+    rows, columns = solid.any(1), solid.any(0)
+    bars = rows.all() != columns.all()  # it reaches two opposite borders, and not the other two
+    return not (bars and share > 0.99 * rows.mean() * columns.mean())
+
+
+def cut_out(picture: Picture) -> Picture:
+    """A picture with the alpha of its object: its own (see `is_cut_out`), or that of a plain background.
+
+    A picture of nothing but background comes back transparent all over.
+
+    Args:
+        picture: uint8 RGBA [height, width, 4].
 
     Raises:
         ViewmaskError: it is no cut-out, and its background is not plain.
     """
-    if (picture[..., 3] < SOLID).mean() > transparent:
+    if is_cut_out(picture):
         return picture
-    alpha = key_background(picture)
-    if alpha is None:
+    solid = inside(picture[..., 3])
+    box = _box(solid)
+    keyed = key_background(picture[box])
+    framed = bool((~solid).mean() > _TRANSPARENT)
+    if framed and (keyed is None or not keyed.any()):
+        return picture  # it fills its picture
+    if keyed is None:
         raise ViewmaskError(
             "it has no transparency and no plain background: cut the object out first (any background remover that "
             "writes a PNG with transparency), or photograph it against a plain wall"
         )
+    alpha = np.zeros(solid.shape, np.uint8)
+    alpha[box] = np.where(solid[box], keyed, 0)
     return np.concatenate([picture[..., :3], alpha[..., None]], axis=-1)
+
+
+def cut_notes(picture: Picture, cut: Picture | None = None) -> list[str]:
+    """What people should know of a cut-out, a line each: what of it looks as if it went wrong.
+
+    Args:
+        picture: as it was given.
+        cut: what `cut_out` made of it, if that is known.
+
+    Raises:
+        ViewmaskError: as `cut_out`.
+    """
+    cut = cut_out(picture) if cut is None else cut
+    keyed, alpha = cut is not picture, cut[..., 3]
+    solid = inside(alpha)
+    if not solid.any():
+        return []
+    notes = []
+    if _border_share(solid) > _BORDER:
+        notes.append(
+            "what is kept touches most of the picture's border: is the mask the wrong way round, or is the object "
+            "cut off?"
+        )
+    if keyed and _main(_parts(solid)[1]).sum() > 1:
+        notes.append(
+            "the background was cut away, and what is left falls into pieces: if they are one object, cut it out with "
+            "another tool"
+        )
+    if keyed and solid.sum() < _HOLLOW * _between(solid).sum():
+        notes.append("the background was cut away, and what is left is hollow: cut the object out with another tool")
+    if _is_glass(alpha):
+        notes.append("the object is half transparent: it is taken for solid")
+    return notes
+
+
+def is_fragments(cut: Picture) -> bool:
+    """Whether a cut-out is no object, but thin fragments: scribbles, writing, what a failed cut leaves.
+
+    Args:
+        cut: uint8 RGBA [height, width, 4], as `cut_out` gives it.
+    """
+    from scipy import ndimage
+
+    solid = inside(cut[..., 3])
+    if not solid.any():
+        return False
+    _, sizes = _parts(solid)
+    main = _main(sizes)
+    rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
+    length = max(np.ptp(rows), np.ptp(columns)) + 1
+    thick = 2 * float(ndimage.distance_transform_edt(np.pad(solid, 1)).max()) / length
+    if main.sum() > _MANY:
+        return bool(thick < _THIN_PARTS or sizes[1:].max() < 0.1 * sizes[1:].sum())
+    return bool(thick < _THIN)
+
+
+def without_specks(cut: Picture) -> Picture:
+    """A cut-out less its specks: parts that are tiny beside the largest. The very same picture if it has none.
+
+    Args:
+        cut: uint8 RGBA [height, width, 4], as `cut_out` gives it.
+    """
+    solid = inside(cut[..., 3])
+    labels, sizes = _parts(solid)
+    main = _main(sizes, _SPECK)
+    if main.sum() == (sizes > 0).sum():
+        return cut
+    kept, large = main[labels], _parts(cut[..., 3] > 0)[0]
+    soft = np.isin(large, np.unique(large[kept]))  # edges and shadows go with the part that they belong to
+    return np.concatenate([cut[..., :3], np.where(soft & ~(solid & ~kept), cut[..., 3], 0)[..., None]], axis=-1)
+
+
+def solidified(cut: Picture) -> Picture:
+    """A cut-out whose object is opaque inside: glass counts as solid. The very same picture if it is no glass."""
+    alpha = cut[..., 3]
+    if not _is_glass(alpha):
+        return cut
+    seen = _seen(cut)
+    level = max(float(np.percentile(alpha[_inner(seen)], 5)) if _inner(seen).any() else float(alpha.max()), 1.0)
+    solid = np.where(seen, np.clip(np.round(alpha * (255 / level)), 0, 255), alpha).astype(np.uint8)
+    return np.concatenate([cut[..., :3], solid[..., None]], axis=-1)
 
 
 def from_white(rgb: NDArray[np.uint8]) -> Picture:
@@ -131,6 +254,97 @@ def _plain_background(colour: NDArray[np.float32]) -> tuple[NDArray[np.float32] 
     # Away from the border a quadratic may run off: stay within the colours that the border has.
     low, high = np.percentile(samples[inside], [1, 99], axis=0)
     return np.clip(terms @ weights, low, high).astype(np.float32), tolerance
+
+
+def _box(solid: Mask) -> tuple[slice, slice]:
+    """The rows and columns that are opaque for the most part, less a pixel where something else lies around them."""
+    result = []
+    for axis in (1, 0):
+        share = solid.mean(axis=axis)
+        lines = np.flatnonzero(share > 0.5 * share.max(initial=0))
+        start, stop = (int(lines[0]), int(lines[-1]) + 1) if len(lines) else (0, len(share))
+        result.append(slice(start + (start > 0), max(stop - (stop < len(share)), start + 1)))
+    return result[0], result[1]
+
+
+def _parts(mask: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """A mask's connected parts: their numbers from 1 on [height, width], and their sizes (0 for what is no part)."""
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel(), minlength=1)
+    sizes[0] = 0
+    return labels, sizes
+
+
+def _main(sizes: NDArray[np.int64], share: float = _SMALLEST_PART) -> Mask:
+    """Which parts are at least such a share of the largest."""
+    main = sizes >= max(share * sizes.max(initial=0), 1)
+    main[0] = False
+    return np.asarray(main)
+
+
+def _bridges(
+    away: NDArray[np.float32], brightness: NDArray[np.float32], parts: NDArray[np.int32], flooded: Mask
+) -> Mask:
+    """Soft parts, brighter than the background, that join two others; a shadow, which is darker, joins nothing.
+
+    Args:
+        away: colours less the background, [height, width, 3].
+        brightness: as a share of the background's.
+        parts: the numbers of the parts that are kept, 0 elsewhere.
+        flooded: what would be let go.
+    """
+    from scipy import ndimage
+
+    smooth = np.linalg.norm(ndimage.gaussian_filter(away, (1.5, 1.5, 0)), axis=-1)
+    kept = parts > 0
+    between = _between(kept)
+    soft = (smooth > _FAINT) & (ndimage.gaussian_filter(brightness, 1.5) > 1) & flooded & between
+    labels, count = ndimage.label(soft & ~_touching_border(soft))
+    near = ndimage.grey_dilation(parts, size=(7, 7))
+    bridges = np.zeros(count + 1, bool)
+    for number, place in enumerate(ndimage.find_objects(labels), 1):
+        met = near[place][labels[place] == number]
+        bridges[number] = len(np.unique(met[met > 0])) > 1
+    bridge = bridges[labels]
+    if not bridge.any():
+        return bridge
+    gaps = ndimage.binary_closing(bridge | kept, iterations=3) & ndimage.binary_dilation(bridge, iterations=3)
+    return np.asarray(bridge | (gaps & flooded & between))
+
+
+def _between(mask: Mask) -> Mask:
+    """What has some of a mask above and below it, or left and right of it."""
+    across = []
+    for axis in (0, 1):
+        before = np.logical_or.accumulate(mask, axis)
+        behind = np.flip(np.logical_or.accumulate(np.flip(mask, axis), axis), axis)
+        across.append(before & behind)
+    return np.asarray(across[0] | across[1])
+
+
+def _border_share(solid: Mask) -> float:
+    return float(np.concatenate([solid[0], solid[-1], solid[:, 0], solid[:, -1]]).mean())
+
+
+def _seen(cut: Picture) -> Mask:
+    """Where there is anything but shadow: a shadow is black, and mostly transparent."""
+    alpha = cut[..., 3]
+    return np.asarray((alpha >= 16) & ((alpha >= 128) | (cut[..., :3].max(axis=-1) > 40)))
+
+
+def _inner(seen: Mask) -> Mask:
+    from scipy import ndimage
+
+    return np.asarray(ndimage.binary_erosion(seen, np.ones((3, 3)), iterations=2))
+
+
+def _is_glass(alpha: NDArray[np.uint8]) -> bool:
+    half = (alpha >= 16) & (alpha < 200)
+    if half.sum() <= _GLASS * (alpha >= 16).sum():
+        return False  # mostly so, and quickly told
+    return bool(_inner(half).sum() > _GLASS * (alpha >= 16).sum())
 
 
 def _touching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

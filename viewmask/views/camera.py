@@ -48,10 +48,12 @@ class Camera:
             pose = np.vstack([pose, [0.0, 0.0, 0.0, 1.0]])
         if pose.shape != (4, 4) or not np.isfinite(pose).all():
             raise ViewmaskError("a camera pose must be a 4 x 4 matrix of finite numbers")
-        if abs(np.linalg.det(pose[:3, :3])) < 1e-9:
+        if abs(np.linalg.det(pose[:3, :3])) < 1e-9:  # `transforms` brings rotations to unit length
             raise ViewmaskError("a camera pose must be invertible: its rotation is singular")
         if self.width <= 0 or self.height <= 0 or not self.fl_x > 0 or not self.fl_y > 0:
             raise ViewmaskError("a camera needs a positive picture size and focal length")
+        if not all(math.isfinite(number) for number in (self.fl_x, self.fl_y, self.cx, self.cy)):
+            raise ViewmaskError("a camera's focal length and principal point must be finite numbers")
         object.__setattr__(self, "camera_to_world", pose)
 
     # -- where it stands ------------------------------------------------------------------------

@@ -12,11 +12,11 @@ from pathlib import Path, PurePath
 from typing import IO
 
 import numpy as np
-from PIL import Image
 
 from viewmask.errors import ViewmaskError
 from viewmask.views.conventions import TRANSFORMS
-from viewmask.views.viewset import Picture, ViewSet, resize
+from viewmask.views.picture import Picture, read_mask, read_picture, resize
+from viewmask.views.viewset import ViewSet
 
 Place = str | Path
 """A folder, a tar, or the URL of a tar."""
@@ -33,11 +33,11 @@ def find(paths: Sequence[Place]) -> list[Place]:
             (`{000000..000041}.tar`) stands for its numbers.
 
     Raises:
-        ViewmaskError: there is none.
+        ViewmaskError: a path is absent, or holds none.
     """
     places: list[Place] = []
     for place in (each for path in paths for each in _unfolded(str(path))):
-        path = Path(place)
+        path, before = Path(place), len(places)
         if _is_url(place) or (path.suffix == ".tar" and path.is_file()):
             places.append(place)
         elif (path / TRANSFORMS).exists():
@@ -47,9 +47,10 @@ def find(paths: Sequence[Place]) -> list[Place]:
                 child for child in path.glob("[!.]*") if (child / TRANSFORMS).exists()
             )  # . is half-written
             places += sorted(path.glob("[!.]*.tar"))
-    if not places:
-        names = ", ".join(str(path) for path in paths)
-        raise ViewmaskError(f"no view sets in {names}: render some first (viewmask render MESH... --out DIR)")
+        elif not path.exists():
+            raise ViewmaskError(f"no view sets in {place}: there is no such folder or file")
+        if len(places) == before:
+            raise ViewmaskError(f"no view sets in {place}: render some first (viewmask render MESH... --out DIR)")
     return places
 
 
@@ -115,16 +116,15 @@ def _shard(place: str) -> Iterator[ViewSet]:
 def _sample(place: str, key: str, files: dict[str, bytes]) -> ViewSet:
     try:
         record = json.loads(files[TRANSFORMS])
-        views = ViewSet.of_record(record, lambda name: _picture(files[name]))
-    except (ViewmaskError, KeyError, ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        views = ViewSet.of_record(
+            record,
+            lambda name: read_picture(io.BytesIO(files[name])),
+            mask=lambda name: read_mask(io.BytesIO(files[name])),
+        )
+    except (ViewmaskError, KeyError, ValueError) as error:
         raise ViewmaskError(f"the sample {key} in {place} is no view set: {error!r}") from error
     views.extra.setdefault("id", key)
     return views
-
-
-def _picture(content: bytes) -> Picture:
-    with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(image.convert("RGBA"))
 
 
 def _opened(place: str) -> IO[bytes]:

@@ -5,7 +5,6 @@ On disk: `000.png`, `001.png` ... (RGBA, straight alpha) and `transforms.json` i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +16,24 @@ from PIL import Image
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.record import json_text
+from viewmask.views import transforms
 from viewmask.views.camera import Camera
-from viewmask.views.conventions import FIELD_OF_VIEW, TRANSFORMS
+from viewmask.views.conventions import TRANSFORMS
+from viewmask.views.lens import undistorted
+from viewmask.views.picture import (
+    MissingPictureError,
+    Picture,
+    composite,
+    mask_of,
+    premultiplied,
+    read_mask,
+    read_picture,
+    resize,
+    shrunk,
+)
 
-Picture = NDArray[np.uint8]
+__all__ = ["NAMES", "Picture", "ViewSet", "composite", "premultiplied", "read_picture", "resize"]
 
 NAMES = r"transforms\.json|\d+\.png"
 
@@ -33,11 +46,13 @@ class ViewSet:
         images: a uint8 RGBA picture [height, width, 4] a view, straight alpha. Sizes may differ.
         cameras: a camera a view, of the same size as its picture.
         extra: further keys of transforms.json, kept as they are (`caption`, `captions`, `source` ...).
+        notes: what a user should know of how they were read, a line each. They are not saved.
     """
 
     images: list[Picture]
     cameras: list[Camera]
     extra: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.cameras):
@@ -81,35 +96,55 @@ class ViewSet:
                     for frame in frames:
                         del frame[key]
             record = {"camera_model": "OPENCV"} | shared | self.extra | {"frames": frames}
-            (temporary / TRANSFORMS).write_text(json.dumps(record, indent=1, ensure_ascii=False))
+            (temporary / TRANSFORMS).write_bytes(json_text(record, indent=1).encode())
         return path
 
     @classmethod
-    def load(cls, path: str | Path) -> ViewSet:
-        """Read a folder of posed views (or its transforms.json) in nerfstudio's form.
+    def load(cls, path: str | Path, largest: int | None = None, partial: bool = False) -> ViewSet:
+        """Read a folder of posed views (or its transforms.json) in nerfstudio's, Blender's or instant-ngp's form.
 
-        Intrinsics may stand once or in every frame, as `fl_x` or as `camera_angle_x` (and `_y`); pictures may lack a
-        suffix in `file_path` (the NeRF-synthetic spelling), may lack alpha, and may have a `mask_path` (nerfstudio:
-        black is left out). Poses are taken as they stand: nerfstudio's `applied_transform` has been applied already.
-        Lens distortion is not undone.
+        Intrinsics may stand once or in every frame, in any spelling that `transforms.camera_of` knows; pictures may
+        lack a suffix in `file_path` (the NeRF-synthetic spelling), may lack alpha, and may have a `mask_path`
+        (nerfstudio: black is left out). Poses are taken as they stand: nerfstudio's `applied_transform` has been
+        applied already. Lens distortion is undone. Without a transforms.json, transforms_train.json is taken.
+
+        Args:
+            largest: shrink pictures whose longer side has more pixels; their cameras follow.
+            partial: leave out frames whose picture or mask is not there, with a note.
 
         Raises:
             ViewmaskError: something is missing or unreadable, a pose is no pose, or a camera is no pinhole.
         """
-        path = Path(path)
-        if path.name != TRANSFORMS:
-            path = path / TRANSFORMS
-        try:
-            record = json.loads(path.read_text())
-        except FileNotFoundError as error:
-            raise ViewmaskError(f"no view set in {path.parent}: {TRANSFORMS} is missing") from error
-        except (OSError, ValueError) as error:
-            raise ViewmaskError(f"cannot read {path}: {error}") from error
-        return cls.of_record(record, lambda name: read_picture(_picture_path(path.parent, name)), str(path))
+        file, notes = transforms.find(Path(path))
+        views = cls.of_record(
+            transforms.read(file),
+            lambda name: read_picture(_picture_path(file.parent, name)),
+            str(file),
+            lambda name: read_mask(_picture_path(file.parent, name)),
+            largest=largest,
+            partial=partial,
+        )
+        views.notes = (*notes, *views.notes)
+        return views
 
     @classmethod
-    def of_record(cls, record: Any, picture: Callable[[str], Picture], path: str = TRANSFORMS) -> ViewSet:
-        """The view set of a parsed transforms.json; `picture` reads the file that a frame names.
+    def of_record(
+        cls,
+        record: Any,
+        picture: Callable[[str], Picture],
+        path: str = TRANSFORMS,
+        mask: Callable[[str], NDArray[np.uint8]] | None = None,
+        *,
+        largest: int | None = None,
+        partial: bool = False,
+    ) -> ViewSet:
+        """The view set of a parsed transforms.json.
+
+        Args:
+            picture: reads the file that a frame names.
+            path: of the file, for messages.
+            mask: reads a mask, [height, width]; by default as `picture` does.
+            largest, partial: see `load`.
 
         Raises:
             ViewmaskError: a frame is incomplete, or there are none.
@@ -117,25 +152,57 @@ class ViewSet:
         frames = record.get("frames") if isinstance(record, dict) else None
         if not isinstance(frames, list) or not frames:
             raise ViewmaskError(f"{path} lists no frames")
-        images, cameras = [], []
+        shared = {key: value for key, value in record.items() if key != "frames"}
+        images, cameras, absent, bent = [], [], list[str](), 0
         for index, frame in enumerate(frames):
             try:
                 image = picture(str(frame["file_path"]))
+                full = image.shape[1], image.shape[0]
+                image = image if largest is None else shrunk(image, largest)
                 if frame.get("mask_path"):
-                    image = _masked(image, picture(str(frame["mask_path"])))
-                cameras.append(_camera(record | frame, image))
+                    name = str(frame["mask_path"])
+                    image = _masked(image, mask(name) if mask else mask_of(picture(name)))
+                camera, lens = transforms.camera_of(frame, shared, *full)
+                if full != (image.shape[1], image.shape[0]):
+                    camera = camera.resized(image.shape[1], image.shape[0])
+                if lens:
+                    image, camera = undistorted(image, camera, lens)
+                    bent += 1
+            except MissingPictureError as error:
+                if not partial:
+                    raise ViewmaskError(f"{path}: frame {index}: {error}") from error
+                absent.append(str(error))
+                continue
             except ViewmaskError as error:
                 raise ViewmaskError(f"{path}: frame {index}: {error}") from error
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise ViewmaskError(f"{path}: frame {index} is incomplete ({error!r})") from error
             images.append(image)
-        camera_keys = {"frames", "camera_model", "fl_x", "fl_y", "cx", "cy", "w", "h"}
-        return cls(images, cameras, {key: value for key, value in record.items() if key not in camera_keys})
+            cameras.append(camera)
+        if not images:
+            raise ViewmaskError(f"{path}: none of its {len(frames)} pictures is there: {absent[0]}")
+        notes = []
+        if absent:
+            notes.append(f"{len(absent)} of {len(frames)} views left out: {absent[0]}")
+        if bent:
+            notes.append("the lens distortion of the views was undone")
+        extra = {key: value for key, value in shared.items() if key not in transforms.CAMERA_KEYS}
+        return cls(images, cameras, extra, tuple(notes))
 
     def resized(self, size: int) -> ViewSet:
         """The same views at `size` x `size` pixels."""
         images = [resize(image, size) for image in self.images]
-        return ViewSet(images, [camera.resized(size, size) for camera in self.cameras], dict(self.extra))
+        return ViewSet(images, [camera.resized(size, size) for camera in self.cameras], dict(self.extra), self.notes)
+
+    def shrunk(self, largest: int) -> ViewSet:
+        """The same views, none with a side of more pixels than `largest`; the very same set if they are so."""
+        images = [shrunk(image, largest) for image in self.images]
+        if all(small is image for small, image in zip(images, self.images, strict=True)):
+            return self
+        cameras = [
+            camera.resized(image.shape[1], image.shape[0]) for image, camera in zip(images, self.cameras, strict=True)
+        ]
+        return ViewSet(images, cameras, dict(self.extra), self.notes)
 
     def sheet(self, columns: int | None = None) -> Image.Image:
         """All views on white, side by side, as one picture for looking at."""
@@ -150,49 +217,6 @@ class ViewSet:
         return sheet
 
 
-def read_picture(path: str | Path) -> Picture:
-    """Read any picture that Pillow knows as uint8 RGBA [height, width, 4].
-
-    Raises:
-        ViewmaskError: missing, unreadable or truncated.
-    """
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGBA"))
-    except FileNotFoundError as error:
-        raise ViewmaskError(f"no picture at {path}") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ViewmaskError(f"cannot read the picture {path}: {error}") from error
-
-
-def resize(image: Picture, size: int) -> Picture:
-    """Resize RGBA to `size` x `size`, weighting colour by alpha so that no fringe appears."""
-    if image.shape[:2] == (size, size):
-        return image
-    weighted = premultiplied(image)
-    resample = Image.Resampling.BOX if image.shape[0] % size == 0 else Image.Resampling.BICUBIC
-    planes = [
-        np.asarray(Image.fromarray(weighted[..., channel], "F").resize((size, size), resample)) for channel in range(4)
-    ]
-    result = np.clip(np.stack(planes, axis=-1), 0, 1)
-    alpha = result[..., 3:]
-    result[..., :3] = np.where(alpha > 1 / 510, result[..., :3] / np.maximum(alpha, 1 / 510), 0)
-    return np.round(np.clip(result, 0, 1) * 255).astype(np.uint8)
-
-
-def premultiplied(image: Picture) -> NDArray[np.float32]:
-    """RGBA with its colour weighted by alpha, float32 [height, width, 4] in [0, 1]."""
-    pixels = image.astype(np.float32) / 255
-    pixels[..., :3] *= pixels[..., 3:]
-    return np.asarray(pixels, np.float32)
-
-
-def composite(image: Picture, background: float = 1.0) -> NDArray[np.float32]:
-    """RGBA over a grey background, float32 RGB [height, width, 3] in [0, 1]."""
-    pixels = image.astype(np.float32) / 255
-    return np.asarray(pixels[..., :3] * pixels[..., 3:] + background * (1 - pixels[..., 3:]), np.float32)
-
-
 def _picture_path(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.exists():
@@ -204,39 +228,8 @@ def _picture_path(folder: Path, name: str) -> Path:
     return path
 
 
-def _masked(image: Picture, mask: Picture) -> Picture:
-    """The picture with alpha 0 where the mask is black; the mask may be of another size."""
+def _masked(image: Picture, mask: NDArray[np.uint8]) -> Picture:
+    """The picture with alpha 0 where the mask is 0; the mask may be of another size."""
     height, width = image.shape[:2]
-    grey = Image.fromarray(mask[..., :3], "RGB").convert("L").resize((width, height), Image.Resampling.BILINEAR)
+    grey = Image.fromarray(mask, "L").resize((width, height), Image.Resampling.BILINEAR)
     return np.dstack([image[..., :3], np.minimum(image[..., 3], np.asarray(grey))])
-
-
-def _camera(frame: dict[str, Any], image: Picture) -> Camera:
-    height, width = image.shape[:2]
-
-    def number(key: str, default: float) -> float:
-        return float(frame.get(key, default))
-
-    model = str(frame.get("camera_model", "OPENCV"))
-    if any(word in model.upper() for word in ("FISHEYE", "EQUIRECTANGULAR", "ORTHO")):
-        raise ViewmaskError(f"a camera of the model {model} is no pinhole: undistort the pictures first")
-    stated_width, stated_height = int(number("w", width)), int(number("h", height))
-    if min(stated_width, stated_height) < 1 or abs(stated_width * height / (stated_height * width) - 1) > 0.02:
-        raise ViewmaskError(
-            f"the picture is {width}x{height}, its camera says {stated_width}x{stated_height}: "
-            "use the pictures that the intrinsics were made for (not cropped, not turned)"
-        )
-    pose = np.array(frame["transform_matrix"], dtype=np.float64)
-    angle = number("camera_angle_x", float(np.radians(FIELD_OF_VIEW)))
-    fl_x = number("fl_x", stated_width / 2 / float(np.tan(angle / 2)))
-    fl_y = stated_height / 2 / float(np.tan(number("camera_angle_y", 0) / 2)) if "camera_angle_y" in frame else fl_x
-    camera = Camera(
-        stated_width,
-        stated_height,
-        fl_x,
-        number("fl_y", fl_y),
-        number("cx", stated_width / 2),
-        number("cy", stated_height / 2),
-        pose,
-    )
-    return camera if (stated_width, stated_height) == (width, height) else camera.resized(width, height)

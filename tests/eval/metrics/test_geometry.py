@@ -64,7 +64,20 @@ def test_chamfer_agrees_with_plain_nearest_neighbours() -> None:
 def test_a_mesh_agrees_with_itself() -> None:
     scores = geometry.score(sphere(0.5), sphere(0.5))
     assert scores["iou"] == 1
+    assert scores["chamfer"] is not None
     assert scores["chamfer"] < 0.0005
+
+
+def test_iou_is_undefined_where_the_truth_holds_nothing() -> None:
+    sheet = trimesh.Trimesh([(-0.5, -0.5, 0), (0.5, -0.5, 0), (0.5, 0.5, 0), (-0.5, 0.5, 0)], [(0, 1, 2), (0, 2, 3)])
+    higher = sheet.copy().apply_translation((0, 0, 0.4))
+    assert geometry.volume_iou(sheet, higher) is None
+    assert geometry.volume_iou(sheet, box()) is None
+    assert geometry.volume_iou(box(), sheet) == 0
+    assert geometry.grid_iou(sheet, box()) is None
+    score = geometry.score(sheet, higher)
+    assert score["iou"] is None
+    assert score["chamfer"] == pytest.approx(0.4)
 
 
 def test_the_seed_fixes_the_figures() -> None:

@@ -113,7 +113,28 @@ def test_a_few_missing_faces_change_little() -> None:
 
 def test_a_single_sheet_holds_nothing() -> None:
     sheet = trimesh.Trimesh([(-0.5, -0.5, 0), (0.5, -0.5, 0), (0.5, 0.5, 0), (-0.5, 0.5, 0)], [(0, 1, 2), (0, 2, 3)])
-    assert inside(sheet).mean() < 0.001
+    assert not inside(sheet).any()
+
+
+def test_sheets_hold_nothing_however_many() -> None:
+    square = trimesh.Trimesh([(-0.5, -0.5, 0), (0.5, -0.5, 0), (0.5, 0.5, 0), (-0.5, 0.5, 0)], [(0, 1, 2), (0, 2, 3)])
+    bent = trimesh.Trimesh([(-0.5, -0.5, 0), (0.5, -0.5, 0), (0.5, 0.5, 0.01), (-0.5, 0.5, 0)], [(0, 1, 2), (0, 2, 3)])
+    for sheets in (square, bent, joined(square, square.copy().apply_translation((0, 0, 0.3)))):
+        assert not inside(sheets).any()
+
+
+def test_doubled_and_flipped_faces_hold_what_they_surround() -> None:
+    whole = sphere(subdivisions=3)
+    flip = np.random.default_rng(0).random(len(whole.faces)) < 0.5
+    doubled = np.concatenate([whole.faces, whole.faces[:, ::-1]])
+    flipped = np.where(flip[:, None], whole.faces[:, ::-1], whole.faces)
+    for faces in (doubled, flipped):
+        assert np.array_equal(inside(trimesh.Trimesh(whole.vertices, faces, process=False)), inside(whole))
+
+
+def test_thin_closed_things_hold_what_they_hold() -> None:
+    board = trimesh.creation.box(bounds=[(-0.5, -0.5, AXIS[30] - 0.005), (0.5, 0.5, AXIS[30] + 0.005)])
+    assert inside(board).sum() == inside(board)[:, :, 30].sum() == 48**2
 
 
 def test_a_grid_beside_the_mesh_is_empty() -> None:

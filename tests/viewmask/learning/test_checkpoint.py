@@ -72,6 +72,13 @@ def change(path, **changes):
     (path / checkpoint.CONFIG).write_text(json.dumps(record))
 
 
+def test_an_architecture_without_end_is_refused_before_it_is_built(saved):
+    for claim, says in (({"widths": [200_000, 200_000]}, "do not fit"), ({"blocks": [1, 10**9]}, "blocks is")):
+        change(saved[1], **claim)
+        with pytest.raises(ViewmaskError, match=says):
+            load(saved[1])
+
+
 def test_tensors_of_another_shape(saved):
     change(saved[1], widths=[16, 32])
     with pytest.raises(ViewmaskError, match="do not fit"):

@@ -50,3 +50,40 @@ def test_no_alpha_and_no_plain_background():
 def test_nothing_in_the_picture():
     with pytest.raises(ViewmaskError, match="nothing"):
         reference_view(np.zeros((32, 32, 4), dtype=np.uint8))
+
+
+def test_a_white_picture_is_not_called_transparent():
+    with pytest.raises(ViewmaskError, match="nothing in it stands out from its plain background"):
+        reference_view(np.full((64, 64, 4), 255, dtype=np.uint8))
+
+
+def test_a_stray_pixel_does_not_move_the_object():
+    picture = photo()
+    picture[..., 3] = 0
+    picture[50:90, 120:180, 3] = 255
+    clean = reference_view(picture)
+    picture[1, 2, 3] = 255
+    assert extent(reference_view(picture)) == extent(clean)
+
+
+def test_glass_is_an_object():
+    picture = photo()
+    picture[..., 3] = 0
+    picture[50:90, 120:180, 3] = 90
+    view = reference_view(picture)
+    assert (view[120:136, 120:136, 3] == 255).all()
+
+
+def test_thin_fragments_are_no_object():
+    picture = np.full((200, 200, 4), 255, dtype=np.uint8)
+    for row in range(20, 190, 15):
+        picture[row : row + 4, 20:180, :3] = 30
+    with pytest.raises(ViewmaskError, match="thin fragments, not an object"):
+        reference_view(picture)
+
+
+def test_a_large_photo_is_shrunk_before_it_is_cut():
+    large = np.repeat(np.repeat(photo(), 10, axis=0), 10, axis=1)
+    top, bottom, left, right = extent(reference_view(large))
+    assert right - left == pytest.approx(256 * EXTENT, abs=6)
+    assert (bottom - top) / (right - left) == pytest.approx(40 / 60, abs=0.05)

@@ -142,6 +142,24 @@ def test_packing_reads_rendered_folders_and_keeps_what_it_packed(tmp_path):
         pack([tmp_path / "bare"], tmp_path / "other", "train")
 
 
+def test_objects_without_an_inside_are_not_learnt_from(tmp_path):
+    from render.demo import write
+    from render.run import render_orbits
+    from render.settings import Settings
+
+    settings = Settings(views=2, size=32, passes=("points",))
+    render_orbits(write(tmp_path / "in", ["mug", "house"]), tmp_path / "views", settings)
+    for file in (tmp_path / "views" / "mug").glob("passes.npz"):
+        with np.load(file) as arrays:
+            hollow = dict(arrays) | {"inside": np.zeros_like(arrays["inside"])}
+        np.savez(file, **hollow)
+    packed = Objects.load(pack([tmp_path / "views"], tmp_path / "packed", "train"))
+    assert packed.names.tolist() == ["house"]
+    shutil.rmtree(tmp_path / "views" / "house")
+    with pytest.raises(ViewmaskError, match="points inside"):
+        pack([tmp_path / "views"], tmp_path / "other", "train")
+
+
 def test_a_run_packs_beside_its_folder_and_may_go_on_at_the_full_rates(tmp_path):
     from render.demo import write
     from render.run import render_orbits

@@ -101,6 +101,10 @@ def test_tokens_of_shards_are_the_folders_tokens(data, url, tmp_path):
 def test_what_is_missing_cut_or_no_view_set_is_named(data, url, tmp_path):
     with pytest.raises(ViewmaskError, match=r"no view sets in .*nothing.tar"):
         collection.find([tmp_path / "nothing.tar"])
+    (tmp_path / "empty").mkdir()
+    for absent in ("nowhere", "empty"):  # beside one that is there: a typo must not halve the data
+        with pytest.raises(ViewmaskError, match=f"no view sets in .*{absent}"):
+            collection.find([data / "shards", tmp_path / absent])
     with pytest.raises(ViewmaskError, match=r"cannot read the shard .*000009.tar.*404"):
         list(collection.read(collection.find([url + "/000009.tar"])))
     whole = (data / "shards" / "000000.tar").read_bytes()

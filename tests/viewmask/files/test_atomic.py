@@ -1,0 +1,44 @@
+"""Whether a place could be written: tried before the work, and nothing stays."""
+
+from pathlib import Path
+
+import pytest
+
+from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
+
+
+def test_an_attempt_leaves_nothing_behind(tmp_path, monkeypatch):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    for name in ("new", "a/b/c/new.glb", "full", "full/new", "full/mine", "."):
+        atomic.attempt(name)
+    atomic.attempt(tmp_path / "elsewhere" / "new")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert Path("full/mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("mine/new", "Not a directory"),
+        ("mine/a/new", "Not a directory"),
+        ("x" * 300, "too long"),
+        ("a/" + "x" * 300, "too long"),
+    ],
+)
+def test_what_cannot_be_written_is_named_as_given(tmp_path, monkeypatch, name, says):
+    (tmp_path / "mine").write_text("mine")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ViewmaskError, match=f"^cannot write {name}: .*{says}"):
+        atomic.attempt(name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    if not Path("/proc/self").exists():
+        pytest.skip("needs /proc")
+    with pytest.raises(ViewmaskError, match="cannot write /proc/nowhere/new"):
+        atomic.attempt("/proc/nowhere/new")

@@ -1,0 +1,113 @@
+"""Which way of cutting out is taken, and that it is told."""
+
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from viewmask.errors import ViewmaskError
+from viewmask.views import cutout
+from viewmask.views.cutout import cut
+
+
+def photo(noise=0, size=120):
+    """A red ball before grey."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[0:size, 0:size]
+    inside = np.hypot(x - size / 2, y - size / 2) < size / 4
+    picture = np.full((size, size, 4), 255, np.uint8)
+    picture[..., :3] = np.clip(150 + random.integers(-noise, noise + 1, (size, size, 1)), 0, 255)
+    picture[inside, :3] = (200, 30, 30)
+    return picture, inside
+
+
+def iou(result, inside):
+    found = result.picture[..., 3] > 127
+    return (found & inside).sum() / (found | inside).sum()
+
+
+def without(monkeypatch, *modules):
+    monkeypatch.setattr(cutout, "_has", lambda module: module not in modules)
+
+
+def test_transparency_comes_first_then_a_plain_background():
+    picture, inside = photo()
+    result = cut(picture)
+    assert result.how == "its plain background"
+    assert iou(result, inside) > 0.97
+    own = cut(result.picture)
+    assert own.how == "its transparency"
+    assert own.picture is result.picture
+    assert cut(picture, "plain").how == "its plain background"
+    with pytest.raises(ViewmaskError, match="has no transparency"):
+        cut(picture, "alpha")
+
+
+def test_a_cluttered_photo_goes_to_grabcut(monkeypatch):
+    pytest.importorskip("cv2")
+    without(monkeypatch, "rembg")
+    picture, inside = photo(noise=90)
+    result = cut(picture)
+    assert result.how.startswith("GrabCut (look at cutout.png")
+    assert iou(result, inside) > 0.9
+    np.testing.assert_array_equal(cut(picture, "grabcut").picture, result.picture)
+    with pytest.raises(ViewmaskError, match="too small for GrabCut"):
+        cut(picture[:8, :8], "grabcut")
+
+
+def test_without_opencv_a_cluttered_photo_is_refused_with_the_way_out(monkeypatch):
+    without(monkeypatch, "rembg", "cv2")
+    picture, _ = photo(noise=90)
+    with pytest.raises(ViewmaskError, match=r"no plain background.*or let GrabCut try: pip install"):
+        cut(picture)
+    with pytest.raises(ViewmaskError, match="needs OpenCV: pip install"):
+        cut(picture, "grabcut")
+    with pytest.raises(ViewmaskError, match="no plain background: its border"):
+        cut(picture, "plain")
+    with pytest.raises(ViewmaskError, match="needs the package rembg"):
+        cut(picture, "rembg")
+
+
+def test_rembg_is_taken_where_its_model_lies_already(monkeypatch, tmp_path):
+    picture, inside = photo(noise=90)
+
+    def remove(image, only_mask):
+        assert image.mode == "RGB"
+        assert only_mask
+        return Image.fromarray(np.where(inside, 255, 0).astype(np.uint8))
+
+    monkeypatch.setitem(sys.modules, "rembg", SimpleNamespace(remove=remove))
+    without(monkeypatch, "cv2")
+    monkeypatch.setenv("U2NET_HOME", str(tmp_path))
+    with pytest.raises(ViewmaskError, match="no plain background"):
+        cut(picture)  # auto fetches nothing
+    assert iou(cut(picture, "rembg"), inside) == 1
+    (tmp_path / "u2net.onnx").touch()
+    assert cut(picture).how == "rembg"
+
+
+def test_a_mask_may_have_another_size_and_only_takes_away(tmp_path):
+    picture, inside = photo(noise=90)
+    picture[:, :40, 3] = 0
+    path = str(tmp_path / "mask.png")
+    Image.fromarray(inside[::2, ::2]).save(path)
+    result = cut(picture, path)
+    assert result.how == f"the mask {path}"
+    assert not result.picture[:, :40, 3].any()
+    assert iou(result, inside & (picture[..., 3] > 0)) > 0.9
+    with pytest.raises(ViewmaskError, match="must be of one shape"):
+        cut(picture[:60], path)
+    Image.new("L", (120, 120)).save(path)
+    with pytest.raises(ViewmaskError, match="nothing in it stands out"):
+        cut(picture, path)
+    with pytest.raises(ViewmaskError, match="no mask at"):
+        cut(picture, "gone.png")
+
+
+def test_nothing_is_told_as_what_it_is():
+    with pytest.raises(ViewmaskError, match="by its plain background, nothing in it stands out"):
+        cut(np.full((60, 60, 4), 255, np.uint8))
+    with pytest.raises(ViewmaskError, match="transparent all over"):
+        cut(np.zeros((60, 60, 4), np.uint8))

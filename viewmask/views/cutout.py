@@ -1,0 +1,161 @@
+"""Cutting out: ways to tell the object of a photo, from its own alpha to GrabCut, and which of them was taken."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from viewmask.errors import ViewmaskError
+from viewmask.views.background import cut_notes, is_cut_out, key_background
+from viewmask.views.background import cut_out as by_rule
+from viewmask.views.picture import Picture, inside, read_mask
+
+CUTOUT = "cutout.png"
+
+_GRABCUT_SIDE = 512  # GrabCut's graph is one of pixels: more take long and tell little
+_GRABCUT_ROUNDS = 5
+_MARGIN = 0.04  # of a side: what lies nearer to the border is taken for background at first
+_INSTALL = "pip install 'viewmask-1-to-3[cutout]'"
+
+
+@dataclass(frozen=True, eq=False)
+class CutOut:
+    """A picture with the alpha of its object.
+
+    Attributes:
+        picture: uint8 RGBA [height, width, 4].
+        how: what told the object, in words.
+        notes: what looks as if it went wrong, a line each.
+    """
+
+    picture: Picture
+    how: str
+    notes: tuple[str, ...] = ()
+
+
+def cut(picture: Picture, how: str = "auto") -> CutOut:
+    """Cut a picture's object out.
+
+    Args:
+        picture: uint8 RGBA [height, width, 4].
+        how: `alpha`, `plain` (a plain background), `grabcut` (OpenCV; the middle as a first guess), `rembg` (its
+            model), or a file: a mask of the picture, black is left out. `auto` takes the first that works: alpha,
+            plain, rembg where its model has been fetched already, grabcut.
+
+    Raises:
+        ViewmaskError: that way tells no object, or needs a package that is not there.
+    """
+    if not inside(picture[..., 3]).any():
+        raise ViewmaskError("the picture shows nothing: it is transparent all over")
+    if how == "auto":
+        alpha, words = _automatic(picture)
+    elif how in WAYS:
+        alpha, words = WAYS[how](picture), _WORDS[how]
+    elif Path(how).suffix:
+        alpha, words = _masked(picture, how), f"the mask {how}"
+    else:
+        raise ViewmaskError(f"there is no cut-out {how!r}: choose auto, {', '.join(WAYS)}, or name a mask (MASK.png)")
+    if not inside(alpha).any():
+        raise ViewmaskError(f"the picture shows nothing: by {words}, nothing in it stands out")
+    own = alpha is picture[..., 3] or np.array_equal(alpha, picture[..., 3])
+    result = picture if own else np.concatenate([picture[..., :3], alpha[..., None]], axis=-1)
+    return CutOut(result, words, tuple(cut_notes(picture, result)))
+
+
+def _automatic(picture: Picture) -> tuple[NDArray[np.uint8], str]:
+    if is_cut_out(picture):
+        return picture[..., 3], _WORDS["alpha"]
+    try:
+        return by_rule(picture)[..., 3], _WORDS["plain"]
+    except ViewmaskError as error:
+        if _has("rembg") and _rembg_model().exists():
+            return _rembg(picture), _WORDS["rembg"]
+        if _has("cv2"):
+            return _grabcut(picture), _WORDS["grabcut"]
+        raise ViewmaskError(f"the picture cannot be used: {error}; or let GrabCut try: {_INSTALL}") from error
+
+
+def _alpha(picture: Picture) -> NDArray[np.uint8]:
+    if inside(picture[..., 3]).all():
+        raise ViewmaskError("the picture has no transparency: try --cutout auto")
+    return np.asarray(picture[..., 3])
+
+
+def _plain(picture: Picture) -> NDArray[np.uint8]:
+    alpha = key_background(picture)
+    if alpha is None:
+        raise ViewmaskError("the picture has no plain background: its border shows more than one colour")
+    return alpha
+
+
+def _grabcut(picture: Picture) -> NDArray[np.uint8]:
+    """Rother et al., "GrabCut", SIGGRAPH 2004, as OpenCV has it."""
+    if not _has("cv2"):
+        raise ViewmaskError(f"--cutout grabcut needs OpenCV: {_INSTALL}")
+    import cv2
+
+    height, width = picture.shape[:2]
+    share = min(1.0, _GRABCUT_SIDE / max(height, width))
+    size = max(1, round(width * share)), max(1, round(height * share))
+    if min(size) < 16:
+        raise ViewmaskError("the picture is too small for GrabCut")
+    small = np.ascontiguousarray(Image.fromarray(picture[..., :3]).resize(size, Image.Resampling.BOX))
+    labels = np.full(small.shape[:2], cv2.GC_BGD, np.uint8)
+    low, across = max(2, round(_MARGIN * size[1])), max(2, round(_MARGIN * size[0]))
+    labels[low:-low, across:-across] = cv2.GC_PR_FGD
+    cv2.setRNGSeed(0)  # the same picture, the same cut
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    try:
+        cv2.grabCut(small[..., ::-1].copy(), labels, None, *models, _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+    except cv2.error as error:
+        raise ViewmaskError("GrabCut finds no object in the picture: give a mask (--cutout MASK.png)") from error
+    kept = np.where(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)), 255, 0).astype(np.uint8)
+    return np.asarray(Image.fromarray(kept, "L").resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _rembg(picture: Picture) -> NDArray[np.uint8]:
+    if not _has("rembg"):
+        raise ViewmaskError("--cutout rembg needs the package rembg: pip install rembg onnxruntime")
+    import rembg
+
+    mask = rembg.remove(Image.fromarray(picture[..., :3]), only_mask=True)
+    return np.asarray(mask.convert("L"))
+
+
+def _rembg_model() -> Path:
+    """Where rembg keeps the model that it fetches when it is first used."""
+    home = os.environ.get("U2NET_HOME") or Path(os.environ.get("XDG_DATA_HOME") or "~") / ".u2net"
+    return Path(home).expanduser() / "u2net.onnx"
+
+
+def _masked(picture: Picture, path: str) -> NDArray[np.uint8]:
+    mask, (height, width) = read_mask(path), picture.shape[:2]
+    high, wide = mask.shape
+    if abs(wide * height / (high * width) - 1) > 0.02:
+        raise ViewmaskError(
+            f"the mask {path} is {wide}x{high}, the picture {width}x{height}: they must be of one shape"
+        )
+    resized = Image.fromarray(mask, "L").resize((width, height), Image.Resampling.BOX)
+    return np.minimum(np.asarray(resized), np.where(inside(picture[..., 3]), 255, 0).astype(np.uint8))
+
+
+def _has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+WAYS: dict[str, Callable[[Picture], NDArray[np.uint8]]] = {
+    "alpha": _alpha, "plain": _plain, "grabcut": _grabcut, "rembg": _rembg,
+}  # fmt: skip
+_WORDS = {
+    "alpha": "its transparency",
+    "plain": "its plain background",
+    "grabcut": "GrabCut (look at cutout.png; mend it and give it back as --image)",
+    "rembg": "rembg",
+}
