@@ -24,6 +24,7 @@ class Options:
         guidance: as in `Generator.from_image`; 3 for the diffusion baselines, in diffusers' spelling.
         symmetry: as in `Generator.from_image` (viewmask).
         weights: a checkpoint folder; None for the shipped one, or for the hub's.
+        device, precision: as in `Generator.load` (viewmask, tokenizer).
     """
 
     steps: int | None = None
@@ -32,6 +33,8 @@ class Options:
     guidance: float | None = None
     symmetry: bool = True
     weights: Path | None = None
+    device: str | None = None
+    precision: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The options as a result file holds them."""

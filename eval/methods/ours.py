@@ -16,9 +16,10 @@ def open_viewmask(options: Options, seed: int) -> Method:
     Raises:
         ViewmaskError: its weights are missing or broken.
     """
-    generator = Generator.load(options.weights)
-    sampling = {name: value for name, value in asdict(options).items() if value is not None and name != "weights"}
-    about = asdict(FROM_IMAGE) | sampling | {"seed": seed, "model": generator.fingerprint}
+    generator = Generator.load(options.weights, options.device, options.precision)
+    elsewhere = ("weights", "device", "precision")
+    sampling = {name: value for name, value in asdict(options).items() if value is not None and name not in elsewhere}
+    about = asdict(FROM_IMAGE) | sampling | {"seed": seed, "model": generator.fingerprint} | _runs_on(generator)
 
     def views(_: str, truth: ViewSet) -> list[Picture]:
         return _from_image(generator, truth.images[0], len(truth), options, seed).images[1:]
@@ -32,9 +33,15 @@ def open_tokenizer(options: Options) -> Method:
     Raises:
         ViewmaskError: its weights are missing or broken.
     """
-    generator = Generator.load(options.weights)
-    about = {"model": generator.fingerprint}
+    generator = Generator.load(options.weights, options.device, options.precision)
+    about = {"model": generator.fingerprint} | _runs_on(generator)
     return Method("tokenizer", lambda _, truth: generator.round_trip(truth.images[1:]), about)
+
+
+def _runs_on(generator: Generator) -> dict[str, str]:
+    """The device and the precision, where these are not the ones of every published figure."""
+    words = str(generator.weights.runs_on)
+    return {} if words == "cpu, float32" else {"runs_on": words}
 
 
 def _from_image(generator: Generator, picture: Picture, views: int, options: Options, seed: int) -> ViewSet:

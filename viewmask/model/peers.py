@@ -256,7 +256,7 @@ def _transformer(entries: Entries, settings: Settings, bits: int) -> Transformer
         grid=GRID,
         bits=bits,
         groups=1,
-        theta=float(settings.get("rope_theta", PAPER.theta)),
+        theta=float(settings.get("rope_theta") or PAPER.theta),
     )
 
 

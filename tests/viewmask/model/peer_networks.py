@@ -215,7 +215,7 @@ def write_shards(folder: Path, tensors: Tensors, config: dict, files: int = 3) -
     """A folder as the hub has it: shards, their index and `config.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted(tensors)
-    where = {}
+    where: dict[str, str] = {}
     for number in range(files):
         file = f"model-{number + 1:05d}-of-{files:05d}.safetensors"
         mine = names[number::files]
