@@ -103,8 +103,9 @@ class Settings:
     def digest(self) -> str:
         """A short hash. A resumed run looks for views of the same settings by it, so a field's name, too, must stay."""
         fields = asdict(self)
-        if not self.photos:
-            del fields["photos"]  # runs begun before there were photos go on
+        for name in ("photos", "lenient"):  # runs begun before these were there go on
+            if not fields[name]:
+                del fields[name]
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -60,13 +60,15 @@ class Generator:
     weights: Weights
 
     @classmethod
-    def load(cls, weights: str | Path | None = None, device: str | None = None) -> Generator:
+    def load(
+        cls, weights: str | Path | None = None, device: str | None = None, precision: str | None = None
+    ) -> Generator:
         """Load a folder of weights, or what a run exported; see `Weights.load`.
 
         Raises:
-            ViewmaskError: missing or damaged weights, or parts that do not belong together.
+            ViewmaskError: missing or damaged weights, parts that do not belong together, or no such device.
         """
-        return cls(Weights.load(weights, device))
+        return cls(Weights.load(weights, device, precision))
 
     def from_image(
         self,
@@ -211,6 +213,7 @@ class Generator:
         tokens = self.encode([picture])[None]
         words = torch.full((1, vocabulary.LENGTH), vocabulary.MASK, device=tokens.device)
         nowhere = torch.zeros_like(tokens, dtype=torch.bool)
+        left = vocabulary.LENGTH
         with torch.inference_mode():
             for step in range(steps):
                 arranged = sequence.words(layout, words)
@@ -219,7 +222,8 @@ class Generator:
                 logits[..., vocabulary.MASK] = -torch.inf
                 sure, best = logits.softmax(dim=-1).max(dim=-1)
                 hidden = words == vocabulary.MASK
-                keep = -(-int(hidden.sum()) // (steps - step))
+                keep = -(-left // (steps - step))
+                left -= keep
                 surest = torch.where(hidden, sure, -1.0).topk(keep, dim=1).indices
                 words = words.scatter(1, surest, best.gather(1, surest))
         return self.weights.lexicon.vocabulary.decode(words[0].tolist())

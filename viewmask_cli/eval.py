@@ -14,6 +14,7 @@ from render.settings import Light
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.files.record import json_text
+from viewmask.learning.device import DeviceName, Precision
 from viewmask.model.sampling import MaskSchedule
 from viewmask_cli import output
 from viewmask_cli.progress import progress
@@ -138,6 +139,14 @@ def evaluate(
             rich_help_panel=METHOD,
         ),
     ] = None,
+    device: Annotated[
+        DeviceName,
+        typer.Option(help="Where viewmask runs. auto: a CUDA GPU, else the CPU.", rich_help_panel=METHOD),
+    ] = "auto",
+    precision: Annotated[
+        Precision,
+        typer.Option(help="Of its transformer. auto: bfloat16 on a GPU, else float32.", rich_help_panel=METHOD),
+    ] = "auto",
     command: Annotated[
         str | None,
         typer.Option(help="Command line that starts another system: docs/baselines.md.", rich_help_panel=METHOD),
@@ -280,6 +289,8 @@ def evaluate(
         symmetry=symmetry,
         given=given,
         weights=weights,
+        device=None if device == "auto" else device,
+        precision=None if precision == "auto" else precision,
     )
     scoring = Scoring(protocol=protocol, views=views, meshes=meshes, seed=seed)
     threads: dict[str, Any] = {"workers": workers, "lpips_weights": lpips_weights}

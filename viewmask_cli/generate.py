@@ -8,6 +8,7 @@ from typing import Annotated, Any, get_args
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask.learning.device import DeviceName, Precision
 from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, MaskSchedule, Sampling
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress, working
@@ -76,6 +77,10 @@ def generate(
             exists=True, help="Folder of weights, such as runs/t2mv/weights.", show_default="the shipped weights"
         ),
     ] = None,
+    device: Annotated[DeviceName, typer.Option(help="Where the model runs. auto: a CUDA GPU, else the CPU.")] = "auto",
+    precision: Annotated[
+        Precision, typer.Option(help="Of the transformer. auto: bfloat16 on a GPU, else float32.")
+    ] = "auto",
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace --out, whatever it holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> list[Path]:
@@ -115,7 +120,10 @@ def generate(
         from viewmask import pipeline
         from viewmask.generator import Generator
 
-        generator = Generator.load(weights)
+        generator = Generator.load(weights, device, precision)
+    runs_on = generator.weights.runs_on
+    if runs_on.place.type != "cpu":
+        note(f"running on {runs_on}")
     for line in pipeline.word_notes(generator, text or ""):
         note(line)
     written: list[Path] = []
@@ -158,5 +166,5 @@ def generate(
         best = max(results, key=lambda result: result["fit"])["folder"]
         note(f"{best} fits the sentence best, as the model sees it; `viewmask reconstruct` takes it")
         output.remember(views=Path(best))
-    output.say(as_json, {"out": str(out), "samples": results}, written)
+    output.say(as_json, {"out": str(out), "device": str(runs_on), "samples": results}, written)
     return written

@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask_cli.convert import convert
 from viewmask_cli.doctor import doctor
 from viewmask_cli.eval import evaluate
 from viewmask_cli.generate import generate
@@ -57,6 +58,7 @@ app.command()(reconstruct)
 app.command()(render)
 app.command()(tokenize)
 app.command()(train)
+app.command()(convert)
 app.command("eval")(evaluate)
 app.command()(doctor)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -14,14 +15,17 @@ from viewmask_cli import output
 from viewmask_cli.progress import note, progress
 
 Stage = Literal["tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker", "recon"]
-Preset = Literal["nano", "small"]
+Preset = Literal["nano", "small", "paper-stage1", "paper-stage2", "paper-stage3"]
 VIEWS = ("tokenizer", "decoder", "recon")  # what learns from pictures
 
 
 def train(
     stage: Annotated[
-        Stage, typer.Argument(help="tokenizer, decoder and recon learn from views, the others from tokens.")
-    ],
+        Stage | None,
+        typer.Argument(
+            help="tokenizer, decoder and recon learn from views, the others from tokens.", show_default=False
+        ),
+    ] = None,
     data: Annotated[
         list[str] | None,
         typer.Option(
@@ -31,7 +35,9 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder to write.", show_default="runs/STAGE")
     ] = None,
-    preset: Annotated[Preset, typer.Option(help="nano suits two CPU cores, small a GPU.")] = "nano",
+    preset: Annotated[
+        Preset, typer.Option(help="nano suits two CPU cores, small a GPU; the paper's stages are for --plan.")
+    ] = "nano",
     time_limit: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="Stop after this time: 90 (seconds), 45m or 6h.", show_default="none"),
@@ -58,8 +64,16 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random. A resumed run keeps its own.")] = 0,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="With a preset of the paper's: say what it asks of --count GPUs, and stop.")
+    ] = False,
+    gpu: Annotated[str, typer.Option(help="Kind of GPU for --plan: h200, h100, a100, a100-40, l40s, 4090.")] = "h100",
+    count: Annotated[int, typer.Option(min=1, help="Number of GPUs for --plan.")] = 24,
+    mfu: Annotated[
+        float, typer.Option(min=0.01, max=1.0, help="Share of the GPUs' peak that --plan counts with.")
+    ] = 0.4,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
-) -> Path:
+) -> Path | None:
     """Train one part of the model.
 
     tokenizer: pictures to tokens and back. decoder: a larger decoder for a trained tokenizer (--tokenizer).
@@ -71,6 +85,13 @@ def train(
 
     Example: viewmask train i2mv --data tokens.parquet --out runs/i2mv --time-limit 6h
     """
+    if plan:
+        _plan(preset, gpu, count, mfu, as_json)
+        return None
+    if stage is None:
+        raise ViewmaskError(f"name what to train: {', '.join(get_args(Stage))}")
+    if preset not in ("nano", "small"):
+        raise ViewmaskError(f"{preset} cannot be trained here yet: --plan says what it would ask for")
     out = out or Path("runs") / stage
     limit = seconds(time_limit) if time_limit is not None else None
     if not data:
@@ -108,6 +129,43 @@ def train(
     files = [file for file in (out / "log.jsonl", out / "loss.png") if file.exists()]
     output.say(as_json, {"weights": str(weights), "files": [str(file) for file in files]}, [weights, *files])
     return weights
+
+
+def _plan(preset: str, gpu: str, count: int, mfu: float, as_json: bool) -> None:
+    """What a stage of the paper's asks of a cluster."""
+    from viewmask.train.budget import GB, GPUS, RECIPES, budget
+
+    if preset not in RECIPES:
+        raise ViewmaskError(f"--plan is for the paper's stages: --preset {', '.join(RECIPES)}")
+    if gpu not in GPUS:
+        raise ViewmaskError(f"the GPU '{gpu}' is not known: choose one of {', '.join(GPUS)}")
+    asked = budget(RECIPES[preset], GPUS[gpu], count, mfu)
+    recipe = asked.recipe
+    record = {
+        "preset": preset, "gpu": gpu, "count": count, "mfu": mfu, "parameters": asked.parameters,
+        "reported": recipe.reported, "chosen": recipe.chosen, "batch": recipe.batch, "steps": recipe.steps,
+        "sequence": recipe.length, "flops": asked.flops, "days": asked.days, "token bytes": asked.tokens,
+        "picture bytes": asked.pictures, "memory": [asdict(need) for need in asked.needs],
+    }  # fmt: skip
+    if as_json:
+        output.say(True, record, [])
+        return
+    print(
+        f"{preset} on {count} x {gpu} ({asked.gpu.memory / GB:.0f} GB, {asked.gpu.flops / 1e12:.0f} TFLOP/s bfloat16)"
+    )
+    print(f"reported    {recipe.reported}")
+    print(f"chosen      {recipe.chosen}")
+    print(f"parameters  {asked.parameters / 1e9:.2f} billion")
+    print(f"steps       {recipe.steps} of {recipe.batch} sequences of {recipe.length}")
+    print(f"FLOPs       {asked.flops:.2e}; {asked.days:.2f} days at {mfu:.0%} of the peak, with checkpointing")
+    print(f"disk        tokens {asked.tokens / GB:.1f} GB, pictures behind them about {asked.pictures / GB:.0f} GB")
+    print("memory of a GPU in GB, one sequence at a time (activations: plain, with checkpointing)")
+    print("          weights  gradients  optimizer  plain  checkpointing  sequences that fit")
+    for need in asked.needs:
+        parts = (need.weights, need.gradients, need.optimizer, need.plain, need.checkpointed)
+        columns = zip((f"{part / GB:.1f}" for part in parts), (7, 10, 10, 6, 14), strict=True)
+        figures = " ".join(f"{figure:>{width}}" for figure, width in columns)
+        print(f"{need.strategy:9} {figures} {need.fitting or 'none':>19}")
 
 
 def _pack(data: list[str], out: Path) -> None:

@@ -30,6 +30,7 @@ class Options:
             "photo": view 0, cut out and framed as `viewmask generate --image` does. "camera": the same of a picture
             that an unknown camera takes of the true mesh, from view 0's azimuth.
         weights: a checkpoint folder; None for the shipped one, or for the hub's.
+        device, precision: as in `Generator.load` (viewmask, tokenizer).
     """
 
     steps: int | None = None
@@ -39,6 +40,8 @@ class Options:
     symmetry: bool = False
     given: Given = "view"
     weights: Path | None = None
+    device: str | None = None
+    precision: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The options as a result file holds them."""

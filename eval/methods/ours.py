@@ -17,9 +17,10 @@ def open_viewmask(options: Options, seed: int) -> Method:
     Raises:
         ViewmaskError: its weights are missing or broken.
     """
-    generator = Generator.load(options.weights)
-    sampling = {name: value for name, value in asdict(options).items() if value is not None and name != "weights"}
-    about = asdict(FROM_IMAGE) | sampling | {"seed": seed, "model": generator.fingerprint}
+    generator = Generator.load(options.weights, options.device, options.precision)
+    elsewhere = ("weights", "device", "precision")
+    sampling = {name: value for name, value in asdict(options).items() if value is not None and name not in elsewhere}
+    about = asdict(FROM_IMAGE) | sampling | {"seed": seed, "model": generator.fingerprint} | _runs_on(generator)
     if options.given == "view":
         return Method("viewmask", lambda _, truth: _views(generator, truth, options, seed)[1:], about)
     return Method("viewmask", lambda _, truth: _views(generator, truth, options, seed), about, given=options.given)
@@ -31,8 +32,8 @@ def open_tokenizer(options: Options) -> Method:
     Raises:
         ViewmaskError: its weights are missing or broken.
     """
-    generator = Generator.load(options.weights)
-    about = {"model": generator.fingerprint}
+    generator = Generator.load(options.weights, options.device, options.precision)
+    about = {"model": generator.fingerprint} | _runs_on(generator)
     return Method("tokenizer", lambda _, truth: generator.round_trip(truth.images[1:]), about)
 
 
@@ -42,3 +43,9 @@ def _views(generator: Generator, truth: ViewSet, options: Options, seed: int) ->
     how = {name: getattr(options, name) for name in ("steps", "schedule", "temperature", "guidance", "symmetry")}
     reference = picture if as_view else reference_view(picture)
     return generator.from_image(reference, len(truth), as_view=as_view, seed=seed, **how).images
+
+
+def _runs_on(generator: Generator) -> dict[str, str]:
+    """The device and the precision, where these are not the ones of every published figure."""
+    words = str(generator.weights.runs_on)
+    return {} if words == "cpu, float32" else {"runs_on": words}

@@ -1,5 +1,7 @@
 """The public way in, on small random weights of the true architecture; and the shipped weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from viewmask import Generator
 from viewmask.errors import ViewmaskError
 from viewmask.generator import first_agreeing
 from viewmask.learning import checkpoint
+from viewmask.model import sequence
 from viewmask.model.reranker import Towers, TowersConfig, features
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
@@ -249,6 +252,34 @@ def test_words_that_training_hardly_had_change_nothing_unless_these_weights_lear
     learnt = Generator.load(random_weights(tmp_path / "learnt", {"words": ["recycling"]}))
     assert (made(learnt, "a bin") == made(generator, "a bin")).all()
     assert (made(learnt, "a recycling bin") != made(learnt, "a bin")).any()
+
+
+def test_bfloat16_is_near_and_has_the_same_name(tmp_path, picture):
+    folder = with_reranker(tmp_path)
+    full, half = (Generator.load(folder, "cpu", precision) for precision in ("float32", "bfloat16"))
+    assert str(half.weights.runs_on) == "cpu, bfloat16"
+    assert half.weights.tokenizer.encoder.conv_in.weight.dtype == torch.float32  # signs of its numbers are the codes
+    assert half.fingerprint == full.fingerprint
+    assert torch.equal(half.encode([picture]), full.encode([picture]))
+    layout = sequence.t2mv()
+    words = sequence.words(layout, torch.tensor([VOCABULARY.encode("a red cup")]))
+    tokens = torch.zeros(1, 4, 2, 2, dtype=torch.long)
+    with torch.inference_mode():
+        one, two = (g.weights.transformer(layout, words, tokens, tokens == 0)[1].float() for g in (full, half))
+    assert 0 < float((one - two).norm() / one.norm()) < 0.02
+    views = half.from_text("a red cup", steps=2, draws=2)
+    assert views.extra["weights"] == full.fingerprint
+    assert -1 <= views.extra["fit"] <= 1
+    assert isinstance(half.caption(picture, steps=2), str)
+
+
+@pytest.mark.parametrize(("change", "says"), [({"bits": 10}, "codes of 10 bits"), ({"grid": 3}, "views of 3 x 3")])
+def test_codes_of_another_tokenizer_are_refused(tmp_path, change, says):
+    folder = random_weights(tmp_path)
+    shape = replace(checkpoint.configuration(folder / TRANSFORMER, Transformer, TransformerConfig), **change)
+    checkpoint.save(folder / TRANSFORMER, Transformer(shape), shape, {}, LEXICON.files())
+    with pytest.raises(ViewmaskError, match=says):
+        Generator.load(folder)
 
 
 @pytest.mark.skipif(not (SHIPPED / TRANSFORMER).exists(), reason="this tree ships no weights")

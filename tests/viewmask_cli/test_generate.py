@@ -9,12 +9,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms
 
 from viewmask import pipeline
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.generator import Generator
+from viewmask.learning.device import Device
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
@@ -30,7 +32,8 @@ class Painter(Generator):
 
     def __init__(self, words=()) -> None:
         lexicon = lexicon_of(SHIPPED / TRANSFORMER, {"words": list(words)})
-        super().__init__(SimpleNamespace(lexicon=lexicon, photos=True))  # type: ignore[arg-type]
+        runs_on = Device(torch.device("cpu"), torch.float32)
+        super().__init__(SimpleNamespace(lexicon=lexicon, runs_on=runs_on, photos=True))  # type: ignore[arg-type]
         self.asked: list[dict] = []
 
     def samples(self, caption, count=4, views=4, *, progress, **options) -> list[ViewSet]:  # type: ignore[override]
@@ -53,7 +56,7 @@ class Painter(Generator):
 
 
 def shown(monkeypatch, painter: Painter) -> Painter:
-    monkeypatch.setattr(Generator, "load", lambda weights=None: painter)
+    monkeypatch.setattr(Generator, "load", lambda weights=None, device=None, precision=None: painter)
     return painter
 
 
@@ -304,3 +307,21 @@ def test_ctrl_c_leaves_nothing(shell, painter, monkeypatch):
     monkeypatch.setattr(Painter, "samples", interrupted)
     assert shell("generate", "--text", "a cup").code == 130
     assert contents(".") == {}
+
+
+def test_what_it_runs_on_is_said_where_that_is_no_cpu(shell, monkeypatch):
+    painter = shown(monkeypatch, Painter())
+    done = shell("generate", "-t", "a cup", "--json")
+    assert json.loads(done.out)["device"] == "cpu, float32"
+    assert "running on" not in done.err
+    asked = []
+
+    def load(weights, device, precision):
+        asked.append((device, precision))
+        return painter
+
+    monkeypatch.setattr(Generator, "load", load)
+    painter.weights.runs_on = Device(torch.device("mps"), torch.bfloat16)  # type: ignore[misc]
+    done = shell("generate", "-t", "a cup", "--device", "mps", "--precision", "bfloat16")
+    assert asked == [("mps", "bfloat16")]
+    assert "running on mps, bfloat16" in done.err

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from viewmask.errors import ViewmaskError
 from viewmask_cli import main
 
-COMMANDS = ("render", "tokenize", "train", "generate", "reconstruct", "eval", "doctor")
+COMMANDS = ("render", "tokenize", "train", "convert", "generate", "reconstruct", "eval", "doctor")
 HEAVY = ("numpy", "torch", "PIL", "trimesh", "scipy", "skimage", "embreex", "pyarrow", "tokenizers", "safetensors")
 
 

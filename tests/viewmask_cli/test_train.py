@@ -111,3 +111,26 @@ def test_what_goes_wrong_is_one_line(shell, words, says):
     Path("papers/thesis.tex").write_text("mine")
     assert says in shell(*words).error
     assert [path.name for path in Path("papers").iterdir()] == ["thesis.tex"]
+
+
+def test_a_plan_is_printed_and_nothing_trained(shell, tmp_path):
+    words = ("train", "--preset", "paper-stage2", "--plan", "--gpu", "h100", "--count", "24")
+    done = shell(*words)
+    assert done.code == 0
+    assert "parameters  10.16 billion" in done.out
+    assert "3750 of 384 sequences of 1033" in done.out
+    record = json.loads(shell(*words, "--json").out)
+    assert [need["strategy"] for need in record["memory"]] == ["ddp", "zero2", "fsdp2"]
+    assert record["days"] > 0
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--plan"], "--preset paper-stage1"), (["--plan", "--preset", "paper-stage1", "--gpu", "tpu"], "'tpu'"),
+        (["t2mv", "--preset", "paper-stage3"], "cannot be trained here yet"), ([], "name what to train"),
+    ],
+)  # fmt: skip
+def test_plans_of_nothing_are_refused(shell, words, says):
+    assert says in shell("train", *words).error

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
@@ -59,21 +59,74 @@ def save(
             (folder / TRAINER).write_text(json.dumps(record, indent=1))
         for name, text in (files or {}).items():
             (folder / name).write_text(text)
-        record = {"kind": type(model).__name__, "architecture": dataclasses.asdict(config), "about": about}
-        (folder / CONFIG).write_text(json.dumps(record, indent=1))
+        (folder / CONFIG).write_text(describe(type(model).__name__, config, about))
     return Path(path)
 
 
-def load(path: str | Path, kind: type[Module], config: type[Config]) -> tuple[Module, Config, dict[str, Any]]:
+def describe(kind: str, config: Any, about: dict[str, Any]) -> str:
+    """The content of `config.json`.
+
+    Args:
+        kind: name of the model's class.
+        config: the frozen dataclass that builds it.
+        about: how it was made.
+    """
+    return json.dumps({"kind": kind, "architecture": dataclasses.asdict(config), "about": about}, indent=1)
+
+
+def load(
+    path: str | Path, kind: type[Module], config: type[Config], dtype: torch.dtype | None = torch.float32
+) -> tuple[Module, Config, dict[str, Any]]:
     """Build the model of a checkpoint folder and fill it.
 
+    Args:
+        path: the folder.
+        kind: class of the model.
+        config: class of its configuration.
+        dtype: of its numbers; None keeps them as they are stored, and reads the file only as they are used.
+
     Returns:
-        the model in evaluation mode (float32), its configuration and the "about" record.
+        the model in evaluation mode, its configuration and the "about" record.
 
     Raises:
         ViewmaskError: missing, truncated, of another kind, or of another shape.
     """
     path = Path(path)
+    architecture, claimed, record = _described(path, kind, config)
+    tensors = read_tensors(path / MODEL) if dtype == torch.float32 else _mapped(path / MODEL, dtype)
+    wrong = [name for name in claimed.keys() & tensors.keys() if claimed[name] != tensors[name].shape]
+    if wrong:
+        shapes = f"{min(wrong)} is {tuple(tensors[min(wrong)].shape)}, not {tuple(claimed[min(wrong)])}"
+        raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {shapes}")
+    if absent := claimed.keys() - tensors.keys():
+        raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {min(absent)} is missing")
+    try:
+        if dtype == torch.float32:
+            model = kind(architecture)
+            model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        else:
+            with torch.device("meta"):
+                model = kind(architecture)
+            model.load_state_dict(tensors, assign=True)  # no second copy of what may be most of the memory
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {reason}") from error
+    return model.eval(), architecture, record.get("about", {})
+
+
+def configuration(path: str | Path, kind: type[nn.Module], config: type[Config]) -> Config:
+    """The configuration of a checkpoint folder, without its weights.
+
+    Raises:
+        ViewmaskError: missing, damaged or of another kind.
+    """
+    return _described(Path(path), kind, config)[0]
+
+
+def _described(
+    path: Path, kind: type[Module], config: type[Config]
+) -> tuple[Config, dict[str, torch.Size], dict[str, Any]]:
+    """The configuration of a folder, the shapes of the tensors that it claims, and the whole record."""
     record = _read_json(path / CONFIG)
     if record.get("kind") != kind.__name__:
         raise ViewmaskError(f"{path} holds a {record.get('kind', 'nameless model')}, not a {kind.__name__}")
@@ -91,20 +144,7 @@ def load(path: str | Path, kind: type[Module], config: type[Config]) -> tuple[Mo
         raise ViewmaskError(
             f"{path / CONFIG} does not describe a {kind.__name__} that this version knows: {error}"
         ) from error
-    tensors = read_tensors(path / MODEL)
-    wrong = [name for name in claimed.keys() & tensors.keys() if claimed[name] != tensors[name].shape]
-    if wrong:
-        shapes = f"{min(wrong)} is {tuple(tensors[min(wrong)].shape)}, not {tuple(claimed[min(wrong)])}"
-        raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {shapes}")
-    if absent := claimed.keys() - tensors.keys():
-        raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {min(absent)} is missing")
-    try:
-        model = kind(architecture)
-        model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {reason}") from error
-    return model.eval(), architecture, record.get("about", {})
+    return architecture, claimed, record
 
 
 def about(path: str | Path) -> dict[str, Any]:
@@ -153,6 +193,17 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     try:
         return load_tensors(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ViewmaskError(f"no checkpoint at {path.parent}: {path.name} is missing") from error
+    except (OSError, SafetensorError, ValueError) as error:
+        raise ViewmaskError(f"{path} is damaged or truncated: {error}") from error
+
+
+def _mapped(path: Path, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file one by one, mapped into memory where their numbers need no change."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name).to(dtype) for name in file.keys()}  # noqa: SIM118, it is no mapping
     except FileNotFoundError as error:
         raise ViewmaskError(f"no checkpoint at {path.parent}: {path.name} is missing") from error
     except (OSError, SafetensorError, ValueError) as error:

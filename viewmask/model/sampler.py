@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,6 +39,20 @@ class Unmasked:
 
     tokens: Tensor
     soft: Tensor
+
+
+class Draw(NamedTuple):
+    """Uniform numbers for n tokens.
+
+    Attributes:
+        order: [n], for the noise of the confidence.
+        lots: for the codes; [n, groups, codes] where bits are predicted in groups, [n, 1] with a table.
+        coins: [n], for the occupancy.
+    """
+
+    order: Tensor
+    lots: Tensor
+    coins: Tensor
 
 
 def unknown_after(step: int, steps: int, schedule: str, total: int) -> int:
@@ -76,30 +91,35 @@ def unmask(
     Raises:
         ViewmaskError: sequences with different numbers of masked tokens.
     """
-    counts = masked.flatten(1).sum(dim=1)
-    if (counts != counts[0]).any():
+    counts = masked.flatten(1).sum(dim=1).tolist()
+    if len(set(counts)) > 1:
         raise ViewmaskError("all sequences of a batch need the same number of masked tokens")
     total, batch = int(counts[0]), len(tokens)
     tokens = torch.where(masked, 0, tokens)
     unknown = masked.flatten(1).clone()
+    # Where unknown tokens stand, in order [batch, count]. How many there are follows from the schedule: from here on
+    # no step asks the device for anything, and a GPU never waits.
+    places = unknown.nonzero()[:, 1].view(batch, total)
     soft = bits(tokens, model.config.bits).float()
     words = sequence.words(layout, captions)
     generators = [torch.Generator().manual_seed(seed + index * stride) for index in range(batch)]
     for step in range(sampling.steps):
-        if not unknown.any():
+        count = places.shape[1]
+        if count == 0:
             break
-        prediction = predict(model, layout, words, tokens, unknown.view_as(tokens), masked, sampling.guidance)
-        count = int(unknown[0].sum())
-        draw = _draws(generators, count, prediction, tokens.device)
+        prediction = predict(model, layout, words, tokens, unknown.view_as(tokens), masked, sampling.guidance, places)
+        draw = _draws(generators, count, prediction, sampling, tokens.device)
         decided = decide(prediction, draw, sampling, 1 - (step + 1) / sampling.steps, model.config.bits)
         codes, mean, confidence = (value.unflatten(0, (batch, count)) for value in decided)
         keep = count - unknown_after(step, sampling.steps, sampling.schedule, total)
         surest = confidence.topk(keep, dim=1).indices
-        places = unknown.nonzero()[:, 1].view(batch, count).gather(1, surest)
-        tokens.flatten(1).scatter_(1, places, codes.gather(1, surest))
+        known = places.gather(1, surest)
+        tokens.flatten(1).scatter_(1, known, codes.gather(1, surest))
         wide = surest[..., None].expand(-1, -1, mean.shape[-1])
-        soft.flatten(1, 3).scatter_(1, places[..., None].expand_as(wide), mean.gather(1, wide))
-        unknown.scatter_(1, places, False)
+        soft.flatten(1, 3).scatter_(1, known[..., None].expand_as(wide), mean.gather(1, wide))
+        unknown.scatter_(1, known, False)
+        done = torch.zeros_like(places, dtype=torch.uint8).scatter_(1, surest, 1)
+        places = places.gather(1, done.sort(dim=1, stable=True).indices[:, : count - keep])
         if progress:
             progress(step + 1, sampling.steps)
     return Unmasked(tokens, soft)
@@ -113,17 +133,26 @@ def predict(
     unknown: Tensor,
     masked: Tensor,
     guidance: float,
+    places: Tensor,
 ) -> Prediction:
     """Predictions for all unknown tokens [n], in the order of the batch; guided if asked.
 
     Without its condition the model sees no text, and no token that was given at the start.
+
+    Args:
+        places: where the unknown tokens of each sequence stand, int64 [batch, count].
     """
-    conditional = model.predict(model(layout, words, tokens, unknown)[1][unknown])
+
+    def said(words: Tensor, hidden: Tensor) -> Prediction:
+        features = model(layout, words, tokens, hidden)[1].flatten(1, 3)
+        return model.predict(features.take_along_dim(places[..., None], dim=1).flatten(0, 1))
+
+    conditional = said(words, unknown)
     if guidance == 0:
         return conditional
     blank = words.clone()
     blank[:, sequence.text_slice(layout)] = vocabulary.PAD
-    unconditional = model.predict(model(layout, blank, tokens, unknown | ~masked)[1][unknown])
+    unconditional = said(blank, unknown | ~masked)
 
     def guided(with_condition: Tensor, without: Tensor) -> Tensor:
         return (1 + guidance) * with_condition - guidance * without
@@ -135,13 +164,13 @@ def predict(
 
 
 def decide(
-    prediction: Prediction, draw: tuple[Tensor, Tensor, Tensor], sampling: Sampling, left: float, width: int
+    prediction: Prediction, draw: Draw, sampling: Sampling, left: float, width: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Draw a code for every predicted token and say how sure the model is.
 
     Args:
         prediction: of n tokens.
-        draw: uniform numbers [n] for the order, [n, groups, codes] for the codes, [n] for the occupancy.
+        draw: its uniform numbers.
         sampling: temperatures and noise.
         left: share of the steps left, by which the noise falls.
         width: bits of a code.
@@ -151,16 +180,18 @@ def decide(
     """
     order, lots, coins = draw
     logits = prediction.codes
-    if sampling.temperature > 0:
-        picks = (logits / sampling.temperature + gumbel(lots)).argmax(dim=-1)
-    else:
+    if sampling.temperature == 0:
         picks = logits.argmax(dim=-1)
+    elif prediction.empty is None:
+        picks = drawn(logits / sampling.temperature, lots)
+    else:
+        picks = (logits / sampling.temperature + gumbel(lots)).argmax(dim=-1)
     groups, size = logits.shape[1:]
     codes = joined(picks, width)
     table = bits(torch.arange(size, device=picks.device), width // groups)
     mean = (logits.softmax(dim=-1) @ table.float()).flatten(1)
     if prediction.empty is None:
-        confidence = logits.log_softmax(dim=-1).gather(-1, picks[..., None])[..., 0].sum(dim=1)
+        confidence = (logits.gather(-1, picks[..., None])[..., 0] - logits.logsumexp(dim=-1)).sum(dim=1)
     else:
         empty = prediction.empty + sampling.occupancy * coins.clamp(1e-7, 1 - 1e-7).logit() > 0
         # A token that is not empty takes the nearest other code.
@@ -175,11 +206,27 @@ def gumbel(uniform: Tensor) -> Tensor:
     return -torch.log(-torch.log(uniform.clamp(1e-9, 1 - 1e-7)))
 
 
+def drawn(logits: Tensor, lots: Tensor) -> Tensor:
+    """Draw from distributions with one uniform number each: logits [..., codes], lots [...], picks int64 [...]."""
+    reached = logits.softmax(dim=-1).cumsum(dim=-1)
+    # Sums of many small chances do not end at exactly 1.
+    return torch.searchsorted(reached, (lots[..., None] * reached[..., -1:]), right=True)[..., 0].clamp(
+        max=logits.shape[-1] - 1
+    )
+
+
 def _draws(
-    generators: list[torch.Generator], count: int, prediction: Prediction, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    shape = (count, *prediction.codes.shape[1:])
-    order = [torch.rand(count, generator=generator) for generator in generators]
-    lots = [torch.rand(shape, generator=generator) for generator in generators]
-    coins = [torch.rand(count, generator=generator) for generator in generators]
-    return torch.cat(order).to(device), torch.cat(lots).to(device), torch.cat(coins).to(device)
+    generators: list[torch.Generator], count: int, prediction: Prediction, sampling: Sampling, device: torch.device
+) -> Draw:
+    """Numbers for every sequence, from generators on the CPU: a seed means the same on every device."""
+
+    def uniform(*shape: int) -> Tensor:
+        numbers = torch.cat([torch.rand(count, *shape, generator=generator) for generator in generators])
+        # From pinned memory they are copied while the device goes on with its work.
+        return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers.to(device)
+
+    if prediction.empty is None:  # a table of 2^18 codes: one number a token, and none that goes unused
+        nothing = torch.full((), 0.5, device=device)
+        order = uniform() if sampling.noise > 0 else nothing
+        return Draw(order, uniform(1) if sampling.temperature > 0 else nothing, nothing)
+    return Draw(uniform(), uniform(*prediction.codes.shape[1:]), uniform())

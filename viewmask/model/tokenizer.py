@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from viewmask.errors import ViewmaskError
+from viewmask.model import showo
 from viewmask.model.code import EMPTY, bits, joined
 from viewmask.views.viewset import Picture
 
@@ -44,6 +45,7 @@ class TokenizerConfig:
         empty_code: patches without any alpha share code 0 by rule, and code 0 decodes to nothing.
         decoder_stem, decoder_widths, decoder_blocks: `stem`, `widths` and `blocks` of the decoder; nothing means as the
             encoder. A decoder may be larger, and be learnt anew: codes stay as they are.
+        form: "open-magvit2" (the modules below), or "show-o" (`viewmask.model.showo`; `mid_blocks` is its own).
     """
 
     size: int = 128
@@ -57,6 +59,7 @@ class TokenizerConfig:
     decoder_stem: int = 0
     decoder_widths: tuple[int, ...] = ()
     decoder_blocks: tuple[int, ...] = ()
+    form: str = "open-magvit2"
 
     @property
     def decoding(self) -> TokenizerConfig:
@@ -85,6 +88,11 @@ class TokenizerConfig:
 OPEN_MAGVIT2 = TokenizerConfig(
     size=256, channels=3, stem=1, widths=(128, 128, 256, 256, 512), blocks=(4, 4, 4, 4, 4), mid_blocks=4,
     empty_code=False,
+)  # fmt: skip
+SHOW_O = TokenizerConfig(
+    size=256, channels=3, bits=13, stem=1, widths=(128, 256, 256, 512, 512), blocks=(4, 3, 4, 3, 4), mid_blocks=2,
+    empty_code=False, decoder_stem=1, decoder_widths=(128, 128, 256, 256, 512), decoder_blocks=(4, 4, 3, 4, 3),
+    form="show-o",
 )  # fmt: skip
 
 
@@ -227,8 +235,17 @@ class Tokenizer(nn.Module):
                     f"codes stand for {config.patch} pixels a side, and the decoder makes {shape.patch}"
                 )
         self.config = config
-        self.encoder = Encoder(config)
-        self.decoder = Decoder(config.decoding)
+        if config.form == "show-o":
+            if config.stem != 1 or config.decoding.stem != 1:
+                raise ViewmaskError("a tokenizer of the form show-o has no stem: `stem` is 1")
+            back = config.decoding
+            self.encoder: nn.Module = showo.Encoder(config.channels, config.bits, config.widths, config.blocks)
+            self.decoder: nn.Module = showo.Decoder(back.channels, back.bits, back.widths, back.blocks)
+        elif config.form == "open-magvit2":
+            self.encoder = Encoder(config)
+            self.decoder = Decoder(config.decoding)
+        else:
+            raise ViewmaskError(f"no tokenizer has the form '{config.form}': open-magvit2 and show-o are known")
 
     # -- codes ----------------------------------------------------------------------------------
 

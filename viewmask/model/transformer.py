@@ -177,6 +177,7 @@ class Transformer(nn.Module):
         self.norm = nn.RMSNorm(config.width, eps=1e-5)
         self.word_head = nn.Linear(config.width, config.words, bias=False)
         self._places: dict[tuple[Layout, str], Places] = {}
+        self._order: dict[tuple[Layout, str], tuple[Tensor, Tensor]] = {}
         self._initialise()
 
     def _initialise(self) -> None:
@@ -201,28 +202,29 @@ class Transformer(nn.Module):
             normalised features of the words [batch, layout.words, width] and of the visual tokens
             [batch, views, grid, grid, width], for `predict` and `word_head`.
         """
-        where = self.places(layout, words.device)
         stream = self.stream(layout, words, tokens, masked)
         x = next(stream)
         for x in stream:  # noqa: B007, the last is wanted
             pass
         x = self.norm(x)
-        return x[:, ~where.visual], x[:, where.visual].unflatten(1, tokens.shape[1:])
+        said, seen = self.order(layout, words.device)
+        return x[:, said], x[:, seen].unflatten(1, tokens.shape[1:])
 
     def stream(self, layout: Layout, words: Tensor, tokens: Tensor, masked: Tensor) -> Iterator[Tensor]:
         """The residual stream [batch, length, width] before the first block and after every one; arguments as above."""
         where = self.places(layout, words.device)
         visual = torch.where(masked[..., None], self.mask, self.embed(tokens))
         x = visual.new_empty(len(words), len(where.index), self.config.width)
-        x[:, where.visual] = visual.flatten(1, 3)
-        x[:, ~where.visual] = self.word(words).to(x.dtype)
+        said, seen = self.order(layout, words.device)
+        x[:, seen] = visual.flatten(1, 3)
+        x[:, said] = self.word(words).to(x.dtype)
         if self.config.positions == "axial":
             # -1, outside the grid, is the last row of the tables.
             radians = torch.deg2rad(where.azimuth)
             circle = torch.stack([radians.cos(), radians.sin(), (2 * radians).cos(), (2 * radians).sin()], dim=1)
             outside = self.config.grid
             place = self.row(where.row % (outside + 1)) + self.column(where.column % (outside + 1))
-            x = x + place + self.azimuth(circle * where.posed[:, None])
+            x = x + place + self.azimuth((circle * where.posed[:, None]).to(place.dtype))
         angle = angles(self.config, where)
         turn = (angle.cos(), angle.sin())
         yield x
@@ -250,6 +252,17 @@ class Transformer(nn.Module):
         if key not in self._places:
             self._places[key] = places(layout, self.config.grid, device)
         return self._places[key]
+
+    def order(self, layout: Layout, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Where the words and where the visual tokens of a layout stand, int64 each, made once.
+
+        A mask in their place would make a GPU wait for the count of its elements.
+        """
+        key = (layout, str(device))
+        if key not in self._order:
+            visual = self.places(layout, torch.device("cpu")).visual
+            self._order[key] = (~visual).nonzero()[:, 0].to(device), visual.nonzero()[:, 0].to(device)
+        return self._order[key]
 
     def parameters_count(self) -> int:
         """Number of parameters."""

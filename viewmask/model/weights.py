@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 
 from viewmask.errors import ViewmaskError
 from viewmask.learning import checkpoint
+from viewmask.learning.device import Device, chosen
 from viewmask.model.lexicon import Lexicon
 from viewmask.model.reranker import Reranker
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
@@ -31,6 +32,7 @@ class Weights:
         lexicon: what words and things the transformer was taught.
         about: how the transformer was trained.
         reranker: ranks draws of a sentence, if there is one.
+        name: of the numbers as they are stored, where the networks hold others (bfloat16); see `fingerprint`.
     """
 
     tokenizer: Tokenizer
@@ -38,43 +40,65 @@ class Weights:
     lexicon: Lexicon
     about: dict[str, Any]
     reranker: Reranker | None = None
+    name: str = ""
 
     @classmethod
-    def load(cls, path: str | Path | None = None, device: str | None = None) -> Weights:
+    def load(cls, path: str | Path | None = None, device: str | None = None, precision: str | None = None) -> Weights:
         """Load a folder with `tokenizer/`, `transformer/` and perhaps `reranker/`; by default the shipped one.
 
         What a run exported (`runs/t2mv/weights`) is a transformer alone. The shipped tokenizer belongs to it, and the
         shipped reranker, which reads with the shipped transformer.
 
+        Args:
+            path: the folder.
+            device, precision: of the transformer, by name (`viewmask.learning.device`).
+
         Raises:
-            ViewmaskError: missing or damaged weights, or parts that do not belong together.
+            ViewmaskError: missing or damaged weights, parts that do not belong together, or no such device.
         """
         folder = Path(path) if path else SHIPPED
-        place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        where = chosen(device or "auto", precision or "auto")
+        stored = torch.float32 if where.dtype == torch.float32 else None  # numbers change once all names are checked
         exported = (folder / checkpoint.CONFIG).exists()
         home = SHIPPED if exported else folder
         network = folder if exported else folder / TRANSFORMER
         tokenizer, _, _ = checkpoint.load(home / TOKENIZER, Tokenizer, TokenizerConfig)
-        transformer, _, about = checkpoint.load(network, Transformer, TransformerConfig)
+        transformer, _, about = checkpoint.load(network, Transformer, TransformerConfig, stored)
         name = checkpoint.fingerprint(tokenizer.encoder)
         if about.get("tokenizer", name) != name:
             raise ViewmaskError(
                 f"{network} reads the tokenizer {about['tokenizer']}, but {home / TOKENIZER} is {name}: "
                 "give a folder with a tokenizer/ and a transformer/ that belong together"
             )
+        for part, each in (("codes of {} bits", "bits"), ("views of {0} x {0} tokens", "grid")):
+            made, read = getattr(tokenizer.config, each), getattr(transformer.config, each)
+            if made != read:
+                raise ViewmaskError(f"{network} reads {part.format(read)}, but {home / TOKENIZER} makes {made}")
         lexicon = lexicon_of(network, about)
         if (words := transformer.config.words) != len(lexicon.vocabulary):
             raise ViewmaskError(
                 f"{network} knows {words} words, and the vocabulary has {len(lexicon.vocabulary)}: "
                 "viewmask train t2mv --init gives it the others, if it has fewer"
             )
-        transformer = transformer.to(place)
-        reranker = None
+        reranker, reader = None, transformer
         if (home / RERANKER).exists():
-            reader = checkpoint.load(home / TRANSFORMER, Transformer, TransformerConfig)[0].to(place)
             lexicons = lexicon_of(home / TRANSFORMER, {}) if exported else lexicon
-            reranker = Reranker.load(home / RERANKER, reader if exported else transformer, lexicons.vocabulary)
-        return cls(tokenizer.to(place), transformer, lexicon, about, reranker)
+            if exported:
+                reader = checkpoint.load(home / TRANSFORMER, Transformer, TransformerConfig, stored)[0]
+            reranker = Reranker.load(home / RERANKER, reader, lexicons.vocabulary)
+            reranker.towers.to(where.place)
+        weights = cls(tokenizer, transformer, lexicon, about, reranker)
+        full = where.dtype == torch.float32
+        weights = weights if full else replace(weights, name=weights.fingerprint)
+        tokenizer.to(where.place)
+        transformer.to(where.place, where.dtype)
+        reader.to(where.place, where.dtype)
+        return weights
+
+    @property
+    def runs_on(self) -> Device:
+        """The device, and the transformer's precision."""
+        return Device(self.device, self.transformer.mask.dtype)
 
     @property
     def photos(self) -> bool:
@@ -90,6 +114,8 @@ class Weights:
     @cached_property
     def fingerprint(self) -> str:
         """Names the tokenizer and the transformer; worked out once, for it reads all of them."""
+        if self.name:
+            return self.name
         return f"{checkpoint.fingerprint(self.tokenizer)}-{checkpoint.fingerprint(self.transformer)}"
 
 

@@ -94,3 +94,28 @@ def test_unknown_settings(saved):
 def test_exported_weights_do_not_resume(saved):
     with pytest.raises(ViewmaskError, match="missing"):
         checkpoint.load_training(saved[1])
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_numbers_as_they_are_stored_or_wanted(saved, tmp_path, dtype):
+    model, _ = saved
+    path = checkpoint.save(tmp_path / "h", model, CONFIG, {}, half=True)
+    back, config, _ = checkpoint.load(path, Tokenizer, TokenizerConfig, dtype)
+    assert config == CONFIG
+    assert not back.training
+    for mine, theirs in zip(model.parameters(), back.parameters(), strict=True):
+        assert theirs.dtype == (dtype or torch.float16)
+        assert theirs.requires_grad
+        assert torch.equal(mine.half().to(theirs.dtype), theirs)
+    (path / checkpoint.MODEL).write_bytes((path / checkpoint.MODEL).read_bytes()[:1000])
+    with pytest.raises(ViewmaskError, match="damaged or truncated"):
+        checkpoint.load(path, Tokenizer, TokenizerConfig, dtype)
+    (path / checkpoint.MODEL).unlink()
+    with pytest.raises(ViewmaskError, match="missing"):
+        checkpoint.load(path, Tokenizer, TokenizerConfig, dtype)
+
+
+def test_a_configuration_alone(saved):
+    assert checkpoint.configuration(saved[1], Tokenizer, TokenizerConfig) == CONFIG
+    with pytest.raises(ViewmaskError, match="holds a Tokenizer"):
+        checkpoint.configuration(saved[1], Transformer, TransformerConfig)

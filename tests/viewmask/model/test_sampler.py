@@ -1,16 +1,18 @@
 """The sampler against a plain reference, and the promises it makes."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from viewmask.errors import ViewmaskError
 from viewmask.model import sequence, vocabulary
-from viewmask.model.sampler import MASK_SCHEDULES, Sampling, bits, decide, gumbel, predict, unknown_after, unmask
+from viewmask.model.sampler import MASK_SCHEDULES, Sampling, bits, decide, drawn, gumbel, predict, unknown_after, unmask
 from viewmask.model.transformer import Prediction, Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(width=64, layers=2, heads=2, hidden=96, words=64, grid=3)
@@ -40,7 +42,8 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
     random = torch.Generator().manual_seed(seed)
     words = sequence.words(layout, captions)
     no_words = sequence.words(layout, torch.full_like(captions, vocabulary.PAD))
-    soft = 2.0 * (tokens.flatten()[:, None] // 2 ** torch.arange(18) % 2) - 1
+    width, table = model.config.bits, model.config.codes == "table"
+    soft = 2.0 * (tokens.flatten()[:, None] // 2 ** torch.arange(width) % 2) - 1
     known = {place.item(): tokens.flatten()[place].item() for place in (~masked).flatten().nonzero()[:, 0]}
     total = masked.sum().item()
     for step in range(sampling.steps):
@@ -52,12 +55,27 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
         if sampling.guidance:
             free = model.predict(model(layout, no_words, grid, hidden | ~masked[None])[1][hidden])
             codes = (1 + sampling.guidance) * codes - sampling.guidance * free.codes
-            empty = (1 + sampling.guidance) * empty - sampling.guidance * free.empty
-        order = torch.rand(len(unknown), generator=random)
-        lots = torch.rand(codes.shape, generator=random)
-        coins = torch.rand(len(unknown), generator=random)
+            empty = None if table else (1 + sampling.guidance) * empty - sampling.guidance * free.empty
+        order = torch.rand(len(unknown), generator=random) if sampling.noise or not table else None
+        if table:  # one number a token, and none that nobody uses
+            lots = torch.rand(len(unknown), generator=random) if sampling.temperature else None
+        else:
+            lots = torch.rand(codes.shape, generator=random)
+            coins = torch.rand(len(unknown), generator=random)
         scored = []
         for i, place in enumerate(unknown):
+            gumbels = -math.log(-math.log(order[i])) if sampling.noise else 0.0
+            noise = gumbels * sampling.noise * (1 - (step + 1) / sampling.steps)
+            if table:
+                chances = codes[i, 0].double().softmax(0)
+                code = codes[i, 0].argmax().item()
+                if sampling.temperature:
+                    reached = (codes[i, 0].double() / sampling.temperature).softmax(0).cumsum(0)
+                    code = int((reached <= lots[i]).sum())
+                signs = 2.0 * (torch.arange(2**width)[:, None] // 2 ** torch.arange(width) % 2) - 1
+                mean = (chances[:, None] * signs).sum(0).float()
+                scored.append((math.log(chances[code]) + noise, place, code, mean))
+                continue
             code = 0
             coin = coins[i].clamp(1e-7, 1 - 1e-7)
             void = empty[i] + sampling.occupancy * (coin / (1 - coin)).log() > 0
@@ -65,7 +83,6 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
                 scores = codes[i] / sampling.temperature - (-lots[i].log()).log() if sampling.temperature else codes[i]
                 code = (scores[0].argmax() + 512 * scores[1].argmax()).item() or 1
             sure = empty[i].item() if void else -empty[i].item()
-            noise = -math.log(-math.log(order[i])) * sampling.noise * (1 - (step + 1) / sampling.steps)
             chances = codes[i].softmax(-1)[:, None] * (torch.arange(512) // 2 ** torch.arange(9)[:, None] % 2)
             mean = torch.full((18,), -1.0) if void else 2 * chances.sum(-1).flatten() - 1
             scored.append((-math.log1p(math.exp(-sure)) + noise, place, code, mean))
@@ -73,22 +90,91 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
         for _, place, code, mean in sorted(scored, key=lambda one: one[:2], reverse=True)[:keep]:
             known[place], soft[place] = code, mean
     tokens = torch.tensor([known[place] for place in range(tokens.numel())]).view(tokens.shape)
-    return tokens, soft.view(*tokens.shape, 18)
+    return tokens, soft.view(*tokens.shape, width)
+
+
+@pytest.fixture(scope="module")
+def table():
+    config = replace(CONFIG, bits=7, groups=1, codes="table", positions="sequence", query_norm=False)
+    torch.manual_seed(3)
+    table = Transformer(config).eval()
+    for parameter in table.parameters():
+        parameter.data.mul_(4)
+    return table
 
 
 @pytest.mark.parametrize("schedule", MASK_SCHEDULES)
 @pytest.mark.parametrize(
     ("temperature", "guidance", "occupancy"), [(0.0, 0.0, 0.0), (0.7, 0.0, 0.0), (1.0, 1.5, 0.0), (0.7, 1.5, 0.8)]
 )
-def test_equal_to_the_reference(model, start, schedule, temperature, guidance, occupancy):
+@pytest.mark.parametrize("codes", ["bits", "table"])
+def test_equal_to_the_reference(model, table, start, schedule, temperature, guidance, occupancy, codes):
     sampling = Sampling(6, schedule, temperature, 0.5, guidance, occupancy)
-    made = unmask(model, LAYOUT, *start, sampling, seed=5)
     captions, tokens, masked = start
+    if codes == "table":
+        model, tokens = table, tokens % 2**7
+    made = unmask(model, LAYOUT, captions, tokens, masked, sampling, seed=5)
     for index in range(2):
         with torch.inference_mode():
             expected = reference(model, LAYOUT, captions[:1], tokens[index], masked[index], sampling, 5 + index)
         assert torch.equal(made.tokens[index], expected[0])
         torch.testing.assert_close(made.soft[index][masked[index]], expected[1][masked[index]])
+
+
+@pytest.mark.parametrize(("temperature", "noise"), [(0.0, 0.5), (1.0, 0.0), (0.0, 0.0)])
+def test_a_table_draws_what_it_uses(table, start, temperature, noise, monkeypatch):
+    captions, tokens, masked = start
+    sizes = []
+    rand = torch.rand
+    monkeypatch.setattr(torch, "rand", lambda *shape, **options: sizes.append(shape) or rand(*shape, **options))
+    sampling = Sampling(3, temperature=temperature, noise=noise)
+    unmask(table, LAYOUT, captions, tokens % 128, masked, sampling)
+    assert len(sizes) == 2 * 3 * ((temperature > 0) + (noise > 0))  # a sequence, a step
+    assert max((math.prod(shape) for shape in sizes), default=0) <= 27
+
+
+def test_draws_from_one_number_follow_their_chances():
+    logits = torch.tensor([0.1, 0.2, 0.0, 0.6, 0.1]).log()
+    lots = torch.linspace(0, 1 - 1e-6, 1001)
+    shares = drawn(logits.expand(1001, 5), lots).bincount(minlength=5) / 1001
+    torch.testing.assert_close(shares, torch.tensor([0.1, 0.2, 0.0, 0.6, 0.1]), atol=2e-3, rtol=0)
+    assert drawn(logits[None], torch.tensor([1.0])).tolist() == [4]
+    assert drawn(torch.zeros(3, 1, 2**18), torch.rand(3, 1)).max() < 2**18
+
+
+class Waits(TorchDispatchMode):
+    """Counts what makes a GPU's queue run dry: numbers read back, and shapes that depend on them."""
+
+    waiting = ("_local_scalar_dense", "nonzero", "masked_select", "item", "equal", "unique", "is_nonzero")
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operator, types, arguments=(), options=None):
+        name = operator.overloadpacket.__name__.rstrip("0123456789_")
+        masks = name in ("index", "index_put", "_index_put_impl") and any(
+            index is not None and index.dtype == torch.bool for index in arguments[1]
+        )
+        self.count += masks or name in self.waiting
+        return operator(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("codes", ["bits", "table"])
+def test_no_step_waits_for_the_device(model, table, start, codes):
+    captions, tokens, masked = start
+    if codes == "table":
+        model, tokens = table, tokens % 2**7
+    counts = []
+    model.order(LAYOUT, tokens.device)  # once a layout, on the CPU
+    for steps in (1, 2, 9):
+        with Waits() as waits:
+            unmask(model, LAYOUT, captions, tokens, masked, Sampling(steps, temperature=0.7, guidance=1.0))
+        counts.append(waits.count)
+    assert counts[0] == counts[1] == counts[2] > 0  # before the first step it must know how many tokens there are
+    with Waits() as waits:
+        tokens[masked].sum().item()
+    assert waits.count == 2
 
 
 def test_guidance_leads_away_from_what_is_made_without_the_caption(model, start):
@@ -192,7 +278,8 @@ def test_a_table_s_codes_are_drawn_and_guided_without_emptiness(start):
     captions, tokens, masked = start
     tokens, words = tokens % 64, sequence.words(LAYOUT, captions)
     with torch.inference_mode():
-        guided = predict(table, LAYOUT, words, tokens, masked, masked, 0.5)
+        places = masked.flatten(1).nonzero()[:, 1].view(2, -1)
+        guided = predict(table, LAYOUT, words, tokens, masked, masked, 0.5, places)
         given = table.predict(table(LAYOUT, words, tokens, masked)[1][masked]).codes
         free = table.predict(table(LAYOUT, words, tokens, masked | ~masked)[1][masked]).codes
     assert guided.empty is None
@@ -247,8 +334,9 @@ def test_no_coin_is_too_sure(coin):
 
 def test_everything_is_made_where_its_inputs_are():
     prediction = Prediction(torch.zeros(2, device="cpu"), torch.zeros(2, 2, 4, device="cpu"))
-    draw = (torch.full((2,), 0.5), torch.full((2, 2, 4), 0.5), torch.full((2,), 0.5))
+    half = torch.full((2,), 0.5)
     for each in (prediction, Prediction(None, prediction.codes)):
+        draw = (half, torch.full((2, 2) if each.empty is None else (2, 2, 4), 0.5), half)
         with torch.device("meta"):  # where tensors go that name no device
             decided = decide(each, draw, Sampling(), 1.0, 4)
         assert {tensor.device.type for tensor in decided} == {"cpu"}
