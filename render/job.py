@@ -24,9 +24,11 @@ from render.surface import Surface
 from render.workers import Record, Workers
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.views.camera import Camera
 from viewmask.views.viewset import NAMES, ViewSet
 
 FILES = rf"{NAMES}|{re.escape(passes.FILE)}"  # pattern of the files in an object's folder
+SAME_BOX = 0.005  # relative difference of two readers' placing, above which they have not seen the same box
 DISK_MARGIN = 2**23  # bytes: with less disk than this left, a failure is the disk's fault and not the mesh's
 
 
@@ -89,6 +91,7 @@ def save_one(source: Source, out: Path, settings: Settings) -> Record:
         _save(view_set, surface, folder, settings.passes)
         size = sum(file.stat().st_size for file in folder.iterdir())
         record = {"id": source.id, "status": "ok", "views": len(view_set), "bytes": size}
+        record |= {"notes": view_set.extra["notes"]} if "notes" in view_set.extra else {}
     if record["status"] == "failed":
         for place in (out, Path(tempfile.gettempdir())):
             if shutil.disk_usage(place).free < DISK_MARGIN:
@@ -121,33 +124,77 @@ def _prepare(engine: Engine, threads: int) -> None:
         importlib.import_module("render.raycast")
 
 
-def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface]:
-    surface = source.surface(settings.up)
+def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface | None]:
+    """The view set, and the surface where it was needed."""
     variation = Variation.of(settings.seed, source.id)
     about: dict[str, Any] = {"id": source.id} | source.about
     light, strength, lamp = settings.light, settings.strength, None
     if settings.jitter:
-        surface = surface.transformed(np.diag([*variation.stretch, 1.0])).normalised()
         light, strength, lamp = variation.light, variation.strength, variation.lamp
         about["stretch"] = [round(float(factor), 4) for factor in variation.stretch]
     cameras = settings.cameras(variation.start if settings.start == "random" else float(settings.start))
     seed = variation.light_seed
+    notes: list[str] = []
     if settings.engine == "blender":
-        from render import blender
-
-        images = blender.render(
-            surface, cameras, light, settings.samples, seed, strength, lamp, spp=settings.spp, denoise=settings.denoise
-        )
+        images, to_world, surface, notes = _by_blender(source, settings, variation, cameras, (light, strength, lamp))
     else:
         from render import raycast
 
+        surface = _surface(source, settings, variation)
         images = raycast.render(surface, cameras, light, settings.samples, seed, strength, lamp)
+        to_world = surface.file_to_world
     about |= {"light": light, "strength": strength, "lamp": lamp, "engine": settings.engine}
-    about |= {"mesh_to_world": surface.file_to_world.tolist(), "settings": settings.digest}
+    about |= {"mesh_to_world": to_world.tolist(), "settings": settings.digest}
+    if notes:
+        about["notes"] = notes
     return ViewSet(images, cameras, about), surface
 
 
-def _save(view_set: ViewSet, surface: Surface, folder: Path, names: tuple[Pass, ...]) -> None:
+def _surface(source: Source, settings: Settings, variation: Variation) -> Surface:
+    """The object as ray casting reads it."""
+    surface = source.surface(settings.up)
+    if settings.jitter:
+        surface = surface.transformed(np.diag([*variation.stretch, 1.0])).normalised()
+    return surface
+
+
+def _by_blender(
+    source: Source,
+    settings: Settings,
+    variation: Variation,
+    cameras: list[Camera],
+    lights: tuple[Light, float | None, float | None],
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.float64], Surface | None, list[str]]:
+    """Pictures, the mesh's place in the world, the surface that passes come from, and notes.
+
+    Blender reads the file itself. The surface comes from the other reader, for passes and for what has no file that
+    Blender reads; if the two do not see the same box, a note says so.
+    """
+    from render import blender
+
+    light, strength, lamp = lights
+    about: dict[str, Any] = {
+        "light": light, "samples": settings.samples, "seed": variation.light_seed, "strength": strength, "lamp": lamp,
+        "spp": settings.spp, "denoise": settings.denoise,
+    }  # fmt: skip
+    if source.made or f".{source.file_type}" not in blender.KINDS:
+        surface = _surface(source, settings, variation)
+        notes = [] if source.made else [f"Blender does not read .{source.file_type}: read as ray casting reads it"]
+        return blender.render(surface, cameras, **about), surface.file_to_world, surface, notes
+    placed = np.diag([*variation.stretch, 1.0]) if settings.jitter else np.eye(4)
+    with source.on_disk() as mesh:
+        drawing = blender.draw(mesh, cameras, **about, up=settings.up, placed=placed @ source.turned)
+    notes = list(drawing.notes)
+    if not settings.passes:
+        return drawing.images, drawing.file_to_world, None, notes
+    surface = _surface(source, settings, variation)
+    apart = float(np.abs(surface.file_to_world - drawing.file_to_world).max() / np.abs(surface.file_to_world).max())
+    if apart > SAME_BOX:
+        notes.append("passes do not fit the pictures: Blender and ray casting read boxes of different size")
+    return drawing.images, drawing.file_to_world, surface, notes
+
+
+def _save(view_set: ViewSet, surface: Surface | None, folder: Path, names: tuple[Pass, ...]) -> None:
     if not names and not (folder / passes.FILE).exists():
         view_set.save(folder)
         return
@@ -156,5 +203,6 @@ def _save(view_set: ViewSet, surface: Surface, folder: Path, names: tuple[Pass, 
             view_set.extra["passes"] = {name: passes.UNITS[name] for name in names}
         view_set.save(temporary)
         if names:
+            assert surface is not None  # with passes, it was needed
             arrays: dict[str, Any] = passes.render(surface, view_set.cameras, names)
             np.savez_compressed(temporary / passes.FILE, **arrays)

@@ -10,18 +10,21 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from render.surface import Surface
 from viewmask.errors import ViewmaskError
 
 INDEX = "index.jsonl"
-BLENDER_SUFFIXES = (".fbx",)  # what only Blender reads
+BLENDER_SUFFIXES = (".fbx", ".blend", ".usd", ".usda", ".usdc", ".usdz")  # what only Blender reads
+ALONE = (".glb", ".ply", ".stl", ".blend", ".usdz")  # files that hold all that they need
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".3mf", ".dae", *BLENDER_SUFFIXES)
 DESCRIPTIONS = ("captions", "category", "source", "license", "author", "split", "base", "style")
 
@@ -43,6 +46,7 @@ class Source:
     member: str = ""
     about: dict[str, Any] = field(default_factory=dict, compare=False)
     turn: float = 0.0
+    made: ClassVar[bool] = False  # whether there is no file of it: a surface made in memory
 
     @property
     def file_type(self) -> str:
@@ -71,25 +75,39 @@ class Source:
         mesh, file_type = self.read(), self.file_type
         beside = None if isinstance(mesh, Path) else _Beside(self.path, self.member)
         if f".{file_type}" in BLENDER_SUFFIXES:
-            mesh, file_type = self._by_blender(), "glb"
+            from render.blender import as_glb
+
+            with self.on_disk() as file:
+                mesh, file_type = as_glb(file), "glb"
         surface = Surface.load(mesh, up=up, file_type=file_type, beside=beside)
-        if self.turn:
-            angle = np.radians(self.turn)
-            rotation = np.eye(4)
-            rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-            surface = surface.transformed(rotation).normalised()
-        return surface
+        return surface.transformed(self.turned).normalised() if self.turn else surface
 
-    def _by_blender(self) -> bytes:
-        """The mesh as GLB; out of a zip come its textures too, since Blender looks for them in the mesh's folder."""
-        from render.blender import as_glb
+    @property
+    def turned(self) -> NDArray[np.float64]:
+        """The rotation of `turn`, float64 [4, 4]."""
+        angle = np.radians(self.turn)
+        rotation = np.eye(4)
+        rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        return rotation
 
-        if not self.member:
-            return as_glb(self.path)
+    @contextmanager
+    def on_disk(self) -> Iterator[Path]:
+        """The mesh as a file with what lies beside it; out of a zip, for as long as the context lasts.
+
+        Raises:
+            ViewmaskError: the zip or its member is missing or damaged.
+        """
+        mesh = self.read()
+        if isinstance(mesh, Path):
+            if not mesh.is_file():
+                raise ViewmaskError(f"no mesh file at {mesh}")
+            yield mesh
+            return
         archive = _archive(self.path)
         with tempfile.TemporaryDirectory(prefix="viewmask-zip-") as scratch:
-            archive.extractall(scratch, [name for name in archive.namelist() if not _is_mesh(name)])
-            return as_glb(Path(archive.extract(self.member, scratch)))
+            if f".{self.file_type}" not in ALONE:
+                archive.extractall(scratch, [name for name in archive.namelist() if not _is_mesh(name)])
+            yield Path(archive.extract(self.member, scratch))
 
 
 def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = None) -> list[Source]:
