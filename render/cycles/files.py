@@ -105,7 +105,9 @@ def parts(job: dict, file: Path) -> tuple[list[Part], list[str]]:
         if kind in ("gltf", "obj", "ply", "stl") and job["light"] != "none":
             _smooth(mesh)
         _dress(mesh, job, dressed, notes)
-    notes += _textures([bpy.data.materials[name] for name in dressed], file, job["lenient"])
+    if kind == "stl" and _painted(file):
+        notes.append("Blender does not read an STL's colours: the object is white")
+    notes += _textures([bpy.data.materials[name] for name in dressed], file, job)
     seen = {name: _points(mesh, dressed) for name, mesh in meshes.items()}
     if not any(len(points) for points in seen.values()):
         seen = {name: _points(mesh, {}) for name, mesh in meshes.items()}
@@ -173,6 +175,15 @@ def _centred(mesh: bpy.types.Mesh, part: Part, total: np.ndarray) -> np.ndarray:
     return centre
 
 
+def _painted(file: Path) -> bool:
+    """Whether a binary STL has colours, as VisCAM or Magics write them."""
+    data = np.fromfile(file, dtype=np.uint8)
+    if len(data) < 84 or len(data) < 84 + 50 * (count := int(data[80:84].view("<u4")[0])):
+        return False
+    faces = data[84 : 84 + 50 * count].reshape(count, 50)
+    return b"COLOR=" in data[:80].tobytes() or bool((faces[:, 49] & 0x80).any())
+
+
 def _points(mesh: bpy.types.Mesh, invisible: dict[str, bool]) -> np.ndarray:
     """The places that visible faces use."""
     vertices = np.empty(3 * len(mesh.vertices), dtype=np.float32)
@@ -199,6 +210,8 @@ def _dress(mesh: bpy.types.Mesh, job: dict, dressed: dict[str, bool], notes: lis
     """Finish a mesh's materials; `dressed` learns which are invisible."""
     if not len(mesh.materials):
         mesh.materials.append(None)
+    if job["kind"] == "ply" and not len(mesh.color_attributes):
+        _gather_colours(mesh)
     for index, material in enumerate(mesh.materials):
         if material is None:
             colours = mesh.color_attributes
@@ -210,7 +223,20 @@ def _dress(mesh: bpy.types.Mesh, job: dict, dressed: dict[str, bool], notes: lis
         dressed[material.name] = materials.invisible(material)
 
 
-def _textures(used: list[bpy.types.Material], file: Path, lenient: bool) -> list[str]:
+def _gather_colours(mesh: bpy.types.Mesh) -> None:
+    """Make a PLY's properties `diffuse_red` and so on the colours that they are."""
+    names = [f"diffuse_{channel}" for channel in ("red", "green", "blue")]
+    if not all(name in mesh.attributes for name in names):
+        return
+    colours = np.ones((len(mesh.vertices), 4), dtype=np.float32)
+    for channel, name in enumerate(names):
+        values = np.empty(len(mesh.vertices), dtype=np.float32)
+        mesh.attributes[name].data.foreach_get("value", values)
+        colours[:, channel] = values / 255
+    mesh.color_attributes.new("diffuse", "BYTE_COLOR", "POINT").data.foreach_set("color_srgb", colours.ravel())
+
+
+def _textures(used: list[bpy.types.Material], file: Path, job: dict) -> list[str]:
     """See that every texture is there, finding it beside the file where its path does not hold; notes.
 
     Raises:
@@ -222,9 +248,11 @@ def _textures(used: list[bpy.types.Material], file: Path, lenient: bool) -> list
             _find(node.image, file)
             reason = _damage(node.image)
             if reason is None:
+                if job["kind"] == "obj":
+                    _mask(material, node)
                 node.image.alpha_mode = "CHANNEL_PACKED"  # colours as they are, also where alpha is 0
                 continue
-            if not lenient:
+            if not job["lenient"]:
                 raise UnreadableError(reason)
             notes.append(reason)
             for output in node.outputs:
@@ -238,6 +266,16 @@ def _textures(used: list[bpy.types.Material], file: Path, lenient: bool) -> list
                     else:
                         value.default_value = 1.0
     return list(dict.fromkeys(notes))
+
+
+def _mask(material: bpy.types.Material, node: bpy.types.ShaderNodeTexImage) -> None:
+    """Let a picture without alpha that `map_d` names mask by its brightness, as MTL says; Blender looks at alpha only."""
+    if not node.outputs["Alpha"].links or node.outputs["Color"].links or node.image.depth % 32 == 0:
+        return
+    node.image = node.image.copy()
+    node.image.colorspace_settings.is_data = True
+    for link in list(node.outputs["Alpha"].links):
+        material.node_tree.links.new(node.outputs["Color"], link.to_socket)
 
 
 def _find(image: bpy.types.Image | None, file: Path) -> None:
@@ -335,7 +373,7 @@ def _leave_one_scene(gltf: Any) -> None:
 def _obj(file: str) -> None:
     """Read an OBJ; its material files are put under the names that it calls them by."""
     with tempfile.TemporaryDirectory(prefix=STAGE) as name:
-        stage, mesh = Path(name), Path(file)
+        stage, mesh, glowing = Path(name), Path(file), set[str]()
         (stage / mesh.name).symlink_to(mesh)
         for line in _libraries(mesh):
             alias = stage / line
@@ -349,7 +387,11 @@ def _obj(file: str) -> None:
                 raise UnreadableError(f"material file {missing[0] if len(found) > 1 else line} is missing")
             alias.parent.mkdir(parents=True, exist_ok=True)
             alias.write_bytes(b"\n".join(path.read_bytes() for path in found if path))
+            glowing |= _emitters(alias)
         bpy.ops.wm.obj_import(filepath=str(stage / mesh.name), forward_axis="Y", up_axis="Z")
+    for material in bpy.data.materials:
+        if material.name in glowing:  # the importer sets the colour of Ke, and leaves its strength at 0
+            material.node_tree.nodes["Principled BSDF"].inputs["Emission Strength"].default_value = 1.0
 
 
 def _libraries(mesh: Path) -> list[str]:
@@ -360,6 +402,18 @@ def _libraries(mesh: Path) -> list[str]:
             if line.startswith(b"mtllib"):
                 names.append(os.fsdecode(line[6:].strip()))
     return names
+
+
+def _emitters(library: Path) -> set[str]:
+    """The materials of an MTL file that emit light."""
+    found, name = set(), ""
+    for line in library.read_bytes().splitlines():
+        words = line.split()
+        if words[:1] == [b"newmtl"]:
+            name = line.split(maxsplit=1)[1].strip().decode(errors="replace") if len(words) > 1 else ""
+        elif words[:1] == [b"Ke"] and any(word.strip(b"0.+-") for word in words[1:4]):
+            found.add(name)
+    return found
 
 
 def _ply(file: str) -> None:
