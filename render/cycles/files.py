@@ -269,7 +269,7 @@ def _textures(used: list[bpy.types.Material], file: Path, job: dict) -> list[str
 
 
 def _mask(material: bpy.types.Material, node: bpy.types.ShaderNodeTexImage) -> None:
-    """Let a picture without alpha that `map_d` names mask by its brightness, as MTL says; Blender looks at alpha only."""
+    """Let a picture without alpha that `map_d` names mask by brightness, as MTL says; Blender looks at alpha only."""
     if not node.outputs["Alpha"].links or node.outputs["Color"].links or node.image.depth % 32 == 0:
         return
     node.image = node.image.copy()
