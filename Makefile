@@ -1,6 +1,7 @@
 # make demo   set up and run the main job: four views of a sentence, a textured mesh, a page to look at
 # make test   set up and run every check: lint, types, import rules, tests
 # make wheel-check   build the wheel and run it from another folder
+# make cases  small inputs that went wrong once: right by now? (needs their folder, CASES=../shared/cases)
 # make mutants  what tests do not notice (docs/testing.md); hours, not part of make test
 # make clean  remove what these made
 #
@@ -16,8 +17,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint
 
 SENTENCE ?= a green bottle
 OUT ?= out/demo
+CASES ?= ../shared/cases
 
-.PHONY: demo test setup setup-dev lint types imports unit wheel-check mutants clean
+.PHONY: demo test setup setup-dev lint types imports unit wheel-check cases mutants clean
 
 demo: setup
 	$(BIN)/viewmask generate --text "$(SENTENCE)" --mesh --out $(OUT)
@@ -67,6 +69,10 @@ $(VENV)/.dev: $(VENV)/.torch pyproject.toml
 # The wheel, alone in an environment that borrows only the other packages of .venv, far from the source tree.
 wheel-check: setup-dev
 	$(BIN)/pytest -n 0 tests/test_wheel.py
+
+# Skipped with a line where the folder is absent.
+cases: setup-dev
+	OMP_NUM_THREADS=1 $(BIN)/python studies/cases.py $(CASES)
 
 # ARGS chooses: make mutants ARGS="recon/hull.py --most 100"
 mutants: setup-dev

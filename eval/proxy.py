@@ -21,7 +21,7 @@ def proxy(mesh: Mesh, faces: int, texture: int) -> TexturedMesh:
     Colours are carried over from the nearest place of the original; a mesh that is small enough stays as it is.
 
     Args:
-        mesh: a `render.surface.Surface` (its base colour), a `recon.TexturedMesh`, or bare triangles (grey).
+        mesh: a `render.surface.Surface` (its colour unlit), a `recon.TexturedMesh`, or bare triangles (grey).
         texture: side in pixels.
 
     Raises:
@@ -56,7 +56,8 @@ def proxy(mesh: Mesh, faces: int, texture: int) -> TexturedMesh:
 def surface(mesh: Mesh) -> Surface:
     """A mesh as `render` takes it: as it is, with its texture, or grey."""
     from recon.mesh import TexturedMesh
-    from render.surface import Surface, to_linear
+    from render.surface import Surface
+    from render.texture import Texture
 
     if isinstance(mesh, Surface):
         return mesh
@@ -64,7 +65,7 @@ def surface(mesh: Mesh) -> Surface:
     blank = np.zeros((len(faces), 3, 3), np.float32)
     uv, textures, level = blank[..., :2], [], 0.4
     if isinstance(mesh, TexturedMesh):
-        uv, textures, level = mesh.uv[mesh.uv_faces].astype(np.float32), [to_linear(mesh.texture)], 1.0
+        uv, textures, level = mesh.uv[mesh.uv_faces].astype(np.float32), [Texture.of(mesh.texture)], 1.0
     return Surface(
         np.asarray(mesh.vertices, np.float32), faces, np.full_like(blank, level), uv,
         np.full(len(faces), len(textures) - 1, np.int32), textures, blank,
@@ -79,4 +80,4 @@ def _points(mesh: Mesh, count: int) -> tuple[NDArray[Any], NDArray[Any]]:
     shape = surface(mesh)
     corners = shape.vertices[shape.faces]
     _, face, u, v = by_area(corners, count, np.random.default_rng(0), corners.dtype.type)
-    return interpolate(corners, face, u, v), shape.albedo(face, u, v)
+    return interpolate(corners, face, u, v), shape.bare(face, u, v)

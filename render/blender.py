@@ -24,9 +24,10 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from render.formats.patch import BLEND
 from render.light import LAMP_WATTS, STRENGTH, Studio, lamp_position
 from render.settings import Light, check_light
-from render.surface import GLTF_TO_WORLD, Surface
+from render.surface import GLTF_TO_WORLD, Opacity, Paint, Surface
 from render.workers import death, last_words
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
@@ -92,13 +93,19 @@ def render(
             cameras of several kinds.
     """
     job = _job(cameras, light, samples, seed, strength, lamp, spp, denoise)
-    job["textures"] = len(surface.textures)
+    opacity = surface.opacity or Opacity.full(len(surface.faces))
+    emission = surface.emission or Paint.black(len(surface.faces))
+    job |= {
+        "textures": [{"wrap": texture.wrap, "smooth": texture.smooth} for texture in surface.textures],
+        "glows": surface.emission is not None, "blend": BLEND,
+    }  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="viewmask-blender-") as name:
         arrays: dict[str, Any] = {
             "vertices": surface.vertices, "faces": surface.faces, "colours": surface.colours, "uv": surface.uv,
-            "texture": surface.texture, "normals": surface.corner_normals,
+            "texture": surface.texture, "normals": surface.corner_normals, "alpha": opacity.alpha,
+            "cutoff": opacity.cutoff, "glow": emission.colours, "glow_uv": emission.uv, "glows": emission.texture,
         }  # fmt: skip
-        arrays |= {f"texture{index}": texture for index, texture in enumerate(surface.textures)}
+        arrays |= {f"texture{index}": texture.pixels for index, texture in enumerate(surface.textures)}
         np.savez(Path(name) / "surface.npz", **arrays)
         return _drawn(job, Path(name), cameras)[0]
 

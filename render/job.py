@@ -142,7 +142,7 @@ def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface | None
 
         surface = _surface(source, settings, variation)
         images = raycast.render(surface, cameras, light, settings.samples, seed, strength, lamp)
-        to_world = surface.file_to_world
+        to_world, notes = surface.file_to_world, list(surface.notes)
     about |= {"light": light, "strength": strength, "lamp": lamp, "engine": settings.engine}
     about |= {"mesh_to_world": to_world.tolist(), "settings": settings.digest}
     if notes:
@@ -180,7 +180,8 @@ def _by_blender(
     if source.made or f".{source.file_type}" not in blender.KINDS:
         surface = _surface(source, settings, variation)
         notes = [] if source.made else [f"Blender does not read .{source.file_type}: read as ray casting reads it"]
-        return blender.render(surface, cameras, **about), surface.file_to_world, surface, notes
+        images = blender.render(surface, cameras, **about)
+        return images, surface.file_to_world, surface, [*notes, *surface.notes]
     placed = np.diag([*variation.stretch, 1.0]) if settings.jitter else np.eye(4)
     with source.on_disk() as mesh:
         drawing = blender.draw(mesh, cameras, **about, up=settings.up, placed=placed @ source.turned)

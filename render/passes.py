@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from render import points
+from render.scene import Scene
 from render.settings import Pass
 from render.surface import Surface, interpolate
 from viewmask.views.camera import Camera
@@ -39,22 +38,20 @@ def render(surface: Surface, cameras: list[Camera], names: Sequence[Pass] = IMAG
     arrays: dict[str, NDArray[Any]] = points.sample(surface) if "points" in names else {}
     if not set(names) & set(IMAGES):
         return arrays
-    scene = EmbreeScene()
-    TriangleMesh(scene, surface.vertices, surface.faces)
-    views = [_view(scene, surface, camera) for camera in cameras]
+    scene = Scene.of(surface)
+    views = [_view(scene, camera) for camera in cameras]
     return arrays | {
         name: np.stack([view[index] for view in views]) for index, name in enumerate(IMAGES) if name in names
     }
 
 
-def _view(scene: EmbreeScene, surface: Surface, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
+def _view(scene: Scene, camera: Camera) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
     origins, directions = (part.reshape(-1, 3).astype(np.float32) for part in camera.rays(1))
-    hits = scene.run(origins, directions, output=1)
-    ray = np.flatnonzero(hits["primID"] >= 0)
-    face, u, v = hits["primID"][ray], hits["u"][ray], hits["v"][ray]
+    surface = scene.surface
+    ray, face, u, v, distance = scene.first(origins, directions)
     depth = np.zeros(len(directions), dtype=np.float32)
     along = -camera.camera_to_world[:3, 2].astype(np.float32)  # OpenGL: the camera looks down its -Z
-    depth[ray] = hits["tfar"][ray] * (directions[ray] @ along)
+    depth[ray] = distance * (directions[ray] @ along)
     normals = np.zeros((len(directions), 3), dtype=np.float16)
     smooth = interpolate(surface.corner_normals, face, u, v)
     smooth /= np.maximum(np.linalg.norm(smooth, axis=-1, keepdims=True), 1e-9)

@@ -62,7 +62,7 @@ def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDA
         points: float16 [count, 3] in the world.
         inside: bool [count], whether the winding number is above 0.5 (Jacobson et al., SIGGRAPH 2013). So open and
             self-intersecting meshes have an inside, too. A mesh that is inside out is turned first.
-        colours: uint8 [count // 2, 3], the sRGB base colour of the surface where the near points started.
+        colours: uint8 [count // 2, 3], the sRGB colour, unlit, of the surface where the near points started.
     """
     import igl
 
@@ -79,5 +79,5 @@ def sample(surface: Surface, count: int = COUNT, seed: int = 0) -> dict[str, NDA
     winding = igl.fast_winding_number(
         surface.vertices.astype(np.float64), surface.faces.astype(np.int64), points.astype(np.float64)
     )
-    colours = to_srgb(surface.albedo(start.face, start.u, start.v))
+    colours = to_srgb(surface.bare(start.face, start.u, start.v))
     return {"points": points, "inside": winding > 0.5, "colours": colours}

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 from numpy.typing import NDArray
 
 from render.light import LAMP_LEVEL, STRENGTH, Studio, filmic, lamp_position
+from render.scene import Hits, Scene
 from render.settings import Light, check_light
 from render.surface import Floats, Surface, interpolate, to_srgb
 from viewmask.errors import ViewmaskError
@@ -43,7 +42,8 @@ def render(
 
     Returns:
         uint8 RGBA pictures [height, width, 4], straight alpha. Colour is the mean over the rays that hit, taken in
-        linear light, then sRGB. Alpha is the share of rays that hit. Colour is 0 where alpha is 0.
+        linear light, then sRGB. Alpha is the share of rays that hit, or of their light that is stopped where the
+        surface lets some through. Colour is 0 where alpha is 0.
 
     Raises:
         ViewmaskError: an unknown light, or not a positive number of samples.
@@ -51,46 +51,64 @@ def render(
     check_light(light)
     if samples < 1:
         raise ViewmaskError(f"samples must be at least 1, not {samples}")
-    scene = EmbreeScene()
-    TriangleMesh(scene, surface.vertices, surface.faces)
+    scene = Scene.of(surface)
     level = STRENGTH[light] if strength is None else strength
-    return [_picture(scene, surface, camera, light, samples, seed, level, lamp) for camera in cameras]
+    return [_picture(scene, camera, light, samples, seed, level, lamp) for camera in cameras]
 
 
 def _picture(
-    scene: EmbreeScene,
-    surface: Surface,
-    camera: Camera,
-    light: Light,
-    samples: int,
-    seed: int,
-    strength: float,
-    lamp: float | None,
+    scene: Scene, camera: Camera, light: Light, samples: int, seed: int, strength: float, lamp: float | None
 ) -> NDArray[np.uint8]:
     picture = np.zeros((camera.height, camera.width, 4), dtype=np.uint8)
-    left, top, right, bottom = surface.window(camera)
+    left, top, right, bottom = scene.surface.window(camera)
     if left >= right or top >= bottom:
         return picture
     window = replace(
         camera, width=right - left, height=bottom - top, cx=camera.cx - left, cy=camera.cy - top
     )  # only where the object can be
     origins, directions = (part.reshape(-1, 3).astype(np.float32) for part in window.rays(samples))
-    hits = scene.run(origins, directions, output=1)
-    ray = np.flatnonzero(hits["primID"] >= 0)
-    if not len(ray):
-        return picture
-    face, u, v = hits["primID"][ray], hits["u"][ray], hits["v"][ray]
-
     columns = window.width * samples
-    pixel = ray // columns // samples * window.width + ray % columns // samples
+    count = window.width * window.height
+    grid = (window.height, window.width)
+    hit, total = np.zeros(count), np.zeros((count, 3))
+    for hits, share in scene.layers(origins, directions):
+        if not len(hits.ray):
+            continue
+        pixel = hits.ray // columns // samples * window.width + hits.ray % columns // samples
+        colour = _colour(scene, hits, directions[hits.ray], pixel, grid, light, seed, strength, lamp)
+        if share is not None:
+            colour = colour * share[:, None]
+        hit += np.bincount(pixel, share, count)
+        total += np.stack([np.bincount(pixel, colour[:, channel], count) for channel in range(3)], axis=-1)
+    mean = total / np.where(hit > 0, hit, 1)[:, None]
+    result = np.empty((count, 4), dtype=np.uint8)
+    result[:, :3] = filmic(mean) if light == "uniform" else to_srgb(mean)
+    result[:, 3] = np.round(hit * (255 / samples**2))
+    result[result[:, 3] == 0] = 0
+    picture[top:bottom, left:right] = result.reshape(window.height, window.width, 4)
+    return picture
+
+
+def _colour(
+    scene: Scene,
+    hits: Hits,
+    directions: Floats,
+    pixel: NDArray[np.int64],
+    grid: tuple[int, int],
+    light: Light,
+    seed: int,
+    strength: float,
+    lamp: float | None,
+) -> Floats:
+    """Linear light that places send back along their rays, [n, 3]; `pixel` of each in the `grid`."""
+    surface, face, u, v = scene.surface, hits.face, hits.u, hits.v
     colour = surface.albedo(face, u, v)
     if light != "none":
         # Light varies slowly: once a pixel is enough, at its first hit of each side that the surface turns there.
         sides = np.abs(surface.face_normals).argmax(axis=1) * 2 + (surface.face_normals.sum(axis=1) > 0)
         _, first, inverse = np.unique(pixel * 6 + sides[face], return_index=True, return_inverse=True)
         lit = pixel[first]
-        points = _points(surface, face[first], u[first], v[first], directions[ray[first]])
-        grid = (window.height, window.width)
+        points = _points(surface, face[first], u[first], v[first], directions[first])
         sky = _multi_bounce(_sky_visibility(scene, points, lit, grid)[inverse][:, None], colour)
         if light == "uniform":
             colour = colour * (sky + _lamp(scene, points, lamp)[inverse][:, None])
@@ -99,17 +117,8 @@ def _picture(
             direct = _studio(scene, points, lit, grid, studio)[inverse][:, None]
             colour = colour * (studio.ambient_level * sky + direct)
     colour *= np.float32(strength)
-
-    count = window.width * window.height
-    hit = np.bincount(pixel, minlength=count)
-    total = np.stack([np.bincount(pixel, colour[:, channel], count) for channel in range(3)], axis=-1)
-    mean = (total / np.maximum(hit, 1)[:, None]).astype(np.float64)
-    result = np.empty((count, 4), dtype=np.uint8)
-    result[:, :3] = filmic(mean) if light == "uniform" else to_srgb(mean)
-    result[:, 3] = np.round(hit * (255 / samples**2))
-    result[hit == 0] = 0
-    picture[top:bottom, left:right] = result.reshape(window.height, window.width, 4)
-    return picture
+    own = surface.emitted(face, u, v)
+    return colour if own is None else colour + own
 
 
 # -- light ----------------------------------------------------------------------------------------
@@ -130,7 +139,7 @@ def _points(
 
 
 def _sky_visibility(
-    scene: EmbreeScene, points: tuple[Floats, Floats, Floats], pixel: NDArray[np.int64], grid: tuple[int, int]
+    scene: Scene, points: tuple[Floats, Floats, Floats], pixel: NDArray[np.int64], grid: tuple[int, int]
 ) -> Floats:
     """Share of the sky that each point sees, cosine-weighted, [n] (ambient occlusion's complement)."""
     place, flat, _ = points
@@ -141,7 +150,7 @@ def _sky_visibility(
         x, y = _disc(turn * TILE**2 + tile, AMBIENT_RAYS * TILE**2)
         z = np.sqrt(np.maximum(0, 1 - x * x - y * y))
         rays = x[:, None] * tangent + y[:, None] * bitangent + z[:, None] * flat
-        occlusion += _occluded(scene, place, rays)
+        occlusion += scene.stopped(place, rays)
     occlusion /= np.float32(AMBIENT_RAYS)
     return 1 - _tile_mean(occlusion, flat, pixel, grid)
 
@@ -154,18 +163,18 @@ def _multi_bounce(visibility: Floats, albedo: Floats) -> Floats:
     return np.maximum(visibility, ((visibility * a + b) * visibility + c) * visibility)
 
 
-def _lamp(scene: EmbreeScene, points: tuple[Floats, Floats, Floats], azimuth: float | None) -> Floats:
+def _lamp(scene: Scene, points: tuple[Floats, Floats, Floats], azimuth: float | None) -> Floats:
     """Light of the lamp that falls on each point, in units of the sky's, [n]."""
     place, flat, smooth = points
     rays = lamp_position(azimuth) - place
     squared = (rays**2).sum(-1)
     rays /= np.sqrt(squared)[:, None]
     facing = np.maximum(0, (smooth * rays).sum(-1)) * ((flat * rays).sum(-1) > 0)
-    return (LAMP_LEVEL * facing / squared * (1 - _occluded(scene, place, rays))).astype(np.float32)
+    return (LAMP_LEVEL * facing / squared * (1 - scene.stopped(place, rays))).astype(np.float32)
 
 
 def _studio(
-    scene: EmbreeScene,
+    scene: Scene,
     points: tuple[Floats, Floats, Floats],
     pixel: NDArray[np.int64],
     grid: tuple[int, int],
@@ -180,18 +189,13 @@ def _studio(
         x, y = _disc(turn * TILE**2 + tile, SHADOW_RAYS * TILE**2)
         rays = studio.key + studio.softness * (x[:, None] * tangent + y[:, None] * bitangent)
         rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
-        shadow += _occluded(scene, place, rays.astype(np.float32))
+        shadow += scene.stopped(place, rays.astype(np.float32))
     shadow /= np.float32(SHADOW_RAYS)
     shadow = _tile_mean(shadow, flat, pixel, grid)
     light = studio.key_level * np.maximum(0, smooth @ studio.key) * (1 - shadow)
     light += studio.fill_level * np.maximum(0, smooth @ studio.fill)
     light += studio.side_level * np.maximum(0, smooth @ studio.side)
     return light
-
-
-def _occluded(scene: EmbreeScene, place: Floats, rays: Floats) -> Floats:
-    """1 where a ray meets the surface again, else 0."""
-    return (scene.run(place, np.ascontiguousarray(rays), query="OCCLUDED") >= 0).astype(np.float32)
 
 
 def _frame(normal: Floats) -> tuple[Floats, Floats]:

@@ -58,8 +58,9 @@ def render_orbits(
 
     Returns:
         the manifest's records of these objects, in their order: `id`, `status` ("ok" or "failed"), `seconds`,
-        `settings` (their digest) and `at` (seconds since 1970). Rendered ones have `views` and `bytes`, failed ones
-        `reason` and, if a process crashed, `stderr`. A broken mesh fails alone.
+        `settings` (their digest) and `at` (seconds since 1970). Rendered ones have `views` and `bytes`, and `notes`
+        where something of the file is left out. Failed ones have `reason` and, if a process crashed, `stderr`. A
+        broken mesh fails alone.
 
     Raises:
         ViewmaskError: nothing to render, an absent engine, another run in `out`, or a disk that refuses.
@@ -141,6 +142,7 @@ def _done(manifest: Manifest, source: Source, settings: Settings, out: Path, tar
     if not same:
         size = sum(child.stat().st_size for child in file.parent.iterdir())
         record = {"id": source.id, "status": "ok", "views": len(transforms["frames"]), "bytes": size, "seconds": 0.0}
+        record |= {"notes": transforms["notes"]} if "notes" in transforms else {}
         manifest.append(record | {"settings": settings.digest, "at": round(file.stat().st_mtime, 1)})
     if tars is not None:
         tars.add(record)

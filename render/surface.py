@@ -1,7 +1,7 @@
 """Surfaces: triangles in the world with their colours, read from any mesh file and ready for ray casting.
 
-At loading, every colour becomes linear light in float32. glTF's factors and vertex colours are linear already;
-textures, and the colours of other formats, are sRGB.
+At loading, every colour becomes linear light in float32, save for textures. glTF's factors and vertex colours are
+linear already; textures, and the colours of other formats, are sRGB.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from render.beside import Beside
+from render.ceiling import claim
+from render.formats.patch import BLEND, Patch, Reading
+from render.texture import Floats, Texture, to_linear, to_srgb
 from viewmask.errors import ViewmaskError
 
 if TYPE_CHECKING:
@@ -24,55 +28,101 @@ if TYPE_CHECKING:
 
     from viewmask.views.camera import Camera
 
-Floats = NDArray[np.float32]
+__all__ = ["GLTF_TO_WORLD", "Floats", "Opacity", "Paint", "Surface", "interpolate", "to_linear", "to_srgb"]
 
 # A column-permutation that is also a rotation: the file's front +Z goes to +X, its up +Y to +Z.
 GLTF_TO_WORLD = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 
 CREASE = np.cos(np.radians(40))  # edges sharper than this stay sharp where the file gives no normals
 
-_CODES = np.arange(256) / 255
-_LINEAR_OF_BYTE = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
-_STEPS = np.arange(65536) / 65535
-_BYTE_OF_LINEAR = np.round(
-    255 * np.where(_STEPS <= 0.0031308, 12.92 * _STEPS, 1.055 * _STEPS ** (1 / 2.4) - 0.055)
-).astype(np.uint8)
+
+@dataclass(frozen=True, eq=False)
+class Paint:
+    """Linear colours on the faces of a surface, tinted or not by its textures.
+
+    Attributes:
+        colours: at every corner of every face, float32 [faces, 3, 3]; multiplies the texture.
+        uv: texture coordinates at every corner, float32 [faces, 3, 2], origin at the lower left.
+        texture: which of the surface's textures a face wears, int32 [faces]; -1 for none.
+    """
+
+    colours: Floats
+    uv: Floats
+    texture: NDArray[np.int32]
+
+    @classmethod
+    def black(cls, faces: int) -> Paint:
+        """No light from any of so many faces."""
+        blank = np.zeros((faces, 3, 3), dtype=np.float32)
+        return cls(blank, blank[..., :2], np.full(faces, -1, dtype=np.int32))
+
+    @cached_property
+    def _even(self) -> bool:
+        """Whether every face has one colour, which saves interpolating."""
+        return bool((self.colours == self.colours[:, :1]).all())
+
+    def at(self, textures: Sequence[Texture], face: NDArray[np.int32], u: Floats, v: Floats) -> Floats:
+        """Colours of points, [n, 3], from their face and the barycentric weights of its corners 2 and 3."""
+        colour = self.colours[face, 0] if self._even else interpolate(self.colours, face, u, v)
+        if not textures:
+            return colour
+        wears = self.texture[face]
+        for index, texture in enumerate(textures):
+            here = np.flatnonzero(wears == index)
+            if len(here):
+                place = interpolate(self.uv, face[here], u[here], v[here])
+                colour[here] = colour[here] * texture.colour(place)
+        return colour
 
 
-def to_linear(srgb: ArrayLike) -> Floats:
-    """sRGB bytes to linear light, float32 in [0, 1] (IEC 61966-2-1)."""
-    return _LINEAR_OF_BYTE[np.asarray(srgb, dtype=np.uint8)]
+@dataclass(frozen=True, eq=False)
+class Opacity:
+    """How much of a ray each face stops: all of it, all or nothing (a cut-out), or a share (it blends).
 
+    Attributes:
+        alpha: at every corner, float32 [faces, 3]; multiplies the alpha of the base colour's texture.
+        cutoff: alpha below it is a hole, alpha from it on is solid, float32 [faces]: 0 where all is solid, `BLEND`
+            where alpha is the share that is stopped.
+    """
 
-def to_srgb(linear: ArrayLike) -> NDArray[np.uint8]:
-    """Linear light to sRGB bytes; values outside [0, 1] are clipped."""
-    steps = np.clip(np.asarray(linear, dtype=np.float32), 0, 1) * np.float32(65535) + np.float32(0.5)
-    return _BYTE_OF_LINEAR[steps.astype(np.uint16)]
+    alpha: Floats
+    cutoff: Floats
+
+    @classmethod
+    def full(cls, faces: int) -> Opacity:
+        """So many faces, all solid."""
+        return cls(np.ones((faces, 3), dtype=np.float32), np.zeros(faces, dtype=np.float32))
 
 
 @dataclass(frozen=True, eq=False)
 class Surface:
-    """Triangles with their colours; opaque, two-sided.
+    """Triangles with their colours, two-sided.
 
     Attributes:
-        vertices: world positions, float32 [vertices, 3].
+        vertices: world positions, float32 [vertices, 3] (float64 in the parts that a reader hands to `of_parts`).
         faces: int32 [faces, 3].
-        colours: linear colour at every corner of every face, float32 [faces, 3, 3]; multiplies the texture.
-        uv: texture coordinates at every corner, float32 [faces, 3, 2], origin at the lower left; wraps around.
+        colours: linear base colour at every corner of every face, float32 [faces, 3, 3]; multiplies the texture.
+        uv: texture coordinates at every corner, float32 [faces, 3, 2], origin at the lower left.
         texture: which of `textures` a face wears, int32 [faces]; -1 for none.
-        textures: linear, float32 [height, width, 3] each, first row on top.
+        textures: what base colour and emission wear.
         file_normals: unit normals at every corner where the file has them, float32 [faces, 3, 3], zero elsewhere.
         file_to_world: float64 [4, 4].
+        opacity: None where all is solid; alpha of textures counts only with it.
+        emission: light of the surface's own, which is added to what it gives back; None for none.
+        notes: what of the file is left out or doubtful, a sentence each.
     """
 
-    vertices: Floats
+    vertices: NDArray[Any]
     faces: NDArray[np.int32]
     colours: Floats
     uv: Floats
     texture: NDArray[np.int32]
-    textures: list[Floats]
+    textures: list[Texture]
     file_normals: Floats
     file_to_world: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
+    opacity: Opacity | None = None
+    emission: Paint | None = None
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def load(
@@ -82,6 +132,7 @@ class Surface:
         up: str = "y",
         file_type: str = "glb",
         beside: Mapping[str, bytes] | None = None,
+        lenient: bool = False,
     ) -> Surface:
         """Read a mesh file (GLB, glTF, OBJ, PLY, STL, OFF ...: what trimesh reads) into the world.
 
@@ -92,6 +143,7 @@ class Surface:
             up: "y" as in glTF, for every format alike: +Y is up, and the front +Z goes to azimuth 0. "z" for files
                 that lie as the world does: +Z is up, the front is +X.
             beside: files that a mesh in bytes refers to (materials, textures, buffers), by name.
+            lenient: whether a texture that is absent or unreadable is a note, rather than a failure.
 
         Raises:
             ViewmaskError: missing, unreadable, empty, not finite, or without extent.
@@ -100,8 +152,29 @@ class Surface:
         if up not in ("y", "z"):
             raise ViewmaskError(f"up must be 'y' or 'z', not {up!r}")
         suffix = f".{file_type}" if isinstance(source, bytes) else Path(source).suffix.lower()
-        linear = suffix in (".glb", ".gltf")
-        return cls.of_scene(_read(source, file_type, name, beside), transform, up, linear, name)
+        if suffix in (".glb", ".gltf"):
+            return cls._of_gltf(source, name, beside, lenient, transform, up)
+        return cls.of_scene(_read(source, file_type, name, beside), transform, up, name=name)
+
+    @classmethod
+    def _of_gltf(
+        cls,
+        source: str | Path | bytes,
+        name: str,
+        beside: Mapping[str, bytes] | None,
+        lenient: bool,
+        transform: ArrayLike | None,
+        up: str,
+    ) -> Surface:
+        from render.formats import gltf
+
+        reading = Reading(name, lenient)
+        if isinstance(source, bytes):
+            patches = gltf.read(source, reading, Beside.of_mapping(beside))
+        else:
+            patches = gltf.read(_bytes(Path(source)), reading, Beside.of_file(Path(source)))
+        surface = cls.of_parts([cls.of_patch(patch) for patch in patches], transform, up, name)
+        return replace(surface, notes=tuple(reading.notes))
 
     @classmethod
     def of_scene(
@@ -117,31 +190,77 @@ class Surface:
         Args:
             linear: whether vertex and face colours are linear, as in glTF, rather than sRGB.
         """
-        textures: list[Floats] = []
-        numbers: dict[int, int] = {}
+        known: dict[int, Texture] = {}
         parts = [
-            _part(mesh, pose, linear, textures, numbers)
-            for mesh, pose in _meshes(scene)
-            if len(mesh.faces) and len(mesh.vertices)
+            _part(mesh, pose, linear, known) for mesh, pose in _meshes(scene) if len(mesh.faces) and len(mesh.vertices)
         ]
+        return cls.of_parts(parts, transform, up, name)
+
+    @classmethod
+    def of_patch(cls, patch: Patch) -> Surface:
+        """The part of a surface that a patch is, in the file's coordinates."""
+        faces = np.asarray(patch.faces, dtype=np.int32).reshape(-1, 3)
+        textures = list(dict.fromkeys(t for t in (patch.texture, patch.emission_texture) if t is not None))
+        opacity, emission = None, None
+        if patch.alpha is not None:
+            alpha = np.broadcast_to(np.asarray(patch.alpha, dtype=np.float32), faces.shape).copy()
+            opacity = Opacity(alpha, np.full(len(faces), patch.cutoff, dtype=np.float32))
+        if patch.emission is not None:
+            place = patch.uv if patch.emission_uv is None else patch.emission_uv
+            emission = _paint(len(faces), patch.emission, place, patch.emission_texture, textures)
+        base = _paint(len(faces), 1 if patch.colours is None else patch.colours, patch.uv, patch.texture, textures)
+        return cls(
+            np.asarray(patch.vertices, dtype=np.float64).reshape(-1, 3), faces, base.colours, base.uv, base.texture,
+            textures, _corners(patch.normals, len(faces), 3), opacity=opacity, emission=emission,
+        )  # fmt: skip
+
+    @classmethod
+    def of_parts(
+        cls, parts: Sequence[Surface], transform: ArrayLike | None = None, up: str = "y", name: str = "the mesh"
+    ) -> Surface:
+        """The surface of what a reader found in a file: joined, checked and placed; arguments and errors as for `load`.
+
+        Triangles that are invisible all over are left out. Vertices become float32 once they are in the world, so
+        far coordinates cost no precision.
+        """
         if not parts:
             raise ViewmaskError(f"{name} has no triangles")
         surface = cls.joined(parts)
-        if not np.isfinite(surface.vertices).all():
-            raise ViewmaskError(f"{name} has vertices that are not finite numbers")
         if surface.faces.min() < 0 or surface.faces.max() >= len(surface.vertices):
             raise ViewmaskError(f"{name} has faces that name vertices it lacks")
+        if not np.isfinite(surface.vertices).all():
+            raise ViewmaskError(f"{name} has vertices that are not finite numbers")
+        surface = surface.visible(name)
         if transform is not None:
-            return surface.transformed(np.asarray(transform, dtype=np.float64))
-        return surface.transformed(GLTF_TO_WORLD if up == "y" else np.eye(4)).normalised(name)
+            surface = surface.transformed(np.asarray(transform, dtype=np.float64))
+        else:
+            surface = surface.transformed(GLTF_TO_WORLD if up == "y" else np.eye(4)).normalised(name)
+        with np.errstate(over="ignore"):
+            vertices = surface.vertices.astype(np.float32)
+        if not np.isfinite(vertices).all():
+            raise ViewmaskError(f"{name} has vertices that are not finite numbers")
+        return replace(surface, vertices=vertices)
 
     @classmethod
     def joined(cls, parts: Sequence[Surface]) -> Surface:
         """One surface of several that lie in the same world; a texture that they share is kept once."""
         offsets = np.cumsum([0] + [len(part.vertices) for part in parts[:-1]])
-        kept: dict[int, Floats] = {id(texture): texture for part in parts for texture in part.textures}
+        kept: dict[int, Texture] = {id(texture): texture for part in parts for texture in part.textures}
         number = {name: index for index, name in enumerate(kept)}
         worn = [np.array([*(number[id(texture)] for texture in part.textures), -1], dtype=np.int32) for part in parts]
+        opacity, emission = None, None
+        if any(part.opacity for part in parts):
+            shares = [part.opacity or Opacity.full(len(part.faces)) for part in parts]
+            opacity = Opacity(
+                *(np.concatenate([getattr(share, key) for share in shares]) for key in ("alpha", "cutoff"))
+            )
+        if any(part.emission for part in parts):
+            paints = [part.emission or Paint.black(len(part.faces)) for part in parts]
+            emission = Paint(
+                np.concatenate([paint.colours for paint in paints]),
+                np.concatenate([paint.uv for paint in paints]),
+                np.concatenate([numbers[paint.texture] for paint, numbers in zip(paints, worn, strict=True)]),
+            )
         return cls(
             np.concatenate([part.vertices for part in parts]),
             np.concatenate([part.faces + offset for part, offset in zip(parts, offsets, strict=True)]).astype(np.int32),
@@ -150,17 +269,74 @@ class Surface:
             np.concatenate([numbers[part.texture] for part, numbers in zip(parts, worn, strict=True)]),
             list(kept.values()),
             np.concatenate([part.file_normals for part in parts]),
+            opacity=opacity,
+            emission=emission,
+            notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         )
+
+    def visible(self, name: str = "the mesh") -> Surface:
+        """The surface without triangles that are invisible all over. `opacity` is None if what is left is solid.
+
+        Raises:
+            ViewmaskError: nothing is left.
+        """
+        if self.opacity is None:
+            return self
+        clear, solid = self._clear_and_solid(self.opacity)
+        if clear.all():
+            raise ViewmaskError(f"{name} is invisible: all its triangles are transparent")
+        if (clear | solid).all():
+            opacity = None
+        else:
+            opacity = Opacity(self.opacity.alpha, np.where(solid, np.float32(0), self.opacity.cutoff))
+        surface = replace(self, opacity=opacity)
+        return surface._part(~clear) if clear.any() else surface
+
+    def _part(self, keep: NDArray[np.bool_]) -> Surface:
+        """The faces marked in `keep` [faces], with the vertices that they use."""
+        used, faces = np.unique(self.faces[keep], return_inverse=True)
+        opacity, emission = self.opacity, self.emission
+        return replace(
+            self, vertices=self.vertices[used], faces=faces.reshape(-1, 3).astype(np.int32),
+            colours=self.colours[keep], uv=self.uv[keep], texture=self.texture[keep],
+            file_normals=self.file_normals[keep],
+            opacity=opacity and Opacity(opacity.alpha[keep], opacity.cutoff[keep]),
+            emission=emission and Paint(emission.colours[keep], emission.uv[keep], emission.texture[keep]),
+        )  # fmt: skip
+
+    def _clear_and_solid(self, opacity: Opacity) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which faces are surely invisible all over, and which are surely solid, [faces] each."""
+        cutoff, blends = opacity.cutoff, opacity.cutoff == BLEND
+        low, high = opacity.alpha.min(axis=1), opacity.alpha.max(axis=1)
+        clear = np.where(blends, high <= 0, high < cutoff)
+        solid = np.where(blends, low >= 1, low >= cutoff)
+        # The byte from which a texel is seen, and the one from which it is solid; 256 for never.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            seen = np.where(blends, 1, np.ceil(np.float32(255) * cutoff / high))
+            full = np.where(blends, 255, np.ceil(np.float32(255) * cutoff / low))
+        seen, full = (np.nan_to_num(byte, nan=256, posinf=256).clip(0, 256).astype(int) for byte in (seen, full))
+        for index, texture in enumerate(self.textures):
+            here = (self.texture == index) & (cutoff != 0) & ~clear
+            for least in np.unique(seen[here]):
+                some = np.flatnonzero(here & (seen == least))
+                uv = self.uv[some]
+                clear[some] = ~texture.some_alpha(least, uv.min(axis=1), uv.max(axis=1))[0]
+            for least in np.unique(full[here & solid]):
+                some = np.flatnonzero(here & solid & (full == least))
+                uv = self.uv[some]
+                solid[some] = texture.some_alpha(least, uv.min(axis=1), uv.max(axis=1))[1]
+        return clear, solid
 
     # -- placing --------------------------------------------------------------------------------
 
     def transformed(self, matrix: NDArray[np.float64]) -> Surface:
         """The surface moved by an affine matrix [4, 4]."""
         vertices = self.vertices.astype(np.float64) @ matrix[:3, :3].T + matrix[:3, 3]
-        normals = self.file_normals @ np.linalg.pinv(matrix[:3, :3]).astype(np.float32)
+        inverse = np.linalg.pinv(matrix[:3, :3])
+        normals = self.file_normals @ (inverse / max(np.abs(inverse).max(), 1e-300)).astype(np.float32)
         return replace(
             self,
-            vertices=vertices.astype(np.float32),
+            vertices=vertices.astype(self.vertices.dtype),
             file_normals=_unit(normals),
             file_to_world=matrix @ self.file_to_world,
         )
@@ -184,10 +360,13 @@ class Surface:
         corners = self.vertices[self.faces].astype(np.float64)
         if np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])) >= 0:
             return self
+        opacity, emission = self.opacity, self.emission
         return replace(
             self,
             faces=self.faces[:, ::-1], colours=self.colours[:, ::-1], uv=self.uv[:, ::-1],
             file_normals=self.file_normals[:, ::-1],
+            opacity=opacity and Opacity(opacity.alpha[:, ::-1], opacity.cutoff),
+            emission=emission and Paint(emission.colours[:, ::-1], emission.uv[:, ::-1], emission.texture),
         )  # fmt: skip
 
     @property
@@ -248,22 +427,34 @@ class Surface:
         return connected_components(links, directed=False)[1].reshape(-1, 3)
 
     @cached_property
-    def _even(self) -> bool:
-        """Whether every face has one colour, which saves interpolating."""
-        return bool((self.colours == self.colours[:, :1]).all())
+    def _base(self) -> Paint:
+        return Paint(self.colours, self.uv, self.texture)
 
     def albedo(self, face: NDArray[np.int32], u: Floats, v: Floats) -> Floats:
         """Linear base colour of points, [n, 3], from their face and the barycentric weights of its corners 2 and 3."""
-        colour = self.colours[face, 0] if self._even else interpolate(self.colours, face, u, v)
-        if not self.textures:
-            return colour
-        wears = self.texture[face]
+        return self._base.at(self.textures, face, u, v)
+
+    def emitted(self, face: NDArray[np.int32], u: Floats, v: Floats) -> Floats | None:
+        """Linear light of their own that points give, [n, 3], or None if nothing of the surface does."""
+        return None if self.emission is None else self.emission.at(self.textures, face, u, v)
+
+    def bare(self, face: NDArray[np.int32], u: Floats, v: Floats) -> Floats:
+        """Linear colour of points as seen unlit, [n, 3]: base colour and emission."""
+        own = self.emitted(face, u, v)
+        return self.albedo(face, u, v) if own is None else np.minimum(self.albedo(face, u, v) + own, 1)
+
+    def stopped(self, face: NDArray[np.int32], u: Floats, v: Floats) -> Floats:
+        """The share of a ray that points stop, [n]."""
+        if self.opacity is None:
+            return np.ones(len(face), dtype=np.float32)
+        alpha = interpolate(self.opacity.alpha[..., None], face, u, v)[:, 0]
+        cutoff = self.opacity.cutoff[face]
+        wears = np.where(cutoff == 0, -1, self.texture[face])
         for index, texture in enumerate(self.textures):
             here = np.flatnonzero(wears == index)
             if len(here):
-                place = interpolate(self.uv, face[here], u[here], v[here])
-                colour[here] = colour[here] * bilinear(texture, place)
-        return colour
+                alpha[here] *= texture.alpha(interpolate(self.uv, face[here], u[here], v[here]))
+        return np.where(cutoff == BLEND, np.clip(alpha, 0, 1), alpha >= cutoff).astype(np.float32)
 
 
 def interpolate(corners: Floats, face: NDArray[np.int32], u: Floats, v: Floats) -> Floats:
@@ -272,20 +463,32 @@ def interpolate(corners: Floats, face: NDArray[np.int32], u: Floats, v: Floats) 
     return values[:, 0] * (1 - u - v)[:, None] + values[:, 1] * u[:, None] + values[:, 2] * v[:, None]
 
 
-def bilinear(texture: Floats, uv: Floats) -> Floats:
-    """Look a texture [height, width, 3] up at `uv` [n, 2] (origin lower left, wrapping), [n, 3]."""
-    height, width = texture.shape[:2]
-    x = (uv[:, 0] - np.floor(uv[:, 0])) * width - np.float32(0.5)
-    y = (1 - (uv[:, 1] - np.floor(uv[:, 1]))) * height - np.float32(0.5)
-    left, top = np.floor(x), np.floor(y)
-    right_share, low_share = (x - left)[:, None], (y - top)[:, None]
-    left, top = left.astype(np.int64), top.astype(np.int64)
-    texels = texture.reshape(-1, 3)
-    above, below = top % height * width, (top + 1) % height * width
-    left, right = left % width, (left + 1) % width
-    upper = texels[above + left] * (1 - right_share) + texels[above + right] * right_share
-    lower = texels[below + left] * (1 - right_share) + texels[below + right] * right_share
-    return upper * (1 - low_share) + lower * low_share
+def _paint(
+    faces: int, colours: ArrayLike, uv: NDArray[Any] | None, texture: Texture | None, textures: list[Texture]
+) -> Paint:
+    """Paint on so many faces, alike where `colours` is one; bare where there is no uv to look a texture up."""
+    worn = textures.index(texture) if texture is not None and uv is not None else -1
+    colours = np.broadcast_to(np.asarray(colours, dtype=np.float32), (faces, 3, 3)).copy()
+    return Paint(colours, _corners(uv, faces, 2), np.full(faces, worn, dtype=np.int32))
+
+
+def _corners(values: NDArray[Any] | None, faces: int, width: int) -> Floats:
+    """Values at every corner, float32 [faces, 3, width]; zero where there are none or they are not finite."""
+    if values is None:
+        return np.zeros((faces, 3, width), dtype=np.float32)
+    with np.errstate(over="ignore"):
+        corners = np.asarray(values, dtype=np.float32).reshape(faces, 3, width)
+    return np.where(np.isfinite(corners), corners, np.float32(0))
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise ViewmaskError(f"no mesh file at {path}")
+    try:
+        claim(path.stat().st_size, str(path))
+        return path.read_bytes()
+    except OSError as error:
+        raise ViewmaskError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _read(source: str | Path | bytes, file_type: str, name: str, beside: Mapping[str, bytes] | None) -> trimesh.Scene:
@@ -318,19 +521,16 @@ def _meshes(scene: trimesh.Scene) -> Iterator[tuple[Any, NDArray[np.float64]]]:
             yield mesh, pose
 
 
-def _part(
-    mesh: Any, pose: NDArray[np.float64], linear: bool, textures: list[Floats], numbers: dict[int, int]
-) -> Surface:
-    """One mesh of a scene. A new texture is added to `textures`; `numbers` has its index by the picture's identity."""
+def _part(mesh: Any, pose: NDArray[np.float64], linear: bool, known: dict[int, Texture]) -> Surface:
+    """One mesh of a scene. `known` has the textures so far by their picture's identity."""
     faces = np.asarray(mesh.faces, dtype=np.int32)
     colour, picture = _material(mesh)
     uv = getattr(mesh.visual, "uv", None)
-    texture = -1
+    textures = []
     if picture is not None and uv is not None and len(uv) == len(mesh.vertices):
-        if id(picture) not in numbers:
-            numbers[id(picture)] = len(textures)
-            textures.append(to_linear(np.asarray(picture.convert("RGB"))))
-        texture = numbers[id(picture)]
+        if id(picture) not in known:
+            known[id(picture)] = Texture.of(np.asarray(picture.convert("RGB")))
+        textures = [known[id(picture)]]
         corner_uv = np.asarray(uv, dtype=np.float32)[faces]
     else:
         corner_uv = np.zeros((len(faces), 3, 2), dtype=np.float32)
@@ -341,14 +541,12 @@ def _part(
     normals = np.zeros((len(faces), 3, 3), dtype=np.float32)
     if "vertex_normals" in mesh._cache.cache:  # trimesh's own test for "the file had them"
         normals = np.asarray(mesh.vertex_normals, dtype=np.float32)[faces]
-    with np.errstate(over="ignore"):  # infinite is refused later
-        vertices = np.asarray(mesh.vertices, dtype=np.float32)
     part = Surface(
-        vertices,
+        np.asarray(mesh.vertices, dtype=np.float64),
         faces,
         colours.astype(np.float32),
         np.where(np.isfinite(corner_uv), corner_uv, 0),
-        np.full(len(faces), texture, dtype=np.int32),
+        np.full(len(faces), len(textures) - 1, dtype=np.int32),
         textures,
         np.where(np.isfinite(normals), normals, 0),
     )

@@ -37,9 +37,9 @@ answers = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(2, 1)
 
 try:
+    import arrays
     import bpy  # bpy before blenderproc
     import files
-    import materials
     import numpy as np
     from blenderproc.python.camera import CameraUtility
     from blenderproc.python.renderer import RendererUtility
@@ -80,8 +80,8 @@ def draw(folder: Path) -> None:
         found, notes = files.parts(job, mesh)
         drawn = {"matrix": files.place(found, np.array(job["upright"])).tolist(), "notes": notes}
     else:
-        with np.load(folder / "surface.npz") as arrays:
-            found = [place_surface({name: arrays[name] for name in arrays.files}, job)]
+        with np.load(folder / "surface.npz") as stored:
+            found = [arrays.place({name: stored[name] for name in stored.files}, job)]
         drawn = {"matrix": np.eye(4).tolist(), "notes": []}
     windows = seen_through(job, found, np.array(drawn["matrix"]))
     drawn["seen"] = [index for index, (left, top, right, bottom) in enumerate(windows) if left < right and top < bottom]
@@ -161,58 +161,6 @@ def convert(source: str, kind: str, target: str) -> None:
     else:
         bpy.ops.export_scene.gltf(filepath=target, export_format="GLB", export_apply=True, export_animations=False)
     empty()
-
-
-def place_surface(arrays: dict, job: dict) -> files.Part:
-    """Build a mesh of arrays: the same triangles and corners, linear colours, one material a texture."""
-    faces = arrays["faces"]
-    mesh = bpy.data.meshes.new("surface")
-    mesh.vertices.add(len(arrays["vertices"]))
-    mesh.vertices.foreach_set("co", arrays["vertices"].ravel())
-    mesh.loops.add(faces.size)
-    mesh.loops.foreach_set("vertex_index", faces.ravel())
-    mesh.polygons.add(len(faces))
-    mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
-    mesh.polygons.foreach_set("material_index", (arrays["texture"] + 1).astype(np.int32))
-    mesh.uv_layers.new(name="uv").data.foreach_set("uv", arrays["uv"].ravel())
-    colours = np.concatenate([arrays["colours"], np.ones_like(arrays["colours"][..., :1])], axis=-1)
-    mesh.color_attributes.new("colour", "FLOAT_COLOR", "CORNER").data.foreach_set("color", colours.ravel())
-    mesh.update(calc_edges=True)
-    if job["light"] != "none":
-        mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), dtype=bool))
-        mesh.normals_split_custom_set(arrays["normals"].reshape(-1, 3).tolist())
-    mesh.materials.append(material("plain", None, job))
-    for index in range(job["textures"]):
-        texels = arrays[f"texture{index}"]
-        image = bpy.data.images.new(f"texture{index}", texels.shape[1], texels.shape[0], float_buffer=True)
-        image.colorspace_settings.name = "Linear Rec.709"
-        rgba = np.concatenate([texels, np.ones_like(texels[..., :1])], axis=-1)[::-1]
-        image.pixels.foreach_set(np.ascontiguousarray(rgba, dtype=np.float32).ravel())
-        image.update()
-        mesh.materials.append(material(f"texture{index}", image, job))
-    bpy.context.collection.objects.link(bpy.data.objects.new("surface", mesh))
-    return files.Part(mesh, np.eye(4), arrays["vertices"].astype(np.float64))
-
-
-def material(name: str, image: bpy.types.Image | None, job: dict) -> bpy.types.Material:
-    """Corner colour times texture."""
-    result = bpy.data.materials.new(name)
-    result.use_nodes = True
-    nodes, links = result.node_tree.nodes, result.node_tree.links
-    nodes.clear()
-    colour = nodes.new("ShaderNodeVertexColor")
-    colour.layer_name = "colour"
-    socket = colour.outputs["Color"]
-    if image is not None:
-        texture = nodes.new("ShaderNodeTexImage")
-        texture.image, texture.interpolation, texture.extension = image, "Linear", "REPEAT"
-        product = nodes.new("ShaderNodeVectorMath")
-        product.operation = "MULTIPLY"
-        links.new(socket, product.inputs[0])
-        links.new(texture.outputs["Color"], product.inputs[1])
-        socket = product.outputs["Vector"]
-    materials.finish(result, materials.Look(socket), job)
-    return result
 
 
 def place_lights(job: dict) -> None:

@@ -145,11 +145,11 @@ def _look(tree: bpy.types.NodeTree, socket: bpy.types.NodeSocket | None, srgb: b
         return _look(tree, source(0), srgb)
     if node.type == "BSDF_PRINCIPLED":
         alpha, strength = value("Alpha"), value("Emission Strength")
-        glow = BLACK if strength == 0 else _times(tree, value("Emission Color"), strength)
-        through = _one_minus(tree, alpha)
-        return Look(_times(tree, value("Base Color"), alpha), _times(tree, glow, alpha), through)
+        glow = BLACK if strength == 0 else times(tree, value("Emission Color"), strength)
+        through = one_minus(tree, alpha)
+        return Look(times(tree, value("Base Color"), alpha), times(tree, glow, alpha), through)
     if node.type == "EMISSION":
-        return Look(glow=_times(tree, value("Color"), value("Strength")))
+        return Look(glow=times(tree, value("Color"), value("Strength")))
     if node.type == "BSDF_TRANSPARENT":
         return Look(through=value("Color"))
     if node.type in ("MIX_SHADER", "ADD_SHADER"):
@@ -160,8 +160,8 @@ def _look(tree: bpy.types.NodeTree, socket: bpy.types.NodeSocket | None, srgb: b
         if node.type == "ADD_SHADER":
             return Look(*(_plus(tree, a, b) for a, b in pairs))
         share = _value(node.inputs[0])
-        rest = _one_minus(tree, share)[0] if isinstance(share, float) else _one_minus(tree, share)
-        return Look(*(_plus(tree, _times(tree, a, rest), _times(tree, b, share)) for a, b in pairs))
+        rest = one_minus(tree, share)[0] if isinstance(share, float) else one_minus(tree, share)
+        return Look(*(_plus(tree, times(tree, a, rest), times(tree, b, share)) for a, b in pairs))
     if node.type.startswith(TINTED) and "Color" in node.inputs:
         return Look(value("Color"))
     if node.type.startswith(TINTED) and "Base Color" in node.inputs:
@@ -207,7 +207,8 @@ def _constant(value: Value) -> bool:
     return isinstance(value, float | tuple)
 
 
-def _times(tree: bpy.types.NodeTree, a: Value, b: Value) -> Value:
+def times(tree: bpy.types.NodeTree, a: Value, b: Value) -> Value:
+    """The product of two values."""
     a, b = _three(a), _three(b)
     if _constant(a) and _constant(b):
         return tuple(x * y for x, y in zip(a, b, strict=True))
@@ -228,7 +229,8 @@ def _plus(tree: bpy.types.NodeTree, a: Value, b: Value) -> Value:
     return a if b == BLACK else _combined(tree, "ADD", a, b)
 
 
-def _one_minus(tree: bpy.types.NodeTree, a: Value) -> Value:
+def one_minus(tree: bpy.types.NodeTree, a: Value) -> Value:
+    """What a value leaves of 1."""
     a = _three(a)
     if _constant(a):
         return tuple(1 - x for x in a)

@@ -41,7 +41,7 @@ def test_a_run_leaves_views_meshes_and_results(tmp_path: Path) -> None:
     for whose in (None, "truth"):
         mesh = Surface.load(kept.mesh(subject.id, whose))
         assert np.abs(mesh.vertices).max() == pytest.approx(0.5, abs=0.01)
-        assert len(np.unique(mesh.textures[0].reshape(-1, 3), axis=0)) > 1
+        assert len(np.unique(mesh.textures[0].pixels.reshape(-1, 4), axis=0)) > 1
 
 
 def test_lost_views_are_made_again(tmp_path: Path) -> None:

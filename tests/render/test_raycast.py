@@ -7,6 +7,7 @@ import trimesh
 from render import raycast
 from render.light import LAMP, LAMP_WATTS, Studio, filmic
 from render.raycast import render
+from render.scene import Scene
 from render.settings import LIGHTS
 from render.surface import Surface, to_linear, to_srgb
 from viewmask.errors import ViewmaskError
@@ -364,8 +365,7 @@ def test_every_pixel_of_a_tile_looks_along_its_own_rays():
     corners = [[-0.1, -9, -9], [-0.1, 9, -9], [-0.1, 9, 0.1], [-0.1, -9, 0.1]]
     wall = trimesh.Trimesh(corners, [[0, 1, 2], [0, 2, 3]], process=False)
     surface = Surface.of_scene(trimesh.Scene(wall), transform=np.eye(4))
-    scene = raycast.EmbreeScene()
-    raycast.TriangleMesh(scene, surface.vertices, surface.faces)
+    scene = Scene.of(surface)
     up = np.array([[0, 0, 1]], np.float32)
     tangent, bitangent = raycast._frame(up)
     assert (tangent.tolist(), bitangent.tolist()) == ([[0, -1, 0]], [[1, 0, 0]])
@@ -404,9 +404,8 @@ def test_lights_that_nobody_states():
 
 
 def test_light_falls_with_the_square_of_the_lamp_s_distance():
-    scene = raycast.EmbreeScene()
     far = trimesh.creation.box((0.1, 0.1, 0.1)).apply_translation((0, 0, -50))
-    raycast.TriangleMesh(scene, far.vertices.astype(np.float32), far.faces.astype(np.int32))
+    scene = Scene.of(Surface.of_scene(trimesh.Scene(far), transform=np.eye(4)))
     places = np.array([[0, 0, 0], LAMP / 2, LAMP / 2, LAMP / 2], np.float32)
     towards = (LAMP / np.linalg.norm(LAMP)).astype(np.float32)
     flat = np.stack([towards, towards, towards, -towards])

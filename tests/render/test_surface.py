@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from render.raycast import render
-from render.surface import Surface, _fraction, bilinear, interpolate, to_linear, to_srgb
+from render.surface import Surface, _fraction, interpolate, to_linear, to_srgb
+from render.texture import Texture
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera, orbit
 
@@ -121,10 +122,10 @@ def test_a_factor_tints_a_texture_in_linear_light(make_glb, square_uv):
 
 
 def test_bilinear_look_up_meets_texel_centres_and_their_middles():
-    texture = np.zeros((2, 2, 3), np.float32)
-    texture[0, 1] = 1  # upper right
+    texture = Texture.of(np.zeros((2, 2, 3), np.uint8))
+    texture.pixels[0, 1] = 255  # upper right
     places = np.array([[0.75, 0.75], [0.25, 0.75], [0.5, 0.75], [0.5, 0.5], [1.0, 0.75], [-0.25, 1.75]], np.float32)
-    assert bilinear(texture, places)[:, 0] == pytest.approx([1, 0, 0.5, 0.25, 0.5, 1])
+    assert texture.colour(places)[:, 0] == pytest.approx([1, 0, 0.5, 0.25, 0.5, 1])
 
 
 # -- place ----------------------------------------------------------------------------------------
@@ -431,7 +432,7 @@ def test_a_picture_that_parts_share_is_kept_once():
     scene.add_geometry(short)
     surface = Surface.of_scene(scene, transform=np.eye(4))
     assert len(surface.textures) == 1
-    assert surface.textures[0][0, 0] == pytest.approx(to_linear([200, 100, 0]))
+    assert surface.textures[0].pixels[0, 0].tolist() == [200, 100, 0, 255]
     assert surface.texture.tolist() == [0, 0, 0, 0, -1, -1]
     assert np.isfinite(surface.uv).all()
     assert surface.uv[1, 2].tolist() == [0, 0]
