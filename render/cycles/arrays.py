@@ -50,7 +50,7 @@ def _image(pixels: np.ndarray) -> bpy.types.Image:
     image.alpha_mode = "CHANNEL_PACKED"
     image.pixels.foreach_set(np.ascontiguousarray(pixels[::-1], dtype=np.float32).ravel() / 255)
     image.update()
-    return image
+    return materials.decoded(image)
 
 
 def _material(images: list[bpy.types.Image], texture: int, glows: int, cutoff: float, job: dict) -> bpy.types.Material:

@@ -251,6 +251,8 @@ def _textures(used: list[bpy.types.Material], file: Path, job: dict) -> list[str
                 if job["kind"] == "obj":
                     _mask(material, node)
                 node.image.alpha_mode = "CHANNEL_PACKED"  # colours as they are, also where alpha is 0
+                if node.outputs["Color"].links and node.interpolation != "Closest":
+                    node.image = materials.decoded(node.image)
                 continue
             if not job["lenient"]:
                 raise UnreadableError(reason)

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import bpy
+import numpy as np
 
 Value = Any  # an output socket, or a constant: a float, or a tuple of three
 
 BLACK, WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+SMALL = 2**18  # texels of pictures that are decoded before they are interpolated
 TINTED = ("BSDF_", "SUBSURFACE", "EEVEE_SPECULAR")  # begin the types of other shaders that have a colour
 
 
@@ -119,6 +121,30 @@ def textures(material: bpy.types.Material) -> Iterator[bpy.types.ShaderNodeTexIm
         if node.type == "TEX_IMAGE":
             yield node
         waiting += [link.from_node for socket in node.inputs for link in socket.links]
+
+
+def decoded(image: bpy.types.Image) -> bpy.types.Image:
+    """A small sRGB picture in linear light, any other as it is.
+
+    Cycles interpolates bytes before it decodes them, where glTF and ray casting decode first. That shows where texels
+    are large in the picture; large pictures would take four times the memory.
+    """
+    width, height = image.size
+    if width * height > SMALL or image.is_float or image.colorspace_settings.name != "sRGB":
+        return image
+    name = f"{image.name} decoded"
+    if name in bpy.data.images:
+        return bpy.data.images[name]
+    pixels = np.empty(width * height * 4, dtype=np.float32)
+    image.pixels.foreach_get(pixels)
+    colours = pixels.reshape(-1, 4)[:, :3]
+    colours[:] = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    result = bpy.data.images.new(name, width, height, alpha=True, float_buffer=True)
+    result.colorspace_settings.name = "Linear Rec.709"
+    result.alpha_mode = "CHANNEL_PACKED"
+    result.pixels.foreach_set(pixels)
+    result.update()
+    return result
 
 
 def _surface(tree: bpy.types.NodeTree) -> bpy.types.NodeSocket | None:
