@@ -3,7 +3,9 @@
     python studies/engines.py MESHES ... [--objects 200] [--views 2] [--size 256] [--sheet worst.jpg]
 
 Unlit. A row for each object that falls apart: the worst view's silhouette IoU (bar 0.99), and the mean difference of
-colour, in levels of 255, over the pixels that both cover (bar 2). The sheet shows ray casting above Blender.
+colour, in levels of 255, over the pixels that both cover (bar 2). "edges" are objects so thin that half-covered pixels
+decide: their coverage, averaged over 3 x 3 pixels, nowhere differs by more than 0.1. The sheet shows ray casting above
+Blender.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import uniform_filter
 
 from render import blender
 from render.job import render_one
@@ -23,7 +26,7 @@ from render.source import Source, find
 from viewmask.errors import ViewmaskError
 from viewmask.views.viewset import ViewSet
 
-IOU, LEVELS = 0.99, 2.0  # the bars
+IOU, LEVELS, COVER = 0.99, 2.0, 0.1  # the bars
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,14 @@ class Agreement:
     Attributes:
         iou: of the silhouettes, the worst view's.
         levels: mean difference of colour where both have some, of 255, the worst view's.
-        verdict: "agree", "apart", or who refused.
+        cover: greatest difference of alpha, averaged over 3 x 3 pixels, 0 to 1.
+        verdict: "agree", "edges", "apart", or who refused.
+        reason: of a refusal.
     """
 
     iou: float
     levels: float
+    cover: float
     verdict: str
     reason: str = ""
 
@@ -47,7 +53,9 @@ class Agreement:
         pairs = list(zip(one.images, other.images, strict=True))
         iou = min(silhouette_iou(a, b) for a, b in pairs)
         levels = max(colour_levels(a, b) for a, b in pairs)
-        return cls(iou, levels, "agree" if iou >= IOU and levels <= LEVELS else "apart")
+        cover = max(cover_difference(a, b) for a, b in pairs)
+        thin = "edges" if cover <= COVER else "apart"
+        return cls(iou, levels, cover, "apart" if levels > LEVELS else "agree" if iou >= IOU else thin)
 
 
 def silhouette_iou(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
@@ -60,6 +68,11 @@ def colour_levels(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     """Mean difference of colour over the pixels that both cover, in levels of 255; 0 where none."""
     both = (one[..., 3] >= 128) & (other[..., 3] >= 128)
     return float(np.abs(one[both][:, :3].astype(float) - other[both][:, :3]).mean()) if both.any() else 0.0
+
+
+def cover_difference(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Greatest difference of alpha, averaged over 3 x 3 pixels, 0 to 1."""
+    return float(np.abs(uniform_filter((one[..., 3].astype(float) - other[..., 3]) / 255, 3)).max())
 
 
 def compared(source: Source, views: int = 2, size: int = 256) -> tuple[Agreement, list[ViewSet]]:
@@ -76,7 +89,7 @@ def compared(source: Source, views: int = 2, size: int = 256) -> tuple[Agreement
     if not refused:
         return Agreement.of(*sets), sets
     verdict = "both refuse" if len(refused) == 2 else f"{next(iter(refused))} refuses"
-    return Agreement(0.0, 0.0, verdict, "; ".join(refused.values())), sets
+    return Agreement(0.0, 0.0, 0.0, verdict, "; ".join(refused.values())), sets
 
 
 def main() -> None:
@@ -106,10 +119,8 @@ def main() -> None:
         if agreement.verdict == "agree":
             continue
         name = f"{source.path.parent.name}/{source.id}"
-        print(
-            f"{agreement.verdict:18} {agreement.iou:7.4f} {agreement.levels:7.2f}  {name}  {agreement.reason}",
-            flush=True,
-        )
+        figures = f"{agreement.iou:7.4f} {agreement.levels:7.2f} {agreement.cover:5.2f}"
+        print(f"{agreement.verdict:18} {figures}  {name}  {agreement.reason}", flush=True)
         if len(sets) == 2:
             rows += [np.concatenate(one.images, axis=1) for one in sets]
     print(f"{len(sources)} objects: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))
