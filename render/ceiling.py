@@ -32,6 +32,11 @@ def claim(size: int, what: str) -> None:
         )
 
 
+def set_ceiling(mebibytes: int) -> None:
+    """Another ceiling, for the rest of a worker process's life."""
+    _ceiling.set(mebibytes)
+
+
 @contextmanager
 def ceiling(mebibytes: int) -> Iterator[None]:
     """Another ceiling within a `with` block."""

@@ -30,16 +30,16 @@ class Composed(Source):
     parts: tuple[Source, ...] = ()
     made: ClassVar[bool] = True
 
-    def surface(self, up: str = "y") -> Surface:
+    def surface(self, up: str = "y", lenient: bool = False) -> Surface:
         """See `Source.surface`.
 
         Raises:
             ViewmaskError: a part cannot be read.
         """
         random = np.random.default_rng(int(_digest(self.id), 16))
-        whole = _bent(self.parts[0].surface(up), random)
+        whole = _bent(self.parts[0].surface(up, lenient), random)
         for part in self.parts[1:]:
-            whole = Surface.joined([whole, _placed(_bent(part.surface(up), random), whole, random)])
+            whole = Surface.joined([whole, _placed(_bent(part.surface(up, lenient), random), whole, random)])
         return whole.normalised(self.id)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from render import passes
+from render.ceiling import set_ceiling
 from render.settings import LIGHTS, Engine, Light, Limits, Pass, Settings
 from render.source import Source
 from render.surface import Surface
@@ -84,7 +85,9 @@ def save_one(source: Source, out: Path, settings: Settings) -> Record:
             raise ViewmaskError("nothing is seen in any view")
     except ViewmaskError as error:
         record = failure(source, settings, str(error), "\n".join(getattr(error, "__notes__", [])))
-    except (MemoryError, ArithmeticError, ValueError, IndexError, OSError, np.linalg.LinAlgError) as error:
+    except MemoryError:
+        record = failure(source, settings, "it takes more memory than there is")
+    except (ArithmeticError, ValueError, IndexError, OSError, np.linalg.LinAlgError) as error:
         record = failure(source, settings, f"{type(error).__name__}: {error}")
     else:
         folder = out / source.id
@@ -110,12 +113,12 @@ def engine_workers(
 ) -> Workers[Any]:
     """So many worker processes of an engine; Blender starts with them, and has `threads` in each."""
     single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return Workers(work, partial(_prepare, engine, threads), count, limits, single)
+    return Workers(work, partial(_prepare, engine, threads, limits.mebibytes), count, limits, single)
 
 
-def _prepare(engine: Engine, threads: int) -> None:
+def _prepare(engine: Engine, threads: int, mebibytes: int) -> None:
     """Load what every object needs, before the clock of the first one starts."""
-    importlib.import_module("trimesh")
+    set_ceiling(mebibytes)
     if engine == "blender":
         from render import blender
 
@@ -152,7 +155,7 @@ def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface | None
 
 def _surface(source: Source, settings: Settings, variation: Variation) -> Surface:
     """The object as ray casting reads it."""
-    surface = source.surface(settings.up)
+    surface = source.surface(settings.up, settings.lenient)
     if settings.jitter:
         surface = surface.transformed(np.diag([*variation.stretch, 1.0])).normalised()
     return surface
@@ -184,7 +187,9 @@ def _by_blender(
         return images, surface.file_to_world, surface, [*notes, *surface.notes]
     placed = np.diag([*variation.stretch, 1.0]) if settings.jitter else np.eye(4)
     with source.on_disk() as mesh:
-        drawing = blender.draw(mesh, cameras, **about, up=settings.up, placed=placed @ source.turned)
+        drawing = blender.draw(
+            mesh, cameras, **about, up=settings.up, placed=placed @ source.turned, lenient=settings.lenient
+        )
     notes = list(drawing.notes)
     if not settings.passes:
         return drawing.images, drawing.file_to_world, None, notes

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -13,6 +14,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from render.ceiling import ceiling
 from render.job import engine_workers, failure, save_one
 from render.settings import Limits, Settings
 from render.shards import Shards
@@ -47,8 +49,8 @@ def render_orbits(
         sources: what to render; see `render.source.find`.
         out: the folder that gets one view set an object. Objects that its manifest holds as done are skipped.
         settings: what a picture looks like; `Settings()` if None.
-        workers: processes. If None: one a core, but this process alone for ray casting of fewer than 16 objects.
-            Only worker processes keep `limits`, and only there a crash costs no more than one object.
+        workers: processes. If None: one a core, but one for ray casting of fewer than 16 objects. They keep `limits`,
+            and a crash costs no more than one object. (On Windows one means this process.)
         limits: what a worker may take; `Limits()` if None.
         retry: render again what failed in an earlier run.
         shards: objects in each WebDataset tar, `out/000000.tar` ...; folders if None.
@@ -161,9 +163,10 @@ def _records(
     count = cores()
     if workers is None:
         workers = count if settings.engine == "blender" or len(sources) >= MANY else 1
-    if settings.engine == "raycast" and workers == 1:
-        for source in sources:
-            yield save_one(source, out, settings)
+    if settings.engine == "raycast" and workers == 1 and sys.platform == "win32":  # workers need a group of processes
+        with ceiling(limits.mebibytes):
+            for source in sources:
+                yield save_one(source, out, settings)
         return
     workers = min(workers, len(sources)) or 1
     work = partial(save_one, out=out, settings=settings)

@@ -11,6 +11,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
+from render.ceiling import MEBIBYTES
 from viewmask.errors import ViewmaskError
 from viewmask.views.conventions import DISTANCE, ELEVATION, FIELD_OF_VIEW, SIZE
 
@@ -47,6 +48,8 @@ class Settings:
         up: which axis of the file points up; see `render.surface.Surface.load`.
         spp, denoise: for the blender engine alone; see `render.blender.render`.
         passes: arrays in `passes.npz` beside the pictures; see `render.passes`.
+        lenient: whether an object is rendered without the textures and materials that it lacks, with a note of them,
+            rather than failing.
 
     Raises:
         ViewmaskError: an impossible value.
@@ -68,6 +71,7 @@ class Settings:
     spp: int | None = None
     denoise: bool = False
     passes: tuple[Pass, ...] = ()
+    lenient: bool = False
 
     def __post_init__(self) -> None:
         self.cameras(0.0 if self.start == "random" else float(self.start))
@@ -105,7 +109,7 @@ class Limits:
         seconds: for one object.
         jobs: objects before the worker is replaced.
         mebibytes: memory, with its children's. At half of it the worker is replaced after its object; at all of it
-            the object fails. Watched on Linux alone.
+            the object fails. Watched on Linux alone; what a file's header claims is held against it everywhere.
 
     Raises:
         ViewmaskError: a limit that is not positive.
@@ -113,7 +117,7 @@ class Limits:
 
     seconds: float = 600.0
     jobs: int = 500
-    mebibytes: int = 8192
+    mebibytes: int = MEBIBYTES
 
     def __post_init__(self) -> None:
         if not self.seconds > 0 or self.jobs < 1 or self.mebibytes < 1:

@@ -9,16 +9,21 @@ import re
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import lru_cache
-from pathlib import Path
+from hashlib import sha256
+from os.path import abspath
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from render.beside import Beside, unzipped
+from render.ceiling import claim
 from render.surface import Surface
 from viewmask.errors import ViewmaskError
 
@@ -57,29 +62,30 @@ class Source:
         """The mesh's bytes when it lies in a zip, else its path.
 
         Raises:
-            ViewmaskError: the zip or its member is missing or damaged.
+            ViewmaskError: the zip or its member is missing, damaged or larger than the ceiling.
         """
         if not self.member:
             return self.path
         try:
-            return _archive(self.path).read(self.member)
-        except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError) as error:
+            archive = _archive(self.path)
+        except (OSError, zipfile.BadZipFile) as error:
             raise ViewmaskError(f"cannot read {self.member} in {self.path}: {error}") from error
+        return unzipped(archive, self.member, str(self.path))
 
-    def surface(self, up: str = "y") -> Surface:
-        """The object in the world, normalised; `up` as for `Surface.load`.
+    def surface(self, up: str = "y", lenient: bool = False) -> Surface:
+        """The object in the world, normalised; `up` and `lenient` as for `Surface.load`.
 
         Raises:
             ViewmaskError: it cannot be read, or only Blender could and is absent.
         """
         mesh, file_type = self.read(), self.file_type
-        beside = None if isinstance(mesh, Path) else _Beside(self.path, self.member)
+        beside = None if isinstance(mesh, Path) else Beside.in_zip(_archive(self.path), self.member, str(self.path))
         if f".{file_type}" in BLENDER_SUFFIXES:
             from render.blender import as_glb
 
             with self.on_disk() as file:
                 mesh, file_type = as_glb(file), "glb"
-        surface = Surface.load(mesh, up=up, file_type=file_type, beside=beside)
+        surface = Surface.load(mesh, up=up, file_type=file_type, beside=beside, lenient=lenient)
         return surface.transformed(self.turned).normalised() if self.turn else surface
 
     @property
@@ -104,23 +110,33 @@ class Source:
             yield mesh
             return
         archive = _archive(self.path)
+        beside = [] if f".{self.file_type}" in ALONE else [name for name in archive.namelist() if not _is_mesh(name)]
+        claim(sum(archive.getinfo(name).file_size for name in beside), f"what lies beside {self.member}")
         with tempfile.TemporaryDirectory(prefix="viewmask-zip-") as scratch:
-            if f".{self.file_type}" not in ALONE:
-                archive.extractall(scratch, [name for name in archive.namelist() if not _is_mesh(name)])
-            yield Path(archive.extract(self.member, scratch))
+            try:
+                archive.extractall(scratch, beside)
+                file = Path(archive.extract(self.member, scratch))
+            except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
+                raise ViewmaskError(f"cannot unpack {self.member} of {self.path}: {error}") from error
+            yield file
 
 
 def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = None) -> list[Source]:
     """The objects that `paths` name: mesh files, zips, `index.jsonl` files, folders of these, or glob patterns.
+
+    A file is called by its name. Where several have one name, as many of their folders are added as tell them apart,
+    then the suffix: `ShoeA/meshes/model.obj` and `CupB/meshes/model.obj` are `ShoeA_meshes_model` and
+    `CupB_meshes_model`. A file that is named twice is one object.
 
     Args:
         paths: a `Source` among them stands for itself.
         split: keep only objects that an index puts into this split.
 
     Raises:
-        ViewmaskError: a path is missing, a folder holds no mesh, an index is damaged, two objects share a name.
+        ViewmaskError: a path is missing or is no mesh, a folder holds no mesh, an index is damaged or names an object
+            twice.
     """
-    files: list[Path] = []
+    files: list[Source] = []
     sources: list[Source] = []
     for path in _expand([paths] if isinstance(paths, str | Path) else paths):
         if isinstance(path, Source):
@@ -131,24 +147,66 @@ def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = 
         if path.suffix == ".jsonl":
             sources += _indexed(path)
         elif path.is_dir():
-            meshes = sorted(file for file in path.rglob("*") if _is_mesh(file.name))
+            meshes = sorted(file for file in path.rglob("*") if _is_mesh(file.as_posix()) and file.is_file())
+            exports = {file.with_suffix("") for file in meshes if file.suffix.lower() != ".blend"}
+            # A .blend beside an export of its name is what the export was made from.
+            meshes = [file for file in meshes if file.suffix.lower() != ".blend" or file.with_suffix("") not in exports]
             if not meshes:
                 raise ViewmaskError(f"no mesh in the folder {path}: looked for {', '.join(SUFFIXES)}")
-            files += meshes
+            files += [Source("", file) for file in meshes]
         elif path.suffix.lower() == ".zip" and path.is_file():
-            sources += _zipped(path)
+            files += _zipped(path)
         elif path.is_file():
-            files.append(path)
+            files.append(Source("", path))
         else:
-            raise ViewmaskError(f"no mesh file at {path}")
-    shared = Counter(file.stem for file in files)
-    for file in files:
-        name = file.stem if shared[file.stem] == 1 else f"{file.parent.name}_{file.stem}"
-        sources.append(Source(_safe(name), file, about={"source": file.name}))
+            raise ViewmaskError(f"no mesh file at {path}: {_alike(path)}")
+    once = list({(abspath(file.path), file.member): file for file in files}.values())
+    sources += [
+        replace(file, id=name, about={"source": file.path.name}) for file, name in zip(once, _names(once), strict=True)
+    ]
     twice = [name for name, count in Counter(source.id for source in sources).items() if count > 1]
     if twice:
         raise ViewmaskError(f"two objects are called {twice[0]}: rename one, or render them into separate folders")
     return [source for source in sources if split is None or source.about.get("split") == split]
+
+
+def _names(files: Sequence[Source]) -> list[str]:
+    """A name for each file, safe as a folder's, and no two alike in any case of letters."""
+    paths = [PurePosixPath(Path(abspath(file.path), file.member).as_posix()) for file in files]
+    within = [PurePosixPath(file.member).parts[:-1] for file in files]
+    depth, suffix, digest = [len(folders) for folders in within], [False] * len(files), [False] * len(files)
+    while True:
+        names = []
+        for index, path in enumerate(paths):
+            folders = [part for part in path.parts[:-1] if part != path.anchor]
+            parts = [*folders[max(0, len(folders) - depth[index]) :], path.stem]
+            name = "_".join(parts) + (f"_{path.suffix[1:].lower()}" if suffix[index] else "")
+            name += f"_{sha256(str(path).encode()).hexdigest()[:8]}" if digest[index] else ""
+            names.append(_safe(name))
+        groups: dict[str, list[int]] = {}
+        for index, name in enumerate(names):
+            groups.setdefault(name.casefold(), []).append(index)
+        alike = [group for group in groups.values() if len(group) > 1]
+        if not alike:
+            return names
+        for group in alike:
+            folders_alike = len({paths[index].parent for index in group}) == 1
+            for index in group:
+                if folders_alike and not suffix[index]:
+                    suffix[index] = True
+                elif not folders_alike and depth[index] < len(paths[index].parts):
+                    depth[index] += 1
+                else:
+                    digest[index] = True
+
+
+def _alike(path: Path) -> str:
+    """What a path that is not there may have meant."""
+    there = path.parent.iterdir() if path.parent.is_dir() else iter(())
+    near = get_close_matches(path.name, [file.name for file in there if file.is_dir() or _is_mesh(file.name)], 1)
+    if near:
+        return f"did you mean {path.parent / near[0]}?"
+    return "look for a slip in the name" if path.parent.is_dir() else f"there is no folder {path.parent}"
 
 
 def _zipped(path: Path) -> list[Source]:
@@ -158,12 +216,17 @@ def _zipped(path: Path) -> list[Source]:
         raise ViewmaskError(f"cannot read {path}: {error}") from error
     if not members:
         raise ViewmaskError(f"no mesh in {path}: looked for {', '.join(SUFFIXES)}")
-    names = [_safe(posixpath.splitext(member)[0]) for member in members]
-    return [Source(n, path, member, {"source": path.name}) for n, member in zip(names, members, strict=True)]
+    return [Source("", path, member) for member in members]
 
 
 def _is_mesh(name: str) -> bool:
-    return posixpath.splitext(name)[1].lower() in SUFFIXES and not posixpath.basename(name).startswith("._")
+    """Whether a path is a mesh's; not so what macOS adds to archives."""
+    base = posixpath.basename(name)
+    return (
+        posixpath.splitext(base)[1].lower() in SUFFIXES
+        and not base.startswith("._")
+        and "__MACOSX" not in name.split("/")
+    )
 
 
 def _expand(paths: Sequence[str | Path | Source]) -> Iterator[Path | Source]:
@@ -174,7 +237,7 @@ def _expand(paths: Sequence[str | Path | Source]) -> Iterator[Path | Source]:
             continue
         matches = sorted(glob.glob(str(path), recursive=True))
         if not matches:
-            raise ViewmaskError(f"nothing matches {path}")
+            raise ViewmaskError(f"nothing matches the pattern {path}: look for a slip in it")
         yield from map(Path, matches)
 
 
@@ -198,22 +261,6 @@ def _indexed(path: Path) -> list[Source]:
         else:
             sources.append(Source(_safe(name), path.parent / file, about=about))
     return sources
-
-
-class _Beside(Mapping[str, bytes]):
-    """The files of a zip by their names as seen from one of them: an OBJ's materials and textures, a glTF's buffers."""
-
-    def __init__(self, path: Path, member: str) -> None:
-        self._path, self._folder = path, posixpath.dirname(member)
-
-    def __getitem__(self, name: str) -> bytes:
-        return _archive(self._path).read(posixpath.normpath(posixpath.join(self._folder, name.replace("\\", "/"))))
-
-    def __iter__(self) -> Iterator[str]:
-        return (posixpath.relpath(name, self._folder or ".") for name in _archive(self._path).namelist())
-
-    def __len__(self) -> int:
-        return len(_archive(self._path).namelist())
 
 
 def _safe(name: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from render import meshfile
 from render.beside import Beside
 from render.ceiling import claim
 from render.formats.patch import BLEND, Patch, Reading
@@ -131,50 +132,57 @@ class Surface:
         transform: ArrayLike | None = None,
         up: str = "y",
         file_type: str = "glb",
-        beside: Mapping[str, bytes] | None = None,
+        beside: Mapping[str, bytes] | Beside | None = None,
         lenient: bool = False,
     ) -> Surface:
-        """Read a mesh file (GLB, glTF, OBJ, PLY, STL, OFF ...: what trimesh reads) into the world.
+        """Read a mesh file (GLB, glTF, OBJ, PLY, STL, OFF, 3MF, DAE; else what trimesh reads) into the world.
 
         Args:
             source: a path, or the file's bytes (then `file_type` names the format).
             transform: file to world, [4, 4], taken as it is. Without it the file is turned upright and
                 normalised: longest side of the box 1, box centre at the origin (Zero123, SyncDreamer).
-            up: "y" as in glTF, for every format alike: +Y is up, and the front +Z goes to azimuth 0. "z" for files
-                that lie as the world does: +Z is up, the front is +X.
-            beside: files that a mesh in bytes refers to (materials, textures, buffers), by name.
-            lenient: whether a texture that is absent or unreadable is a note, rather than a failure.
+            up: "y" as in glTF: +Y is up, and the front +Z goes to azimuth 0; 3MF and DAE lie as they say themselves.
+                "z" for files that lie as the world does: +Z is up, the front is +X.
+            beside: files that a mesh in bytes refers to (materials, textures, buffers), by name. A mesh in a file
+                finds them in its folder.
+            lenient: whether materials and textures that are missing or cannot be read are notes of the surface, rather
+                than a failure.
 
         Raises:
-            ViewmaskError: missing, unreadable, empty, not finite, or without extent.
+            ViewmaskError: missing, unreadable, cut off, empty, not finite, without extent, or larger than the ceiling.
         """
         name = "the mesh" if isinstance(source, bytes) else str(source)
         if up not in ("y", "z"):
             raise ViewmaskError(f"up must be 'y' or 'z', not {up!r}")
-        suffix = f".{file_type}" if isinstance(source, bytes) else Path(source).suffix.lower()
-        if suffix in (".glb", ".gltf"):
-            return cls._of_gltf(source, name, beside, lenient, transform, up)
+        kind = file_type.lower() if isinstance(source, bytes) else Path(source).suffix.lower().lstrip(".")
+        if kind in meshfile.KINDS:
+            reading, near = Reading(name, lenient), _near(source, beside)
+            stem = "" if isinstance(source, bytes) else Path(source).stem
+            patches, upright = meshfile.read(_bytes(source), kind, reading, near, stem)
+            return cls.of_patches(patches, reading, upright, transform, up)
         return cls.of_scene(_read(source, file_type, name, beside), transform, up, name=name)
 
     @classmethod
-    def _of_gltf(
+    def of_patches(
         cls,
-        source: str | Path | bytes,
-        name: str,
-        beside: Mapping[str, bytes] | None,
-        lenient: bool,
-        transform: ArrayLike | None,
-        up: str,
+        patches: Sequence[Patch],
+        reading: Reading,
+        upright: NDArray[np.float64] | None = None,
+        transform: ArrayLike | None = None,
+        up: str = "y",
     ) -> Surface:
-        from render.formats import gltf
+        """The surface of a file's patches; arguments and errors as for `load`.
 
-        reading = Reading(name, lenient)
-        if isinstance(source, bytes):
-            patches = gltf.read(source, reading, Beside.of_mapping(beside))
-        else:
-            patches = gltf.read(_bytes(Path(source)), reading, Beside.of_file(Path(source)))
-        surface = cls.of_parts([cls.of_patch(patch) for patch in patches], transform, up, name)
-        return replace(surface, notes=tuple(reading.notes))
+        Args:
+            upright: turns the file's up axis to +Y and its front to +Z, [4, 4], where its format rules it.
+        """
+        parts = [cls.of_patch(patch) for patch in patches if len(patch.faces)]
+        turn = upright if upright is not None and transform is None and up == "y" else np.eye(4)
+        if upright is not None:
+            parts = [part.transformed(turn) for part in parts]
+        surface = cls.of_parts(parts, transform, up, reading.name)
+        to_world = surface.file_to_world @ turn
+        return replace(surface, file_to_world=to_world, notes=(*surface.notes, *reading.notes))
 
     @classmethod
     def of_scene(
@@ -198,8 +206,14 @@ class Surface:
 
     @classmethod
     def of_patch(cls, patch: Patch) -> Surface:
-        """The part of a surface that a patch is, in the file's coordinates."""
+        """The part of a surface that a patch is, in the file's coordinates, without vertices that it does not use."""
+        vertices = np.asarray(patch.vertices, dtype=np.float64).reshape(-1, 3)
         faces = np.asarray(patch.faces, dtype=np.int32).reshape(-1, 3)
+        if len(faces) and 0 <= faces.min() <= faces.max() < len(vertices):  # others are refused once all are together
+            used = np.zeros(len(vertices), dtype=bool)
+            used[faces] = True
+            if not used.all():
+                vertices, faces = vertices[used], (np.cumsum(used, dtype=np.int32) - 1)[faces]
         textures = list(dict.fromkeys(t for t in (patch.texture, patch.emission_texture) if t is not None))
         opacity, emission = None, None
         if patch.alpha is not None:
@@ -210,8 +224,8 @@ class Surface:
             emission = _paint(len(faces), patch.emission, place, patch.emission_texture, textures)
         base = _paint(len(faces), 1 if patch.colours is None else patch.colours, patch.uv, patch.texture, textures)
         return cls(
-            np.asarray(patch.vertices, dtype=np.float64).reshape(-1, 3), faces, base.colours, base.uv, base.texture,
-            textures, _corners(patch.normals, len(faces), 3), opacity=opacity, emission=emission,
+            vertices, faces, base.colours, base.uv, base.texture, textures,
+            _corners(patch.normals, len(faces), 3), opacity=opacity, emission=emission,
         )  # fmt: skip
 
     @classmethod
@@ -225,7 +239,7 @@ class Surface:
         """
         if not parts:
             raise ViewmaskError(f"{name} has no triangles")
-        surface = cls.joined(parts)
+        surface = replace(parts[0], file_to_world=np.eye(4)) if len(parts) == 1 else cls.joined(parts)
         if surface.faces.min() < 0 or surface.faces.max() >= len(surface.vertices):
             raise ViewmaskError(f"{name} has faces that name vertices it lacks")
         if not np.isfinite(surface.vertices).all():
@@ -481,17 +495,31 @@ def _corners(values: NDArray[Any] | None, faces: int, width: int) -> Floats:
     return np.where(np.isfinite(corners), corners, np.float32(0))
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(source: str | Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    path = Path(source)
     if not path.is_file():
-        raise ViewmaskError(f"no mesh file at {path}")
+        raise ViewmaskError(f"no mesh file at {source}")
     try:
         claim(path.stat().st_size, str(path))
         return path.read_bytes()
     except OSError as error:
-        raise ViewmaskError(f"cannot read {path}: {error.strerror or error}") from error
+        raise ViewmaskError(f"cannot read {source}: {error.strerror or error}") from error
 
 
-def _read(source: str | Path | bytes, file_type: str, name: str, beside: Mapping[str, bytes] | None) -> trimesh.Scene:
+def _near(source: str | Path | bytes, beside: Mapping[str, bytes] | Beside | None) -> Beside:
+    """Where a mesh finds the files that it names."""
+    if isinstance(beside, Beside):
+        return beside
+    if isinstance(source, bytes) or beside is not None:
+        return Beside.of_mapping(beside)
+    return Beside.of_file(Path(source))
+
+
+def _read(
+    source: str | Path | bytes, file_type: str, name: str, beside: Mapping[str, bytes] | Beside | None
+) -> trimesh.Scene:
     import trimesh
 
     if not isinstance(source, bytes) and not Path(source).is_file():

@@ -32,8 +32,8 @@ class Vessel(Source):
         """The vessel of a seed."""
         return cls(f"vessel-{seed:06}", Path(), seed=seed)
 
-    def surface(self, up: str = "y") -> Surface:
-        """A closed surface in the world, normalised; `up` changes nothing."""
+    def surface(self, up: str = "y", lenient: bool = False) -> Surface:
+        """A closed surface in the world, normalised; `up` and `lenient` change nothing."""
         random = np.random.default_rng(self.seed)
         mesh = trimesh.creation.revolve(_profile(random), sections=AROUND)
         mesh.visual = trimesh.visual.ColorVisuals(mesh, vertex_colors=_colours(mesh, random))

@@ -18,8 +18,10 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing import connection
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from render.settings import Limits
@@ -112,7 +114,8 @@ class _Worker:
         before = {name: os.environ.get(name) for name in variables}
         os.environ |= variables
         try:
-            self._process.start()
+            with _bare_main(work):
+                self._process.start()
         finally:
             for name, value in before.items():
                 if value is None:
@@ -187,6 +190,24 @@ class _Worker:
         if sys.platform != "linux" or self._process.pid is None:
             return 0
         return sum(map(_resident, [self._process.pid, *_children(self._process.pid)])) * PAGE // 2**20
+
+
+@contextlib.contextmanager
+def _bare_main(work: Callable[[Any], Record]) -> Iterator[None]:
+    """Start a process that does not run the caller's script again: a script needs no guard for its main part then.
+
+    Where the work itself is defined in the script, it must be run.
+    """
+    main = sys.modules["__main__"]
+    whole = work
+    while isinstance(whole, partial):
+        whole = whole.func
+    if getattr(whole, "__module__", "__main__") != "__main__":
+        sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _children(pid: int) -> list[int]:

@@ -123,13 +123,13 @@ class _Scene:
                 shape = self._shapes[key]
                 if shape is None:
                     continue
-                poses = [self._pose(index)] if instances is None else self._instances(index, instances)
+                poses = self._pose(index)[None] if instances is None else self._instances(index, instances)
                 self._triangles += len(shape.patch.faces) * len(poses)
                 claim(self._triangles * FACE, f"{self.reading.name} with {self._triangles:,} triangles")
                 if node.get("skin") is not None and shape.joints is not None:
                     yield self._skinned(shape, self.document.item("skins", node["skin"]))
                 else:
-                    yield from (_placed(shape.patch, pose) for pose in poses)
+                    yield _placed(shape.patch, poses)
 
     # -- nodes ----------------------------------------------------------------------------------
 
@@ -196,7 +196,8 @@ class _Scene:
             raise self.reading.broken(f"the mesh's node {index} has a transform that is not finite")
         return pose
 
-    def _instances(self, index: int, about: dict[str, Any]) -> list[NDArray[np.float64]]:
+    def _instances(self, index: int, about: dict[str, Any]) -> NDArray[np.float64]:
+        """Where the copies of a node's mesh stand, [n, 4, 4]."""
         given = {name: self.document.accessor(number) for name, number in about["attributes"].items()}
         counts = {len(values) for values in given.values()}
         if len(counts) != 1:
@@ -208,7 +209,7 @@ class _Scene:
             fractions(given.get("ROTATION", np.tile([0.0, 0, 0, 1], (count, 1)))).astype(np.float64),
             given.get("SCALE", np.ones((count, 3))).astype(np.float64),
         )
-        return list(self._pose(index) @ poses)
+        return self._pose(index) @ poses
 
     def _skinned(self, shape: _Shape, skin: dict[str, Any]) -> Patch:
         """A shape at rest: each vertex where its joints take it. The node's own pose does not count."""
@@ -235,10 +236,9 @@ class _Scene:
         vertices = np.einsum("nij,nj->ni", blend[..., :3], patch.vertices) + blend[..., 3]
         normals = patch.normals
         if normals is not None:
-            a, b, c = blend[..., 0], blend[..., 1], blend[..., 2]
-            turned = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=-1)  # cofactors
-            normals = _unit(np.einsum("fkij,fkj->fki", turned[patch.faces], normals))
-        return replace(patch, vertices=vertices, normals=normals)
+            normals = _unit(np.einsum("fki,fkij->fkj", normals, _upright(blend[..., :3])[patch.faces]))
+        mirrored = (np.linalg.det(blend[..., :3])[patch.faces] < 0).all(axis=1)
+        return _turned(replace(patch, vertices=vertices, normals=normals), mirrored)
 
     # -- meshes ---------------------------------------------------------------------------------
 
@@ -478,33 +478,58 @@ def _composed(
     return poses
 
 
-def _placed(patch: Patch, pose: NDArray[np.float64]) -> Patch:
-    """A patch moved by a matrix [4, 4]; one that mirrors turns the triangles over."""
-    if np.array_equal(pose, np.eye(4)):
+def _placed(patch: Patch, poses: NDArray[np.float64]) -> Patch:
+    """A patch moved by a matrix, or copied and moved by several [n, 4, 4]; those that mirror turn triangles over."""
+    if len(poses) == 1 and np.array_equal(poses[0], np.eye(4)):
         return patch
-    linear = pose[:3, :3]
-    vertices = patch.vertices @ linear.T + pose[:3, 3]
+    linear = poses[:, :3, :3]
+    vertices = patch.vertices @ linear.transpose(0, 2, 1) + poses[:, None, :3, 3]
+    faces = patch.faces + len(patch.vertices) * np.arange(len(poses))[:, None, None]
     normals = patch.normals
     if normals is not None:
-        a, b, c = linear.T
-        cofactors = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
-        largest = np.abs(cofactors).max()
-        normals = _unit(normals @ (cofactors / (largest or 1)).T.astype(np.float32))
-    moved = replace(patch, vertices=vertices, normals=normals)
-    return _turned(moved) if np.linalg.det(linear) < 0 else moved
+        normals = _unit(normals @ _upright(linear)[:, None].astype(np.float32)).reshape(-1, 3, 3)
+
+    def copied(values: Any) -> Any:
+        """What stands at corners, [faces, 3, ...], of every copy."""
+        return np.concatenate([values] * len(poses)) if len(poses) > 1 and np.ndim(values) >= 2 else values
+
+    moved = replace(
+        patch, vertices=vertices.reshape(-1, 3), faces=faces.reshape(-1, 3), normals=normals,
+        colours=copied(patch.colours), uv=copied(patch.uv), alpha=copied(patch.alpha), emission=copied(patch.emission),
+        emission_uv=copied(patch.emission_uv),
+    )  # fmt: skip
+    return _turned(moved, np.repeat(np.linalg.det(linear) < 0, len(patch.faces)))
 
 
-def _turned(patch: Patch) -> Patch:
-    """A patch whose triangles are turned over, and everything at their corners with them."""
+def _turned(patch: Patch, which: NDArray[np.bool_]) -> Patch:
+    """A patch with some triangles [faces] turned over, and everything at their corners with them."""
+    if not which.any():
+        return patch
 
-    def over(values: Any, dimensions: int) -> Any:
-        return values[:, ::-1] if np.ndim(values) == dimensions else values
+    def over(values: Any) -> Any:
+        if np.ndim(values) < 2:  # one for all, or none
+            return values
+        turned = values.copy()
+        turned[which] = values[which, ::-1]
+        return turned
 
     return replace(
-        patch, faces=patch.faces[:, ::-1], colours=over(patch.colours, 3), uv=over(patch.uv, 3),
-        normals=over(patch.normals, 3), alpha=over(patch.alpha, 2), emission=over(patch.emission, 3),
-        emission_uv=over(patch.emission_uv, 3),
+        patch, faces=over(patch.faces), colours=over(patch.colours), uv=over(patch.uv), normals=over(patch.normals),
+        alpha=over(patch.alpha), emission=over(patch.emission), emission_uv=over(patch.emission_uv),
     )  # fmt: skip
+
+
+def _upright(linear: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Matrices [n, 3, 3] that rows of normals are multiplied by, where points are moved by `linear` [n, 3, 3].
+
+    Cofactors: they are there even where a shape is pressed flat.
+    """
+    a, b, c = linear.transpose(2, 0, 1)
+    rows = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
+    rows /= np.maximum(np.abs(rows).max(axis=(1, 2), keepdims=True), 1e-300)
+    mirrors = np.linalg.det(linear) < 0
+    rows[mirrors] *= -1
+    return rows
 
 
 def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
