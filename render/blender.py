@@ -1,7 +1,10 @@
 """Path tracing by Blender's Cycles through BlenderProc, with the arguments and cameras of `render.raycast`.
 
-BlenderProc is GPL, so it runs in a child process (`blender_script.py`), and only files pass between the two. One child
+BlenderProc is GPL, so it runs in a child process (the folder `cycles`), and only files pass between the two. One child
 serves every object that this process renders, because its start takes seconds.
+
+Blender reads mesh files by itself (`draw`), and takes nothing from `render.surface` but the frame. So the two engines
+are witnesses that know nothing of each other.
 """
 
 from __future__ import annotations
@@ -14,15 +17,17 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from render.formats.patch import BLEND
 from render.light import LAMP_WATTS, STRENGTH, Studio, lamp_position
 from render.settings import Light, check_light
-from render.surface import Surface, to_linear
+from render.surface import GLTF_TO_WORLD, Opacity, Paint, Surface
 from render.workers import death, last_words
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
@@ -30,6 +35,13 @@ from viewmask.views.viewset import read_picture
 
 INSTALL = "in viewmask's source tree: pip install torch==2.13.0 '.[blender]'"
 RAYS = {"none": 4, "uniform": 32, "studio": 32}  # Cycles samples for each of `samples` x `samples`: light is noisy
+KINDS = {
+    ".glb": "gltf", ".gltf": "gltf", ".obj": "obj", ".ply": "ply", ".stl": "stl", ".fbx": "fbx", ".blend": "blend",
+    ".usd": "usd", ".usda": "usd", ".usdc": "usd", ".usdz": "usd",
+}  # fmt: skip
+PLAIN = ("obj", "ply", "stl")  # read with their own axes; the others know which way is up, and come +Z up, front -Y
+TO_BLENDER = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])  # glTF's axes to Blender's
+APT = "apt-get install libxi6 libxkbcommon0 libsm6 libgl1 libegl1 libxrender1 libxfixes3 libxxf86vm1 libgomp1"
 STUDIO_DISTANCE = 10.0  # of the studio's area lights: far enough that their light falls evenly
 
 
@@ -42,6 +54,21 @@ def require() -> None:
     """Raise ViewmaskError with the install command where the engine is absent."""
     if not available():
         raise ViewmaskError(f"the blender engine is not installed: {INSTALL}, or use --engine raycast")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What Blender made of a mesh file.
+
+    Attributes:
+        images: RGBA, uint8 [height, width, 4], a camera each.
+        file_to_world: float64 [4, 4]; of files that only Blender reads, from glTF's axes and metres.
+        notes: what was left out or doubtful.
+    """
+
+    images: list[NDArray[np.uint8]]
+    file_to_world: NDArray[np.float64]
+    notes: tuple[str, ...]
 
 
 def render(
@@ -65,6 +92,76 @@ def render(
         ViewmaskError: the engine is absent or fails (its last words are the error's note), an unknown light, or
             cameras of several kinds.
     """
+    job = _job(cameras, light, samples, seed, strength, lamp, spp, denoise)
+    opacity = surface.opacity or Opacity.full(len(surface.faces))
+    emission = surface.emission or Paint.black(len(surface.faces))
+    job |= {
+        "textures": [{"wrap": texture.wrap, "smooth": texture.smooth} for texture in surface.textures],
+        "glows": surface.emission is not None, "blend": BLEND,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="viewmask-blender-") as name:
+        arrays: dict[str, Any] = {
+            "vertices": surface.vertices, "faces": surface.faces, "colours": surface.colours, "uv": surface.uv,
+            "texture": surface.texture, "normals": surface.corner_normals, "alpha": opacity.alpha,
+            "cutoff": opacity.cutoff, "glow": emission.colours, "glow_uv": emission.uv, "glows": emission.texture,
+        }  # fmt: skip
+        arrays |= {f"texture{index}": texture.pixels for index, texture in enumerate(surface.textures)}
+        np.savez(Path(name) / "surface.npz", **arrays)
+        return _drawn(job, Path(name), cameras)[0]
+
+
+def draw(
+    mesh: Path,
+    cameras: list[Camera],
+    light: Light = "none",
+    samples: int = 2,
+    seed: int = 0,
+    strength: float | None = None,
+    lamp: float | None = None,
+    spp: int | None = None,
+    denoise: bool = False,
+    up: str = "y",
+    placed: ArrayLike | None = None,
+    lenient: bool = False,
+) -> Drawing:
+    """Render a mesh file, read by Blender's own importer, from every camera; arguments as for `render`.
+
+    It is normalised as by `Surface.load`: longest side of the box 1, box centre at the origin.
+
+    Args:
+        up: as for `Surface.load`.
+        placed: turns or stretches the upright object before it is normalised, [4, 4].
+        lenient: leave missing textures out, with a note.
+
+    Raises:
+        ViewmaskError: as for `render`, or Blender cannot read the file.
+    """
+    kind = KINDS.get(mesh.suffix.lower())
+    if kind is None:
+        raise ViewmaskError(f"Blender does not read {mesh.suffix} files: use --engine raycast")
+    job = _job(cameras, light, samples, seed, strength, lamp, spp, denoise)
+    from_file = np.eye(4) if kind in PLAIN else TO_BLENDER
+    upright = (np.eye(4) if placed is None else np.asarray(placed, dtype=np.float64)) @ (
+        GLTF_TO_WORLD if up == "y" else np.eye(4)
+    )
+    upright = upright @ np.linalg.inv(from_file)
+    job |= {"mesh": str(mesh.resolve()), "kind": kind, "upright": upright.tolist(), "lenient": lenient}
+    with tempfile.TemporaryDirectory(prefix="viewmask-blender-") as name:
+        pictures, about = _drawn(job, Path(name), cameras)
+    return Drawing(pictures, np.array(about["matrix"]) @ from_file, tuple(about["notes"]))
+
+
+def _job(
+    cameras: list[Camera],
+    light: Light,
+    samples: int,
+    seed: int,
+    strength: float | None,
+    lamp: float | None,
+    spp: int | None,
+    denoise: bool,
+) -> dict[str, Any]:
+    """What every job says, whatever it draws."""
     check_light(light)
     require()
     first = cameras[0]
@@ -72,35 +169,24 @@ def render(
         raise ViewmaskError("the blender engine needs cameras of one size and focal length: render them apart")
     level = STRENGTH[light] if strength is None else strength
     sky, lamps = _lights(light, level, seed, lamp)
-    windows = [surface.window(camera) for camera in cameras]
-    seen = [index for index, (left, top, right, bottom) in enumerate(windows) if left < right and top < bottom]
-    pictures = [np.zeros((camera.height, camera.width, 4), dtype=np.uint8) for camera in cameras]
-    if not seen:
-        return pictures
-    job = {
+    return {
         "light": light, "strength": level, "sky": sky, "lamps": lamps, "seed": seed,
-        "samples": spp or RAYS[light] * samples**2, "denoise": denoise, "textures": len(surface.textures),
+        "samples": spp or RAYS[light] * samples**2, "denoise": denoise,
         "width": first.width, "height": first.height, "intrinsics": first.intrinsics.tolist(),
-        "poses": [cameras[index].camera_to_world.tolist() for index in seen],
-        "windows": [windows[index] for index in seen],
+        "poses": [camera.camera_to_world.tolist() for camera in cameras],
     }  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="viewmask-blender-") as name:
-        folder = Path(name)
-        (folder / "job.json").write_text(json.dumps(job))
-        arrays: dict[str, Any] = {
-            "vertices": surface.vertices, "faces": surface.faces, "colours": surface.colours, "uv": surface.uv,
-            "texture": surface.texture, "normals": surface.corner_normals,
-        }  # fmt: skip
-        arrays |= {
-            f"texture{index}": to_linear(texture.pixels[..., :3]) for index, texture in enumerate(surface.textures)
-        }
-        np.savez(folder / "surface.npz", **arrays)
-        start().ask({"draw": name})
-        for frame, index in enumerate(seen):
-            pictures[index] = read_picture(folder / f"rgb_{frame:04d}.png").copy()
-    for picture in pictures:
-        picture[picture[..., 3] == 0] = 0
-    return pictures
+
+
+def _drawn(job: dict[str, Any], folder: Path, cameras: list[Camera]) -> tuple[list[NDArray[np.uint8]], dict[str, Any]]:
+    """The pictures of a job, and what the child says of them."""
+    (folder / "job.json").write_text(json.dumps(job))
+    start().ask({"draw": str(folder)})
+    about = json.loads((folder / "drawn.json").read_text())
+    pictures = [np.zeros((camera.height, camera.width, 4), dtype=np.uint8) for camera in cameras]
+    for index in about["seen"]:
+        pictures[index] = read_picture(folder / f"rgb_{index:04d}.png").copy()
+        pictures[index][pictures[index][..., 3] == 0] = 0
+    return pictures, about
 
 
 def as_glb(file: Path) -> bytes:
@@ -112,7 +198,7 @@ def as_glb(file: Path) -> bytes:
     require()
     with tempfile.TemporaryDirectory(prefix="viewmask-blender-") as name:
         target = Path(name) / "converted.glb"
-        start().ask({"convert": str(file.resolve()), "to": str(target)})
+        start().ask({"convert": str(file.resolve()), "kind": KINDS[file.suffix.lower()], "to": str(target)})
         return target.read_bytes()
 
 
@@ -159,7 +245,7 @@ class Blender:
     def __init__(self, threads: int = 0) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="viewmask-blender-")
         self.log = Path(self.folder.name) / "log"
-        script = Path(__file__).with_name("blender_script.py")
+        script = Path(__file__).with_name("cycles")
         # Linux counts the end of the thread that started a child as its parent's death.
         parent = os.getpid() if threading.current_thread() is threading.main_thread() else 0
         with self.log.open("ab") as log:
@@ -170,7 +256,7 @@ class Blender:
         self._answer()
 
     def ask(self, request: dict[str, str]) -> None:
-        """Have a request of `blender_script.py` done.
+        """Have a request of `cycles/__main__.py` done.
 
         Raises:
             ViewmaskError: it could not be done, or the child died; the next call starts another.
@@ -191,6 +277,11 @@ class Blender:
         if line in ("ready", "ok"):
             return
         log = self.log.read_text(errors="replace")
+        if line.startswith("unreadable "):
+            raise ViewmaskError(line.removeprefix("unreadable "))
+        if line.startswith("failed to start: "):
+            self.close()
+            raise ViewmaskError(f"Blender cannot start ({line.removeprefix('failed to start: ')}): on Debian, {APT}")
         if line:
             error = ViewmaskError(f"Blender could not do it: {line.removeprefix('failed ')}")
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from trimesh.transformations import rotation_matrix, translation_matrix
@@ -28,6 +28,7 @@ class Composed(Source):
     """A composed object. Its looks follow from its parts and its own id."""
 
     parts: tuple[Source, ...] = ()
+    made: ClassVar[bool] = True
 
     def surface(self, up: str = "y", lenient: bool = False) -> Surface:
         """See `Source.surface`.

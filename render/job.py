@@ -30,6 +30,8 @@ from viewmask.views.viewset import NAMES, Picture, ViewSet
 
 FILES = rf"{NAMES}|{re.escape(passes.FILE)}"  # pattern of the files in an object's folder
 OTHER_LIGHT = 0.3  # share of photos in a light that is not the orbit's
+SAME_BOX = 0.005  # relative difference of two readers' placing, above which they have not seen the same box
+Lights = tuple[Light, int, float | None, float | None]  # kind, seed, strength, azimuth of the lamp
 DISK_MARGIN = 2**23  # bytes: with less disk than this left, a failure is the disk's fault and not the mesh's
 
 
@@ -94,8 +96,7 @@ def save_one(source: Source, out: Path, settings: Settings) -> Record:
         _save(view_set, surface, folder, settings.passes)
         size = sum(file.stat().st_size for file in folder.iterdir())
         record = {"id": source.id, "status": "ok", "views": len(view_set), "bytes": size}
-        if "notes" in view_set.extra:
-            record["notes"] = view_set.extra["notes"]
+        record |= {"notes": view_set.extra["notes"]} if "notes" in view_set.extra else {}
     if record["status"] == "failed":
         for place in (out, Path(tempfile.gettempdir())):
             if shutil.disk_usage(place).free < DISK_MARGIN:
@@ -128,77 +129,112 @@ def _prepare(engine: Engine, threads: int, mebibytes: int) -> None:
         importlib.import_module("render.raycast")
 
 
-def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface]:
-    surface = source.surface(settings.up, settings.lenient)
+def _render(source: Source, settings: Settings) -> tuple[ViewSet, Surface | None]:
+    """The view set, and the surface where it was needed."""
     variation = Variation.of(settings.seed, source.id)
     about: dict[str, Any] = {"id": source.id} | source.about
     light, strength, lamp = settings.light, settings.strength, None
     if settings.jitter:
-        surface = surface.transformed(np.diag([*variation.stretch, 1.0])).normalised()
         light, strength, lamp = variation.light, variation.strength, variation.lamp
         about["stretch"] = [round(float(factor), 4) for factor in variation.stretch]
     start = variation.start if settings.start == "random" else float(settings.start)
-    seed = variation.light_seed
+    lights: Lights = light, variation.light_seed, strength, lamp
+    surface = _surface(source, settings, variation) if settings.engine == "raycast" or settings.photos else None
+    shots = [(settings.cameras(start), lights)]
     if settings.photos:
-        cameras, images = _photos(surface, settings, variation, source.id, start, (light, seed, strength, lamp))
-    else:
-        cameras = settings.cameras(start)
-        images = _images(surface, cameras, settings, light, seed, strength, lamp)
+        assert surface is not None
+        shots = _photos(surface, settings, variation, source.id, start, lights)
+    images: list[Picture] = []
+    for cameras, lit in shots:
+        if settings.engine == "blender":
+            pictures, to_world, surface, notes = _by_blender(source, settings, variation, cameras, lit)
+        else:
+            from render import raycast
+
+            assert surface is not None
+            shade, seed, level, azimuth = lit
+            pictures = raycast.render(surface, cameras, shade, settings.samples, seed, level, azimuth)
+            to_world, notes = surface.file_to_world, list(surface.notes)
+        images += pictures
     about |= {"light": light, "strength": strength, "lamp": lamp, "engine": settings.engine}
-    about |= {"mesh_to_world": surface.file_to_world.tolist(), "settings": settings.digest}
-    if surface.notes:
-        about["notes"] = list(surface.notes)
-    return ViewSet(images, cameras, about), surface
-
-
-def _images(
-    surface: Surface,
-    cameras: list[Camera],
-    settings: Settings,
-    light: Light,
-    seed: int,
-    strength: float | None,
-    lamp: float | None,
-) -> list[Picture]:
-    if settings.engine == "blender":
-        from render import blender
-
-        return blender.render(
-            surface, cameras, light, settings.samples, seed, strength, lamp, spp=settings.spp, denoise=settings.denoise
-        )
-    from render import raycast
-
-    return raycast.render(surface, cameras, light, settings.samples, seed, strength, lamp)
+    about |= {"mesh_to_world": to_world.tolist(), "settings": settings.digest}
+    if notes:
+        about["notes"] = notes
+    return ViewSet(images, [camera for cameras, _ in shots for camera in cameras], about), surface
 
 
 def _photos(
-    surface: Surface,
-    settings: Settings,
-    variation: Variation,
-    name: str,
-    start: float,
-    light: tuple[Light, int, float | None, float | None],
-) -> tuple[list[Camera], list[Picture]]:
-    """Photos of an object: most in the light of its orbit, with jitter some in another."""
+    surface: Surface, settings: Settings, variation: Variation, name: str, start: float, lights: Lights
+) -> list[tuple[list[Camera], Lights]]:
+    """Cameras of photos with the light of each: most that of the orbit, with jitter some another."""
     random = np.random.default_rng([variation.light_seed, settings.photos])
     cameras = photo.cameras(surface.vertices, settings.photos, settings.views, start, settings.size, random)
-    images: list[Picture] = []
+    shots = []
     for number, camera in enumerate(cameras):
         other = Variation.of(settings.seed, f"{name}/photo {number}")
-        lit = light
+        lit = lights
         if settings.jitter and random.random() < OTHER_LIGHT:
             lit = other.light, other.light_seed, other.strength, other.lamp
-        images += _images(surface, [camera], settings, *lit)
-    return cameras, images
+        shots.append(([camera], lit))
+    return shots
 
 
-def _save(view_set: ViewSet, surface: Surface, folder: Path, names: tuple[Pass, ...]) -> None:
+def _surface(source: Source, settings: Settings, variation: Variation) -> Surface:
+    """The object as ray casting reads it."""
+    surface = source.surface(settings.up, settings.lenient)
+    if settings.jitter:
+        surface = surface.transformed(np.diag([*variation.stretch, 1.0])).normalised()
+    return surface
+
+
+def _by_blender(
+    source: Source,
+    settings: Settings,
+    variation: Variation,
+    cameras: list[Camera],
+    lights: Lights,
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.float64], Surface | None, list[str]]:
+    """Pictures, the mesh's place in the world, the surface that passes come from, and notes.
+
+    Blender reads the file itself. The surface comes from the other reader, for passes and for what has no file that
+    Blender reads; if the two do not see the same box, a note says so.
+    """
+    from render import blender
+
+    light, seed, strength, lamp = lights
+    about: dict[str, Any] = {
+        "light": light, "samples": settings.samples, "seed": seed, "strength": strength, "lamp": lamp,
+        "spp": settings.spp, "denoise": settings.denoise,
+    }  # fmt: skip
+    if source.made or f".{source.file_type}" not in blender.KINDS:
+        surface = _surface(source, settings, variation)
+        notes = [] if source.made else [f"Blender does not read .{source.file_type}: read as ray casting reads it"]
+        images = blender.render(surface, cameras, **about)
+        return images, surface.file_to_world, surface, [*notes, *surface.notes]
+    placed = np.diag([*variation.stretch, 1.0]) if settings.jitter else np.eye(4)
+    with source.on_disk() as mesh:
+        drawing = blender.draw(
+            mesh, cameras, **about, up=settings.up, placed=placed @ source.turned, lenient=settings.lenient
+        )
+    notes = list(drawing.notes)
+    if not settings.passes:
+        return drawing.images, drawing.file_to_world, None, notes
+    surface = _surface(source, settings, variation)
+    apart = float(np.abs(surface.file_to_world - drawing.file_to_world).max() / np.abs(surface.file_to_world).max())
+    if apart > SAME_BOX:
+        notes.append("passes do not fit the pictures: Blender and ray casting read boxes of different size")
+    return drawing.images, drawing.file_to_world, surface, notes
+
+
+def _save(view_set: ViewSet, surface: Surface | None, folder: Path, names: tuple[Pass, ...]) -> None:
     if not names and not (folder / passes.FILE).exists():
         view_set.save(folder)
         return
     with atomic.folder(folder, ours=FILES) as temporary:
-        arrays: dict[str, Any] = passes.render(surface, view_set.cameras, names) if names else {}
+        arrays: dict[str, Any] = {}
         if names:
+            assert surface is not None  # with passes, it was needed
+            arrays = passes.render(surface, view_set.cameras, names)
             view_set.extra["passes"] = {name: passes.UNITS[name] for name in names}
             if "inside" in arrays and not arrays["inside"].any():
                 view_set.extra["notes"] = [*view_set.extra.get("notes", []), passes.HOLLOW]

@@ -10,22 +10,26 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import sha256
 from os.path import abspath
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from render.beside import Beside, unzipped
+from render.ceiling import claim
 from render.surface import Surface
 from viewmask.errors import ViewmaskError
 
 INDEX = "index.jsonl"
-BLENDER_SUFFIXES = (".fbx",)  # what only Blender reads
+BLENDER_SUFFIXES = (".fbx", ".blend", ".usd", ".usda", ".usdc", ".usdz")  # what only Blender reads
+ALONE = (".glb", ".ply", ".stl", ".blend", ".usdz")  # files that hold all that they need
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".3mf", ".dae", *BLENDER_SUFFIXES)
 DESCRIPTIONS = ("captions", "category", "source", "license", "author", "split", "base", "style")
 
@@ -47,6 +51,7 @@ class Source:
     member: str = ""
     about: dict[str, Any] = field(default_factory=dict, compare=False)
     turn: float = 0.0
+    made: ClassVar[bool] = False  # whether there is no file of it: a surface made in memory
 
     @property
     def file_type(self) -> str:
@@ -76,25 +81,44 @@ class Source:
         mesh, file_type = self.read(), self.file_type
         beside = None if isinstance(mesh, Path) else Beside.in_zip(_archive(self.path), self.member, str(self.path))
         if f".{file_type}" in BLENDER_SUFFIXES:
-            mesh, file_type = self._by_blender(), "glb"
+            from render.blender import as_glb
+
+            with self.on_disk() as file:
+                mesh, file_type = as_glb(file), "glb"
         surface = Surface.load(mesh, up=up, file_type=file_type, beside=beside, lenient=lenient)
-        if self.turn:
-            angle = np.radians(self.turn)
-            rotation = np.eye(4)
-            rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-            surface = surface.transformed(rotation).normalised()
-        return surface
+        return surface.transformed(self.turned).normalised() if self.turn else surface
 
-    def _by_blender(self) -> bytes:
-        """The mesh as GLB; out of a zip come its textures too, since Blender looks for them in the mesh's folder."""
-        from render.blender import as_glb
+    @property
+    def turned(self) -> NDArray[np.float64]:
+        """The rotation of `turn`, float64 [4, 4]."""
+        angle = np.radians(self.turn)
+        rotation = np.eye(4)
+        rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        return rotation
 
-        if not self.member:
-            return as_glb(self.path)
+    @contextmanager
+    def on_disk(self) -> Iterator[Path]:
+        """The mesh as a file with what lies beside it; out of a zip, for as long as the context lasts.
+
+        Raises:
+            ViewmaskError: the zip or its member is missing or damaged.
+        """
+        mesh = self.read()
+        if isinstance(mesh, Path):
+            if not mesh.is_file():
+                raise ViewmaskError(f"no mesh file at {mesh}")
+            yield mesh
+            return
         archive = _archive(self.path)
+        beside = [] if f".{self.file_type}" in ALONE else [name for name in archive.namelist() if not _is_mesh(name)]
+        claim(sum(archive.getinfo(name).file_size for name in beside), f"what lies beside {self.member}")
         with tempfile.TemporaryDirectory(prefix="viewmask-zip-") as scratch:
-            archive.extractall(scratch, [name for name in archive.namelist() if not _is_mesh(name)])
-            return as_glb(Path(archive.extract(self.member, scratch)))
+            try:
+                archive.extractall(scratch, beside)
+                file = Path(archive.extract(self.member, scratch))
+            except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
+                raise ViewmaskError(f"cannot unpack {self.member} of {self.path}: {error}") from error
+            yield file
 
 
 def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = None) -> list[Source]:
@@ -124,6 +148,9 @@ def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = 
             sources += _indexed(path)
         elif path.is_dir():
             meshes = sorted(file for file in path.rglob("*") if _is_mesh(file.as_posix()) and file.is_file())
+            exports = {file.with_suffix("") for file in meshes if file.suffix.lower() != ".blend"}
+            # A .blend beside an export of its name is what the export was made from.
+            meshes = [file for file in meshes if file.suffix.lower() != ".blend" or file.with_suffix("") not in exports]
             if not meshes:
                 raise ViewmaskError(f"no mesh in the folder {path}: looked for {', '.join(SUFFIXES)}")
             files += [Source("", file) for file in meshes]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import trimesh
@@ -24,6 +25,7 @@ class Vessel(Source):
     """A vessel. Its looks follow from `seed`."""
 
     seed: int = 0
+    made: ClassVar[bool] = True
 
     @classmethod
     def of(cls, seed: int) -> Vessel:

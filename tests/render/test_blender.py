@@ -127,7 +127,7 @@ def test_a_file_of_any_format_is_drawn_upright_and_in_its_colours(suffix, tmp_pa
     mesh.visual = trimesh.visual.TextureVisuals(material=trimesh.visual.material.SimpleMaterial(diffuse=(200, 40, 40)))
     mesh.export(tmp_path / "house.glb")
     if suffix == "fbx":
-        blender.start().ask({"convert": str(tmp_path / "house.glb"), "to": str(tmp_path / "house.fbx")})
+        blender.start().ask({"convert": str(tmp_path / "house.glb"), "kind": "gltf", "to": str(tmp_path / "house.fbx")})
     elif suffix != "glb":
         mesh.export(tmp_path / f"house.{suffix}")
     from render.source import Source

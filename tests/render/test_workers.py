@@ -274,7 +274,7 @@ def test_blender_s_time_limit_ends_blender_too(mesh, tmp_path):
 def _is_blender(process):
     try:
         words = (process / "cmdline").read_bytes().split(b"\0")
-        return b"blender_script.py" in words[1] and int(words[4]) != os.getpid()
+        return words[1].endswith(b"/render/cycles") and int(words[4]) != os.getpid()
     except (OSError, IndexError, ValueError):
         return False
 

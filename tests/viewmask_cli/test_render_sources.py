@@ -156,7 +156,7 @@ def test_fbx_by_blender_or_the_line_that_says_what_it_needs(shell, painted):
         file.write_bytes(b"Kaydara FBX Binary  \x00")
         assert "the blender engine is not installed" in shell("render", file, *SMALL).error
         return
-    blender.start().ask({"convert": str(painted / "box.glb"), "to": str(file)})
+    blender.start().ask({"convert": str(painted / "box.glb"), "kind": "gltf", "to": str(file)})
     with zipfile.ZipFile(painted / "box.zip", "w") as archive:
         archive.write(file, "deep/box.fbx")
     true = shell("render", painted / "box.glb", *SMALL, "--json", "-o", "glb")

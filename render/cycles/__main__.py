@@ -1,12 +1,14 @@
 """A stand-alone program, run by `render.blender` as a child process: draws jobs with BlenderProc on the `bpy` wheel.
 
-BlenderProc is GPL: nothing of viewmask is imported here, this file is never imported, and jobs and pictures pass as
-files. It reads lines of JSON from standard input and answers each with one line: "ok", or "failed" and the reason.
+BlenderProc is GPL: nothing of viewmask is imported here, this folder is never imported, and jobs and pictures pass as
+files. It reads lines of JSON from standard input and answers each with one line: "ok", "unreadable" and what is wrong
+with the mesh file, or "failed" and what went wrong here.
 
-    {"draw": DIR}               DIR holds `job.json` and `surface.npz` and gets `rgb_0000.png` ...
+    {"draw": DIR}               DIR holds `job.json` (and `surface.npz` if it names no mesh file), and gets
+                                `rgb_0000.png` ... and `drawn.json`
     {"convert": FILE, "to": GLB}  any mesh file that Blender imports, to GLB
 
-    python blender_script.py TEMPORARY-DIR THREADS PARENT
+    python render/cycles TEMPORARY-DIR THREADS PARENT
 
 THREADS 0 means all. If PARENT is the number of the process that started it, it dies with that process.
 """
@@ -34,14 +36,21 @@ os.environ["OUTSIDE_OF_THE_INTERNAL_BLENDER_PYTHON_ENVIRONMENT_BUT_IN_RUN_SCRIPT
 answers = os.fdopen(os.dup(1), "w", buffering=1)
 os.dup2(2, 1)
 
-import bpy  # noqa: E402  (bpy before blenderproc)
-import numpy as np  # noqa: E402
-from blenderproc.python.camera import CameraUtility  # noqa: E402
-from blenderproc.python.renderer import RendererUtility  # noqa: E402
-from blenderproc.python.utility.GlobalStorage import GlobalStorage  # noqa: E402
-from blenderproc.python.utility.Initializer import _Initializer, clean_up  # noqa: E402
-from blenderproc.python.utility.SetupUtility import SetupUtility  # noqa: E402
-from mathutils import Matrix  # noqa: E402
+try:
+    import arrays
+    import bpy  # bpy before blenderproc
+    import files
+    import numpy as np
+    from blenderproc.python.camera import CameraUtility
+    from blenderproc.python.renderer import RendererUtility
+    from blenderproc.python.utility.GlobalStorage import GlobalStorage
+    from blenderproc.python.utility.Initializer import _Initializer, clean_up
+    from blenderproc.python.utility.SetupUtility import SetupUtility
+    from mathutils import Matrix
+except ImportError as error:  # on a bare machine, a system library
+    answers.write(f"failed to start: {' '.join(str(error).split())}\n")
+    answers.flush()
+    os._exit(1)
 
 
 def start(temporary: str, threads: int) -> None:
@@ -65,13 +74,23 @@ def draw(folder: Path) -> None:
     """Render one job into its folder."""
     job = json.loads((folder / "job.json").read_text())
     empty()
-    with np.load(folder / "surface.npz") as arrays:
-        place_surface({name: arrays[name] for name in arrays.files}, job)
+    if "mesh" in job:
+        mesh = Path(job["mesh"])
+        files.read(mesh, job["kind"])
+        found, notes = files.parts(job, mesh)
+        drawn = {"matrix": files.place(found, np.array(job["upright"])).tolist(), "notes": notes}
+    else:
+        with np.load(folder / "surface.npz") as stored:
+            found = [arrays.place({name: stored[name] for name in stored.files}, job)]
+        drawn = {"matrix": np.eye(4).tolist(), "notes": []}
+    windows = seen_through(job, found, np.array(drawn["matrix"]))
+    drawn["seen"] = [index for index, (left, top, right, bottom) in enumerate(windows) if left < right and top < bottom]
     place_lights(job)
     scene = bpy.context.scene
     scene.cycles.pixel_filter_type = "BOX"
     scene.cycles.filter_width = 1.0
     scene.cycles.seed = job["seed"] % 2**31
+    scene.cycles.transparent_max_bounces = 128
     RendererUtility.set_max_amount_of_samples(job["samples"])
     view_transform = "Filmic" if job["light"] == "uniform" else "Standard"
     RendererUtility.set_output_format("PNG", 8, enable_transparency=True, view_transform=view_transform)
@@ -83,13 +102,36 @@ def draw(folder: Path) -> None:
     scene.cycles.use_denoising = bpy.context.view_layer.cycles.use_denoising = job["denoise"]
     if job["denoise"]:
         scene.cycles.denoiser = "OPENIMAGEDENOISE"
-    for frame, (left, top, right, bottom) in enumerate(job["windows"]):
+    for frame in drawn["seen"]:
         # Empty pixels cost as much as full ones: only the object's part of each picture is traced.
+        left, top, right, bottom = windows[frame]
         scene.render.border_min_x, scene.render.border_max_x = left / job["width"], right / job["width"]
         scene.render.border_min_y = 1 - bottom / job["height"]
         scene.render.border_max_y = 1 - top / job["height"]
         scene.frame_start, scene.frame_end = frame, frame + 1
         RendererUtility.render(output_dir=str(folder), return_data=False, verbose=True)
+    (folder / "drawn.json").write_text(json.dumps(drawn))
+
+
+def seen_through(job: dict, found: list, matrix: np.ndarray) -> list[tuple[int, int, int, int]]:
+    """The part of each picture that the object can cover: left, top, right, bottom in pixels."""
+    intrinsics = np.array(job["intrinsics"])
+    clouds = [files.moved(part.points, matrix @ part.matrix) for part in found if len(part.points)]
+    windows = []
+    for pose in job["poses"]:
+        low, high = np.full(2, np.inf), np.full(2, -np.inf)
+        for cloud in clouds:
+            local = files.moved(cloud, np.linalg.inv(np.array(pose))) * (1, -1, -1)  # OpenGL to OpenCV
+            if local[:, 2].min() <= 1e-6:  # some of it lies beside or behind the camera
+                low, high = np.zeros(2), np.array([job["width"], job["height"]])
+                break
+            pixels = local @ intrinsics.T
+            pixels = pixels[:, :2] / pixels[:, 2:]
+            low, high = np.minimum(low, pixels.min(0)), np.maximum(high, pixels.max(0))
+        left, top = np.floor(low - 1).astype(int).tolist()
+        right, bottom = np.ceil(high + 1).astype(int).tolist()
+        windows.append((max(left, 0), max(top, 0), min(right, job["width"]), min(bottom, job["height"])))
+    return windows
 
 
 def empty() -> None:
@@ -104,75 +146,21 @@ def empty() -> None:
     scene.render.use_persistent_data = True
 
 
-def convert(source: str, target: str) -> None:
-    """Import a mesh file by its suffix and write it as GLB (or, for tests, FBX), everything in place and +Y up."""
+def convert(source: str, kind: str, target: str) -> None:
+    """Import a mesh file and write it as GLB (or, for tests, another format), everything in place and +Y up."""
     empty()
-    importers = {
-        ".fbx": bpy.ops.import_scene.fbx, ".glb": bpy.ops.import_scene.gltf, ".gltf": bpy.ops.import_scene.gltf,
-        ".obj": bpy.ops.wm.obj_import, ".ply": bpy.ops.wm.ply_import, ".stl": bpy.ops.wm.stl_import,
-    }  # fmt: skip
-    importers[Path(source).suffix.lower()](filepath=source)
-    if target.endswith(".fbx"):
-        bpy.ops.export_scene.fbx(filepath=target)
+    files.read(Path(source), kind)
+    suffix = Path(target).suffix
+    if suffix == ".fbx":
+        bpy.ops.export_scene.fbx(filepath=target, path_mode="COPY", embed_textures=True)
+    elif suffix == ".blend":
+        bpy.ops.file.pack_all()
+        bpy.ops.wm.save_as_mainfile(filepath=target, copy=True)
+    elif suffix in (".usdc", ".usda", ".usdz"):
+        bpy.ops.wm.usd_export(filepath=target)
     else:
         bpy.ops.export_scene.gltf(filepath=target, export_format="GLB", export_apply=True, export_animations=False)
     empty()
-
-
-def place_surface(arrays: dict, job: dict) -> None:
-    """Build the mesh as it is: the same triangles and corners, linear colours, one material a texture."""
-    faces = arrays["faces"]
-    mesh = bpy.data.meshes.new("surface")
-    mesh.vertices.add(len(arrays["vertices"]))
-    mesh.vertices.foreach_set("co", arrays["vertices"].ravel())
-    mesh.loops.add(faces.size)
-    mesh.loops.foreach_set("vertex_index", faces.ravel())
-    mesh.polygons.add(len(faces))
-    mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
-    mesh.polygons.foreach_set("material_index", (arrays["texture"] + 1).astype(np.int32))
-    mesh.uv_layers.new(name="uv").data.foreach_set("uv", arrays["uv"].ravel())
-    colours = np.concatenate([arrays["colours"], np.ones_like(arrays["colours"][..., :1])], axis=-1)
-    mesh.color_attributes.new("colour", "FLOAT_COLOR", "CORNER").data.foreach_set("color", colours.ravel())
-    mesh.update(calc_edges=True)
-    if job["light"] != "none":
-        mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), dtype=bool))
-        mesh.normals_split_custom_set(arrays["normals"].reshape(-1, 3).tolist())
-    mesh.materials.append(material("plain", None, job))
-    for index in range(job["textures"]):
-        texels = arrays[f"texture{index}"]
-        image = bpy.data.images.new(f"texture{index}", texels.shape[1], texels.shape[0], float_buffer=True)
-        image.colorspace_settings.name = "Linear Rec.709"
-        rgba = np.concatenate([texels, np.ones_like(texels[..., :1])], axis=-1)[::-1]
-        image.pixels.foreach_set(np.ascontiguousarray(rgba, dtype=np.float32).ravel())
-        image.update()
-        mesh.materials.append(material(f"texture{index}", image, job))
-    bpy.context.collection.objects.link(bpy.data.objects.new("surface", mesh))
-
-
-def material(name: str, image: bpy.types.Image | None, job: dict) -> bpy.types.Material:
-    """Corner colour times texture, glowing by itself when unlit, else matt."""
-    result = bpy.data.materials.new(name)
-    result.use_nodes = True
-    nodes, links = result.node_tree.nodes, result.node_tree.links
-    nodes.clear()
-    colour = nodes.new("ShaderNodeVertexColor")
-    colour.layer_name = "colour"
-    socket = colour.outputs["Color"]
-    if image is not None:
-        texture = nodes.new("ShaderNodeTexImage")
-        texture.image, texture.interpolation, texture.extension = image, "Linear", "REPEAT"
-        product = nodes.new("ShaderNodeVectorMath")
-        product.operation = "MULTIPLY"
-        links.new(socket, product.inputs[0])
-        links.new(texture.outputs["Color"], product.inputs[1])
-        socket = product.outputs["Vector"]
-    shader = nodes.new("ShaderNodeEmission" if job["light"] == "none" else "ShaderNodeBsdfDiffuse")
-    links.new(socket, shader.inputs["Color"])
-    if job["light"] == "none":
-        shader.inputs["Strength"].default_value = job["strength"]
-        result.cycles.emission_sampling = "NONE"  # it lights nothing else
-    links.new(shader.outputs[0], nodes.new("ShaderNodeOutputMaterial").inputs["Surface"])
-    return result
 
 
 def place_lights(job: dict) -> None:
@@ -204,8 +192,10 @@ def main() -> None:
             if "draw" in request:
                 draw(Path(request["draw"]))
             else:
-                convert(request["convert"], request["to"])
+                convert(request["convert"], request["kind"], request["to"])
             answers.write("ok\n")
+        except files.UnreadableError as error:
+            answers.write("unreadable " + " ".join(str(error).split()) + "\n")
         except Exception as error:
             answers.write("failed " + " ".join(f"{type(error).__name__}: {error}".split()) + "\n")
 
