@@ -113,7 +113,9 @@ def _grabcut(picture: Picture) -> NDArray[np.uint8]:
     cv2.setRNGSeed(0)  # the same picture, the same cut
     models = np.zeros((1, 65)), np.zeros((1, 65))
     try:
-        cv2.grabCut(small[..., ::-1].copy(), labels, None, *models, _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(  # type: ignore[call-overload,unused-ignore]  # None is "no rectangle"; the stubs know none
+            small[..., ::-1].copy(), labels, None, *models, _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK
+        )
     except cv2.error as error:
         raise ViewmaskError("GrabCut finds no object in the picture: give a mask (--cutout MASK.png)") from error
     kept = np.where(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)), 255, 0).astype(np.uint8)
