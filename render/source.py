@@ -130,6 +130,11 @@ def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = 
         elif path.suffix.lower() == ".zip" and path.is_file():
             files += _zipped(path)
         elif path.is_file():
+            if not _is_mesh(path.name):
+                raise ViewmaskError(
+                    f"{path} is no mesh that is read here: give {', '.join(SUFFIXES)}, a folder or zip of these, or an "
+                    f"index.jsonl; convert others to GLB first"
+                )
             files.append(Source("", path))
         else:
             raise ViewmaskError(f"no mesh file at {path}: {_alike(path)}")

@@ -50,8 +50,11 @@ class Status:
             with (out / MANIFEST).open("rb") as file:
                 lines = file.read().splitlines()
                 running = not take_lock(file.fileno())
+        except FileNotFoundError as error:
+            what = f"no run of viewmask render in {out}" if out.is_dir() else f"there is no folder {out}"
+            raise ViewmaskError(f"{what}: give the folder that --out named") from error
         except (OSError, ValueError) as error:
-            raise ViewmaskError(f"no run of viewmask render in {out} ({error})") from error
+            raise ViewmaskError(f"cannot read the run in {out} ({error}): run the same render again") from error
         records = {}
         for line in lines:
             try:

@@ -174,11 +174,11 @@ class Surface:
             upright: turns the file's up axis to +Y and its front to +Z, [4, 4], where its format rules it.
         """
         parts = [cls.of_patch(patch) for patch in patches if len(patch.faces)]
-        turned = upright is not None and transform is None and up == "y"
-        if turned:
-            parts = [part.transformed(upright) for part in parts]
+        turn = upright if upright is not None and transform is None and up == "y" else np.eye(4)
+        if upright is not None:
+            parts = [part.transformed(turn) for part in parts]
         surface = cls.of_parts(parts, transform, up, reading.name)
-        to_world = surface.file_to_world @ upright if turned else surface.file_to_world
+        to_world = surface.file_to_world @ turn
         return replace(surface, file_to_world=to_world, notes=(*surface.notes, *reading.notes))
 
     @classmethod

@@ -21,7 +21,7 @@ PACKAGES = {
     "numpy": "numpy", "pillow": "PIL", "scipy": "scipy", "scikit-image": "skimage", "trimesh": "trimesh",
     "embreex": "embreex", "xatlas": "xatlas", "fast-simplification": "fast_simplification",
     "manifold3d": "manifold3d", "safetensors": "safetensors", "tokenizers": "tokenizers", "pyarrow": "pyarrow",
-    "torchmetrics": "torchmetrics", "libigl": "igl",
+    "torchmetrics": "torchmetrics", "libigl": "igl", "mapbox-earcut": "mapbox_earcut", "pycollada": "collada",
 }  # fmt: skip
 REINSTALL = "in viewmask's source tree: pip install torch==2.13.0 ."
 
@@ -56,6 +56,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the repor
         ("python", _python, "", True),
         ("torch", _torch, "pip install torch==2.13.0", True),
         ("packages", _packages, REINSTALL, True),
+        ("mesh formats", _formats, REINSTALL, True),
         ("raycast engine", _raycast, REINSTALL, True),
         ("reconstruction", _reconstruction, REINSTALL, True),
         (
@@ -127,6 +128,20 @@ def _packages() -> str:
     for module in PACKAGES.values():
         import_module(module)
     return ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
+
+
+def _formats() -> str:
+    """Read a box that trimesh wrote, in every format that it writes."""
+    import trimesh
+
+    from render.meshfile import NAMES
+    from render.surface import Surface
+
+    box = trimesh.creation.box()
+    for kind in ("glb", "obj", "ply", "stl", "off", "dae"):
+        data = box.export(file_type=kind)
+        Surface.load(data if isinstance(data, bytes) else data.encode(), file_type=kind)
+    return NAMES
 
 
 def _demo_views() -> ViewSet:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -247,18 +248,26 @@ def _sources(
         sources += from_uids(uids)
     if split is not None and not sources:
         raise ViewmaskError(f"nothing to render: no object is in split {split!r}")
-    count = len(sources)
     if captions is not None:
         sources = catalogue.captioned(sources, captions)
     if quality is not None:
-        sources = catalogue.rated(sources, quality)
+        sources = _left(catalogue.rated(sources, quality), sources, f"--quality {quality}")
     if semantics is not None:
-        sources = catalogue.hssd(sources, semantics)
+        sources = _left(catalogue.hssd(sources, semantics), sources, f"--semantics {semantics}")
     if licences:
-        sources = catalogue.licensed(sources, licences.split(","))
-    if count and not sources:
-        raise ViewmaskError(f"nothing to render: --quality, --semantics and --license leave none of {count} objects")
+        have = Counter(str(source.about.get("license") or "none") for source in sources)
+        names = ", ".join(f"{name} ({count})" for name, count in have.most_common(5))
+        sources = _left(
+            catalogue.licensed(sources, licences.split(",")), sources, f"--license {licences}", f"they have: {names}"
+        )
     return sources
+
+
+def _left(kept: list[Source], sources: list[Source], option: str, why: str = "look for a slip in it") -> list[Source]:
+    """What an option leaves; an error if it leaves nothing of something."""
+    if sources and not kept:
+        raise ViewmaskError(f"nothing to render: {option} leaves none of {len(sources)} objects; {why}")
+    return kept
 
 
 def _say_status(out: Path, as_json: bool) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from render.formats.patch import X_UP, Y_UP, Z_UP, Patch, Reading, linear
 from render.formats.texture import pixels_of, with_alpha
 from render.texture import Floats, Texture
 
+_COMMA = re.compile(rb"(?<=\d),(?=\d{6}(?!\d))")
 UP = {"X_UP": X_UP, "Y_UP": Y_UP, "Z_UP": Z_UP}
 
 
@@ -38,14 +40,19 @@ def read(data: bytes, reading: Reading, beside: Beside) -> tuple[list[Patch], ND
     """
     import collada
 
+    data = _COMMA.sub(b".", data)  # 3ds Max wrote decimal commas where the system's language has them
     try:
         file = collada.Collada(io.BytesIO(data), ignore=[collada.common.DaeError])
     except Exception as error:  # lxml's and its own
         reason = " ".join(str(error).split())[:120]
         raise reading.broken(f"it is no COLLADA, or it is damaged or cut off ({reason})") from error
     for fault in file.errors:
-        kind = type(fault).__name__.removeprefix("Dae").removesuffix("Error").lower()
-        reading.note(f"a part is left out ({kind}: {' '.join(str(getattr(fault, 'msg', fault)).split())[:100]})")
+        what = " ".join(str(getattr(fault, "msg", fault)).split())[:100]
+        unseen = re.search("camera|light", what, re.IGNORECASE) is not None
+        if unseen or isinstance(fault, collada.common.DaeUnsupportedError):
+            reading.note(f"a part is left out, as it is not read: {what}")
+        else:
+            reading.lacks(f"a part is damaged: {what}")
     upright = UP.get(str(file.assetInfo.upaxis), Y_UP)
     if file.scene is None:
         return [], upright

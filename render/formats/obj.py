@@ -196,14 +196,18 @@ def _corners(
     index = np.zeros((len(words), 3), dtype=np.int64)
     text = b" ".join(words)
     slashes, pairs = text.count(b"/"), text.count(b"//")
+    columns: list[int] = []  # of vertex, place and normal, those that every corner has
     if slashes == 0:
-        index[:, 0] = counts(words, reading, "faces")
+        columns = [0]
     elif pairs == len(words) and slashes == 2 * pairs:
-        index[:, [0, 2]] = _split(text.replace(b"//", b" "), 2, reading)
-    elif pairs == 0 and slashes == 2 * len(words) and all(word.count(b"/") == 2 for word in words):
-        index[:] = _split(text.replace(b"/", b" "), 3, reading)
-    elif pairs == 0 and slashes == len(words) and all(word.count(b"/") == 1 for word in words):
-        index[:, :2] = _split(text.replace(b"/", b" "), 2, reading)
+        columns = [0, 2]
+    elif pairs == 0 and all(word.count(b"/") == 1 for word in words):
+        columns = [0, 1]
+    elif pairs == 0 and all(word.count(b"/") == 2 for word in words):
+        columns = [0, 1, 2]
+    plain = text.replace(b"/", b" ").split()
+    if columns and len(plain) == len(columns) * len(words):
+        index[:, columns] = counts(plain, reading, "faces").reshape(-1, len(columns))
     else:
         parts = [word.split(b"/")[:3] for word in words]
         for column in range(3):
@@ -219,16 +223,12 @@ def _corners(
     for column, what in ((1, "texture coordinates"), (2, "normals")):
         lost = (index[:, column] > have[column]) | (index[:, column] < 0)
         if lost.any():
-            reading.lacks(f"its faces name {what} it lacks")
+            if have[column]:
+                reading.lacks(f"its faces name {what} it lacks")
+            else:
+                reading.note(f"its faces name {what}, and it has none at all")
             index[lost, column] = 0
     return sizes, index - 1
-
-
-def _split(text: bytes, width: int, reading: Reading) -> NDArray[np.int64]:
-    values = counts(text.split(), reading, "faces")
-    if len(values) % width:
-        raise reading.broken("a face's corner is not whole: the file is damaged or cut off")
-    return values.reshape(-1, width)
 
 
 def _patch(
@@ -278,7 +278,7 @@ def _coats(libraries: list[bytes], used: list[bytes], reading: Reading, beside: 
     for name in used:
         material = materials.get(name) or alike.get(_folded(name))
         if material is None and name in named:
-            if libraries or stem:
+            if libraries or materials:
                 reading.lacks(f"the material {_shown(name)} is in none of its libraries")
             material = Material()
         coats[name] = _coat(material or Material(), reading, beside)
@@ -304,7 +304,7 @@ def _library_files(libraries: list[bytes], reading: Reading, beside: Beside, ste
     if missing:
         reading.lacks(f"the material library {_shown(missing[0])} is missing: it is not beside the mesh")
     else:
-        reading.lacks("it uses materials and names no material library (mtllib)")
+        reading.note("it uses materials and names no library of them (mtllib): drawn white")
     return files
 
 

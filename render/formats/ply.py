@@ -144,8 +144,11 @@ def _bytes(
         least = sum(np.dtype(one.count or one.type).itemsize for one in properties)
         if rows * least > len(data) - at:
             raise _cut(reading, name, rows)
+        if not rows:
+            table[name] = {}
+            continue
         lists = [one for one in properties if one.count]
-        sizes = _first_sizes(data, at, properties, order) if rows and lists else {}
+        sizes = _first_sizes(data, at, properties, order) if lists else {}
         dtype = _row(properties, sizes, order) if sizes is not None else None
         if dtype is not None and rows * dtype.itemsize <= len(data) - at:
             block = np.frombuffer(data, dtype, rows, at)
@@ -225,7 +228,36 @@ def _row_by_row(
 
 
 def _words(data: bytes, elements: list[tuple[str, int, list[Property]]], reading: Reading) -> dict[str, Columns]:
-    words = data.split()
+    lines = [line for line in data.splitlines() if line.strip()]
+    if len(lines) < sum(rows for _, rows, _ in elements):
+        return _table(data.split(), elements, reading)  # rows that share lines
+    words: list[bytes] = []
+    at = 0
+    for name, rows, properties in elements:
+        for line in lines[at : at + rows]:
+            row = line.split()
+            used = _used(row, properties)
+            if used < len(row):
+                reading.note(f"rows of {name} hold more than the header says: the rest is left out")
+            words += row[:used]
+        at += rows
+    return _table(words, elements, reading)
+
+
+def _used(row: list[bytes], properties: list[Property]) -> int:
+    """How many words of a row its columns take; all where that cannot be told."""
+    at = 0
+    for one in properties:
+        if one.count is None:
+            at += 1
+        elif at < len(row) and row[at].isdigit():
+            at += 1 + int(row[at])
+        else:
+            return len(row)
+    return at
+
+
+def _table(words: list[bytes], elements: list[tuple[str, int, list[Property]]], reading: Reading) -> dict[str, Columns]:
     table: dict[str, Columns] = {}
     at = 0
     for name, rows, properties in elements:
@@ -234,7 +266,7 @@ def _words(data: bytes, elements: list[tuple[str, int, list[Property]]], reading
         if not any(one.count for one in properties):
             end = at + rows * len(properties)
             block = numbers(words[at:end], reading, f"rows of {name}").reshape(rows, len(properties))
-            table[name] = {one.name: block[:, place] for place, one in enumerate(properties)}
+            table[name] = {one.name: _typed(block[:, place], one) for place, one in enumerate(properties)}
             at = end
             continue
         parts: dict[str, list[bytes]] = {one.name: [] for one in properties}
@@ -260,9 +292,17 @@ def _words(data: bytes, elements: list[tuple[str, int, list[Property]]], reading
         columns: Columns = {}
         for one in properties:
             values = numbers(parts[one.name], reading, f"rows of {name}")
-            columns[one.name] = Ragged(values, np.array(sizes[one.name], dtype=np.int64)) if one.count else values
+            own = np.array(sizes[one.name], dtype=np.int64) if one.count else None
+            columns[one.name] = _typed(values, one) if own is None else Ragged(values, own)
         table[name] = columns
     return table
+
+
+def _typed(values: NDArray[np.float64], one: Property) -> NDArray[Any]:
+    """Numbers in words, as the short whole ones that the header declares; their type says what is full brightness."""
+    if one.type not in ("u1", "u2"):
+        return values
+    return np.clip(np.nan_to_num(values), 0, np.iinfo(one.type).max).astype(one.type)
 
 
 def _unrolled(strips: Ragged) -> NDArray[np.int64]:

@@ -111,6 +111,8 @@ def _patches(
         if worn is None or not len(worn.values):
             reading.note("materials other than colours and textures are left out")
             continue
+        if (thing.points[here] >= len(worn.values)).any():
+            reading.note("some triangles name colours that it lacks: they get the last one")
         points = np.minimum(thing.points[here], len(worn.values) - 1)
         if worn.values.shape[1] == 3:
             colours[here] = linear(worn.values)[points]

@@ -163,3 +163,12 @@ def test_glb_passes_khronos_validator(mesh, bar_views, tmp_path, made):
     assert report["issues"]["numErrors"] == 0, report["issues"]
     assert report["issues"]["numWarnings"] == 0, report["issues"]
     assert report["info"]["totalTriangleCount"] == len(mesh.faces)
+
+
+def test_a_3mf_and_a_glb_lie_alike_where_render_reads_them(mesh, tmp_path):
+    from render.surface import Surface
+
+    glb, solid = (Surface.load(mesh.save(tmp_path / f"box{suffix}")[0]) for suffix in (".glb", ".3mf"))
+    np.testing.assert_allclose(solid.box, glb.box, atol=1e-6)
+    front = solid.vertices[solid.faces].mean(1)[:, 0] > 0.09
+    assert (solid.colours[front, :, 0] > 0).all()

@@ -38,7 +38,7 @@ def beside(request, tmp_path):
     ("name", "data"),
     [
         ("a.png", b"near"), ("./a.png", b"near"), (".\\a.png", b"near"), ("A.PNG", b"near"),
-        ("C:\\work\\a.png", b"near"), ("/home/somebody/a.png", b"near"), ('"a.png"', b"near"),
+        ("C:\\work\\a.png", b"near"), ("/srv/somebody/a.png", b"near"), ('"a.png"', b"near"),
         ("maps\\b.png", b"below"), ("MAPS/B.png", b"below"), ("b.png", b"below"),
         ("my%20file.png", b"space"), ("my file.png", b"space"), ("maps/%C3%9C%201.png", b"umlaut"),
         ("Ü 1.png".encode("latin-1"), b"umlaut"), ("贴图.png".encode("gbk"), b"chinese"),

@@ -102,3 +102,14 @@ def test_a_failure_on_a_full_disk_is_not_laid_on_the_mesh(tmp_path, monkeypatch)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(2**30, 2**30, job.DISK_MARGIN - 1))
     with pytest.raises(ViewmaskError, match="is full"):
         save_one(Source("gone", tmp_path / "gone.glb"), tmp_path, SMALL)
+
+
+def test_what_an_object_lacks_is_a_failure_or_a_note_of_its_record(tmp_path):
+    (tmp_path / "a.obj").write_text("mtllib gone.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl m\nf 1 2 3\n")
+    (source,) = find(tmp_path / "a.obj")
+    record = save_one(source, tmp_path, SMALL)
+    assert (record["status"], "gone.mtl is missing" in record["reason"]) == ("failed", True)
+    record = save_one(source, tmp_path, Settings(views=2, size=16, lenient=True))
+    assert record["status"] == "ok"
+    assert "gone.mtl is missing" in record["notes"][0]
+    assert render_one(source, Settings(views=2, size=16, lenient=True)).extra["notes"] == record["notes"]

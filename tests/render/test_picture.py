@@ -73,5 +73,5 @@ def test_a_bomb_is_refused_by_its_header():
     bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
     with pytest.raises(ViewmaskError, match=r"the picture a \(50000 x 50000\) claims 19,073 MiB"):
         decode(bomb, "a")
-    with ceiling(1), pytest.raises(ViewmaskError, match="claims 2 MiB .* raise the limit with --memory"):
+    with ceiling(1), pytest.raises(ViewmaskError, match=r"claims 2 MiB .* raise the limit with --memory"):
         decode(encoded(Image.new("L", (512, 512))), "a")

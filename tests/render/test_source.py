@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 
+from render.ceiling import ceiling
 from render.source import find
 from viewmask.errors import ViewmaskError
 
@@ -80,3 +81,62 @@ def test_what_is_missing_is_named(tmp_path):
     index(tmp_path, record("cup"))
     with pytest.raises(ViewmaskError, match=r"cannot read cup\.glb"):
         find(tmp_path)[0].read()
+
+
+def test_files_of_one_name_are_as_many_objects_whatever_their_folders(tmp_path):
+    names = ["ShoeA/meshes/model.obj", "CupB/meshes/model.obj", "CupB/meshes/model.ply", "x/A.glb", "y/a.glb"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = {source.id: source.path for source in find(tmp_path)}
+    assert set(found) == {"ShoeA_meshes_model", "CupB_meshes_model_obj", "CupB_meshes_model_ply", "x_A", "y_a"}
+    assert [source.id for source in find(tmp_path)] == [source.id for source in find(tmp_path)]
+    turned = [tmp_path / name for name in reversed(names)]
+    assert {source.id: source.path for source in find(turned)} == found
+
+
+def test_names_that_only_signs_tell_apart_stay_two(tmp_path):
+    for name in ("a b.glb", "a_b.glb"):
+        (tmp_path / name).touch()
+    assert len({source.id.lower() for source in find(tmp_path)}) == 2
+
+
+def test_a_file_that_is_named_twice_is_one_object(tmp_path, monkeypatch):
+    (tmp_path / "a.glb").touch()
+    (tmp_path / "x").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert [source.id for source in find([tmp_path / "a.glb", "a.glb", tmp_path / "x" / ".." / "a.glb"])] == ["a"]
+
+
+def test_members_of_two_zips_are_told_apart(tmp_path):
+    for name in ("one", "two"):
+        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
+            archive.writestr("meshes/model.obj", "")
+            archive.writestr("__MACOSX/meshes/._model.obj", "")
+    found = [source.id for source in find([tmp_path / "one.zip", tmp_path / "two.zip"])]
+    assert found == ["one.zip_meshes_model", "two.zip_meshes_model"]
+    assert [source.id for source in find(tmp_path / "one.zip")] == ["meshes_model"]
+
+
+def test_a_file_of_another_kind_and_a_slip_say_what_to_do(tmp_path):
+    (tmp_path / "note.txt").touch()
+    (tmp_path / "chair.glb").touch()
+    with pytest.raises(ViewmaskError, match=r"note\.txt is no mesh that is read here: give \.glb"):
+        find(tmp_path / "note.txt")
+    with pytest.raises(ViewmaskError, match=r"did you mean .*chair\.glb"):
+        find(tmp_path / "chiar.glb")
+    with pytest.raises(ViewmaskError, match="there is no folder"):
+        find(tmp_path / "gone" / "chair.glb")
+    with pytest.raises(ViewmaskError, match="nothing matches the pattern"):
+        find(str(tmp_path / "*.ply"))
+
+
+def test_a_mesh_in_a_zip_finds_what_lies_beside_it_and_a_bomb_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/a.obj", "mtllib M.MTL\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl m\nf 1 2 3\n")
+        archive.writestr("x/m.mtl", "newmtl m\nKd 1 0 0\n")
+        archive.writestr("x/b.ply", bytes(2**22))
+    good, bomb = find(tmp_path / "a.zip")
+    assert good.surface().colours[0, 0].tolist() == [1, 0, 0]
+    with ceiling(3), pytest.raises(ViewmaskError, match=r"x/b\.ply in .* claims 4 MiB of memory"):
+        bomb.surface()

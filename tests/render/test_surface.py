@@ -300,7 +300,7 @@ def test_a_truncated_glb_is_refused(make_glb):
 
 def test_a_format_that_nothing_reads_is_refused(tmp_path):
     (tmp_path / "a.blend").write_bytes(b"BLENDER")
-    with pytest.raises(ViewmaskError, match="is no mesh that is read here .*convert it to GLB"):
+    with pytest.raises(ViewmaskError, match=r"is no mesh that is read here .*convert it to GLB"):
         Surface.load(tmp_path / "a.blend")
 
 

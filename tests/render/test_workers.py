@@ -277,3 +277,30 @@ def _is_blender(process):
         return b"blender_script.py" in words[1] and int(words[4]) != os.getpid()
     except (OSError, IndexError, ValueError):
         return False
+
+
+@needs_proc
+def test_limits_hold_for_few_objects_and_one_worker(mesh, tmp_path):
+    sources = objects(mesh, tmp_path / "log", a="nothing", bomb="crash", sleeper="hang", hog="swell")
+    render_orbits(sources, tmp_path / "out", SMALL, workers=1, limits=Limits(seconds=6, mebibytes=600))
+    records = whole(tmp_path / "out", [source.id for source in sources])
+    assert [name for name, record in records.items() if record["status"] == "ok"] == ["a"]
+
+
+def test_a_worker_keeps_the_ceiling_of_its_limits(tmp_path):
+    with (tmp_path / "a.ply").open("wb") as file:
+        file.truncate(2**30)  # takes no room on the disk
+    (record,) = render_orbits(tmp_path / "a.ply", tmp_path / "out", SMALL, limits=Limits(mebibytes=700))
+    assert "claims 1,024 MiB of memory, and an object may take 700" in record["reason"]
+    assert Limits().mebibytes == 2048
+
+
+def test_a_script_needs_no_guard_for_its_main_part(mesh, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"from render.run import render_orbits\nfrom render.settings import Settings\n"
+        f"print(render_orbits({str(mesh)!r}, {str(tmp_path / 'out')!r}, Settings(views=1, size=16))[0]['status'])\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, timeout=300)
+    assert result.stdout == "ok\n"
