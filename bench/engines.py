@@ -41,7 +41,7 @@ def main() -> None:
         sources = find(options.meshes or demo.write(scratch))
         sources = sources[:: max(1, len(sources) // options.objects)][: options.objects]
         start = time.perf_counter()
-        surfaces = [Surface.load(source.read(), file_type=source.file_type) for source in sources]
+        surfaces = [source.surface() for source in sources]
         loading = (time.perf_counter() - start) / len(surfaces)
 
         def timed(draw: Callable[[Surface], Any]) -> float:

@@ -157,7 +157,7 @@ class _Worker:
         if self._ready and seconds > limits.seconds:
             return self._lost(f"took longer than {limits.seconds:g} s")
         if (memory := self._mebibytes()) > limits.mebibytes:
-            return self._lost(f"took {memory} MiB of memory, more than {limits.mebibytes}")
+            return self._lost(f"took {memory} MiB of memory, more than {limits.mebibytes}: --memory raises the limit")
         return None
 
     def worn(self, limits: Limits) -> bool:

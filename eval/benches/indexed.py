@@ -49,9 +49,7 @@ def open_indexed(name: str, folder: Path, split: str | None, light: Light) -> Be
 
 def _subject(source: Source, light: Light) -> Subject:
     def surface() -> Surface:
-        from render.surface import Surface
-
-        return Surface.load(source.read(), file_type=source.file_type)
+        return source.surface()
 
     captions = source.about.get("captions") or [""]
     return Subject(

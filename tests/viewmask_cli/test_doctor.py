@@ -10,7 +10,7 @@ from viewmask_cli import doctor
 @pytest.fixture
 def healthy(monkeypatch):
     """Every check passes at once."""
-    for name in ("torch", "packages", "raycast", "reconstruction", "weights", "blender", "lpips", "gso"):
+    for name in ("torch", "packages", "formats", "raycast", "reconstruction", "weights", "blender", "lpips", "gso"):
         monkeypatch.setattr(doctor, f"_{name}", lambda: "fine")
 
 
@@ -21,7 +21,7 @@ def broken() -> str:
 def test_a_healthy_machine_is_all_works(shell, healthy):
     done = shell("doctor")
     assert done.code == 0
-    assert done.out.count(" works ") == 9
+    assert done.out.count(" works ") == 10
     assert "→" not in done.out
 
 
@@ -49,5 +49,12 @@ def test_what_is_needed_and_broken_fails(shell, healthy, monkeypatch):
 
 
 def test_the_real_checks_of_what_is_installed_pass():
-    for check in (doctor._python, doctor._torch, doctor._packages, doctor._raycast, doctor._reconstruction):
+    for check in (
+        doctor._python,
+        doctor._torch,
+        doctor._packages,
+        doctor._formats,
+        doctor._raycast,
+        doctor._reconstruction,
+    ):
         assert check()

@@ -166,3 +166,24 @@ def test_fbx_by_blender_or_the_line_that_says_what_it_needs(shell, painted):
         views, same = ViewSet.load(f"{name}/{name}").images, ViewSet.load("glb/box").images
         for ours, theirs in zip(views, same, strict=True):
             assert np.abs(ours[..., 3].astype(int) - theirs[..., 3]).max() <= 2
+
+
+def test_lines_say_a_way_out(shell, tmp_path):
+    (tmp_path / "note.txt").write_text("hello")
+    assert "convert others to GLB" in shell("render", tmp_path / "note.txt", "-o", "none").error
+    assert "look for a slip in the name" in shell("render", tmp_path / "gone.glb", "-o", "none").error
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "nowhere"):
+        error = shell("render", "--status", tmp_path / folder).error
+        assert error.endswith("give the folder that --out named")
+        assert "Errno" not in error
+
+
+def test_lenient_renders_what_is_there_and_says_what_is_not(shell, tmp_path):
+    (tmp_path / "a.obj").write_text("mtllib gone.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl m\nf 1 2 3\n")
+    assert "gone.mtl is missing" in shell("render", tmp_path / "a.obj", *SMALL, "-o", tmp_path / "out").error
+    done = shell("render", tmp_path / "a.obj", "--lenient", *SMALL, "-o", tmp_path / "out")
+    assert done.code == 0
+    assert "gone.mtl is missing" in done.err
+    record = json.loads((tmp_path / "out" / "manifest.jsonl").read_text().splitlines()[-1])
+    assert "gone.mtl is missing" in record["notes"][0]
