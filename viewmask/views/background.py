@@ -13,6 +13,7 @@ Mask = NDArray[np.bool_]
 # An object fills less of its picture. Where more is opaque, transparency tells of something else: a stray pixel, a rim
 # of a pixel, round corners.
 _FILLED = 0.9
+_FRAMED = 0.6  # of a picture is a photo in a frame; what is smaller may be a box, seen from its front
 _TRANSPARENT = 0.005  # and a share of this and below is nobody's doing
 
 # Distances are in 8-bit steps of RGB. Below the floor no noise is expected to matter; above the
@@ -29,7 +30,7 @@ _FAINT = 4.0  # a soft part that joins two others differs at least so much from 
 _BORDER = 0.5  # where it touches more of the picture's border than this,
 _HOLLOW = 0.25  # or fills less of what lies between its edges,
 _GLASS = 0.05  # or is half transparent in more than this share of it, edges left out;
-_THIN = 0.02  # or is nowhere thicker than this share of its longest side:
+_THIN, _CORE = 0.025, 0.002  # or has next to nothing thicker than this share of its longest side:
 _THIN_PARTS, _MANY = 0.05, 5  # fragments are many and thin.
 
 
@@ -95,8 +96,12 @@ def is_cut_out(picture: Picture) -> bool:
     if share < 0.4:
         return True
     rows, columns = solid.any(1), solid.any(0)
-    bars = rows.all() != columns.all()  # it reaches two opposite borders, and not the other two
-    return not (bars and share > 0.99 * rows.mean() * columns.mean())
+    if share < 0.99 * rows.mean() * columns.mean():
+        return True
+    # A rectangle: a photo with bars (it reaches two opposite borders alone), or in a frame of one width?
+    margins = np.array([rows.argmax(), rows[::-1].argmax(), columns.argmax(), columns[::-1].argmax()])
+    frame = share > _FRAMED and np.ptp(margins) <= 0.02 * max(solid.shape)
+    return not (rows.all() != columns.all() or frame)
 
 
 def cut_out(picture: Picture) -> Picture:
@@ -156,7 +161,7 @@ def cut_notes(picture: Picture, cut: Picture | None = None) -> list[str]:
         )
     if keyed and solid.sum() < _HOLLOW * _between(solid).sum():
         notes.append("the background was cut away, and what is left is hollow: cut the object out with another tool")
-    if _is_glass(alpha):
+    if _is_glass(cut):
         notes.append("the object is half transparent: it is taken for solid")
     return notes
 
@@ -176,10 +181,10 @@ def is_fragments(cut: Picture) -> bool:
     main = _main(sizes)
     rows, columns = np.flatnonzero(solid.any(1)), np.flatnonzero(solid.any(0))
     length = max(np.ptp(rows), np.ptp(columns)) + 1
-    thick = 2 * float(ndimage.distance_transform_edt(np.pad(solid, 1)).max()) / length
-    if main.sum() > _MANY:
-        return bool(thick < _THIN_PARTS or sizes[1:].max() < 0.1 * sizes[1:].sum())
-    return bool(thick < _THIN)
+    many = main.sum() > _MANY
+    depth = ndimage.distance_transform_edt(np.pad(solid, 1)) * 2 / length
+    core = float((depth > (_THIN_PARTS if many else _THIN)).sum() / solid.sum())
+    return core < _CORE or bool(many and sizes[1:].max() < 0.1 * sizes[1:].sum())
 
 
 def without_specks(cut: Picture) -> Picture:
@@ -201,7 +206,7 @@ def without_specks(cut: Picture) -> Picture:
 def solidified(cut: Picture) -> Picture:
     """A cut-out whose object is opaque inside: glass counts as solid. The very same picture if it is no glass."""
     alpha = cut[..., 3]
-    if not _is_glass(alpha):
+    if not _is_glass(cut):
         return cut
     seen = _seen(cut)
     level = max(float(np.percentile(alpha[_inner(seen)], 5)) if _inner(seen).any() else float(alpha.max()), 1.0)
@@ -340,11 +345,11 @@ def _inner(seen: Mask) -> Mask:
     return np.asarray(ndimage.binary_erosion(seen, np.ones((3, 3)), iterations=2))
 
 
-def _is_glass(alpha: NDArray[np.uint8]) -> bool:
+def _is_glass(cut: Picture) -> bool:
+    alpha = cut[..., 3]
     half = (alpha >= 16) & (alpha < 200)
-    if half.sum() <= _GLASS * (alpha >= 16).sum():
-        return False  # mostly so, and quickly told
-    return bool(_inner(half).sum() > _GLASS * (alpha >= 16).sum())
+    least = _GLASS * (alpha >= 16).sum()
+    return bool(half.sum() > least and _inner(half & _seen(cut)).sum() > least)  # mostly not, and quickly told
 
 
 def _touching_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

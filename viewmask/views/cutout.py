@@ -63,7 +63,7 @@ def cut(picture: Picture, how: str = "auto") -> CutOut:
     else:
         raise ViewmaskError(f"there is no cut-out {how!r}: choose auto, {', '.join(WAYS)}, or name a mask (MASK.png)")
     if not inside(alpha).any():
-        raise ViewmaskError(f"the picture shows nothing: by {words}, nothing in it stands out")
+        raise ViewmaskError(f"the picture shows nothing: by {words.split(' (')[0]}, nothing in it stands out")
     own = alpha is picture[..., 3] or np.array_equal(alpha, picture[..., 3])
     result = picture if own else np.concatenate([picture[..., :3], alpha[..., None]], axis=-1)
     return CutOut(result, words, tuple(cut_notes(picture, result)))
@@ -113,9 +113,7 @@ def _grabcut(picture: Picture) -> NDArray[np.uint8]:
     cv2.setRNGSeed(0)  # the same picture, the same cut
     models = np.zeros((1, 65)), np.zeros((1, 65))
     try:
-        cv2.grabCut(  # type: ignore[call-overload,unused-ignore]  # None is "no rectangle"; the stubs know none
-            small[..., ::-1].copy(), labels, None, *models, _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK
-        )
+        cv2.grabCut(small[..., ::-1].copy(), labels, None, *models, _GRABCUT_ROUNDS, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     except cv2.error as error:
         raise ViewmaskError("GrabCut finds no object in the picture: give a mask (--cutout MASK.png)") from error
     kept = np.where(np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)), 255, 0).astype(np.uint8)

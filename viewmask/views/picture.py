@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -53,11 +55,8 @@ def read_picture(path: str | Path | IO[bytes], upright: bool = False, largest: i
     """
     name = path if isinstance(path, str | Path) else "the picture"
     try:
-        with warnings.catch_warnings():
-            # Pillow only warns up to twice its limit; what is decoded then takes half a gigabyte and more.
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return _rgba(image, upright, largest)
+        with _bounded(), Image.open(path) as image:
+            return _rgba(image, upright, largest)
     except FileNotFoundError as error:
         raise MissingPictureError(f"no picture at {name}") from error
     except IsADirectoryError as error:
@@ -81,7 +80,7 @@ def read_mask(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
     """
     name = path if isinstance(path, str | Path) else "the mask"
     try:
-        with Image.open(path) as image:
+        with _bounded(), Image.open(path) as image:
             if image.mode in _DEEP:
                 return mask_of(np.nan_to_num(np.asarray(image, np.float32)))
             palette, rgba = image.mode == "P", np.asarray(image.convert("RGBA"))
@@ -163,6 +162,14 @@ def composite(image: Picture, background: float = 1.0) -> NDArray[np.float32]:
     """RGBA over a grey background, float32 RGB [height, width, 3] in [0, 1]."""
     pixels = image.astype(np.float32) / 255
     return np.asarray(pixels[..., :3] * pixels[..., 3:] + background * (1 - pixels[..., 3:]), np.float32)
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Pillow only warns up to twice its limit of pixels; what is decoded then takes half a gigabyte and more."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
 
 
 # -- from files -----------------------------------------------------------------------------------------------------

@@ -165,12 +165,15 @@ def test_alpha_that_tells_nothing_gives_way_to_the_plain_background(picture):
 
 def test_a_transparent_rim_or_bars_around_a_photo_are_no_cut_out():
     rim, bars = np.pad(framed(), ((1, 1), (1, 1), (0, 0))), np.pad(framed(), ((10, 10), (0, 0), (0, 0)))
-    for picture, top, left in ((rim, 1, 1), (bars, 10, 0)):
+    frame = np.pad(framed(), ((4, 4), (4, 4), (0, 0)))
+    for picture, top, left in ((rim, 1, 1), (bars, 10, 0), (frame, 4, 4)):
         assert not is_cut_out(picture)
         alpha = cut_out(picture)[..., 3]
         assert (alpha[top + 12 : top + 28, left + 12 : left + 38] == 255).all()
         assert not alpha[: top + 8].any()
         assert not alpha[:, : left + 8].any()
+    box = np.pad(framed(), ((12, 12), (12, 12), (0, 0)))  # may be a box, seen from its front
+    assert cut_out(box) is box
 
 
 def test_what_fills_its_picture_keeps_its_own_alpha():
@@ -234,6 +237,7 @@ def test_a_shadow_in_a_cut_out_is_no_glass():
     own = chair_like()
     own[60:70, 20:60] = (0, 0, 0, 60)
     assert not (solidified(own)[62:68, 22:58, 3] > 127).any()
+    assert cut_notes(own) == []
 
 
 def test_specks_go_and_parts_stay():
@@ -255,6 +259,12 @@ def test_scribbles_are_fragments_and_a_chair_is_none():
     for index in range(12):
         pen.line([20, 12 + 15 * index, 180, 20 + 14 * index], fill=(20, 20, 60, 255), width=2)
     assert is_fragments(np.asarray(scribbles))
+    crossed = Image.new("RGBA", (300, 300))
+    random = np.random.default_rng(1)
+    for _ in range(14):
+        line = [int(number) for number in random.integers(20, 280, 4)]
+        ImageDraw.Draw(crossed).line(line, fill=(0, 0, 0, 255), width=3)
+    assert is_fragments(np.asarray(crossed))
     line = Image.new("RGBA", (200, 200))
     ImageDraw.Draw(line).arc([20, 20, 180, 180], 0, 300, fill=(0, 0, 0, 255), width=2)
     assert is_fragments(np.asarray(line))
