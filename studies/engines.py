@@ -80,7 +80,7 @@ def compared(source: Source, views: int = 2, size: int = 256) -> tuple[Agreement
     sets, refused = [], {}
     for settings in (
         Settings(views=views, size=size, start=30, samples=4),
-        Settings(views=views, size=size, start=30, engine="blender", spp=64),
+        Settings(views=views, size=size, start=30, engine="blender", spp=36),
     ):
         try:
             sets.append(render_one(source, settings))
