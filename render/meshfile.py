@@ -11,6 +11,7 @@ from render.formats.patch import Patch, Reading
 from viewmask.errors import ViewmaskError
 
 KINDS = ("glb", "gltf", "obj", "ply", "stl", "off", "3mf", "dae")
+NAMES = "GLB, glTF, OBJ, PLY, STL, OFF, 3MF, DAE"
 
 # 3MF lies as the world does: +Z is up, its front +X (glTF's +Z).
 _3MF_UP = np.array([[0.0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])

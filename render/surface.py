@@ -6,8 +6,6 @@ linear already; textures, and the colours of other formats, are sRGB.
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -135,7 +133,7 @@ class Surface:
         beside: Mapping[str, bytes] | Beside | None = None,
         lenient: bool = False,
     ) -> Surface:
-        """Read a mesh file (GLB, glTF, OBJ, PLY, STL, OFF, 3MF, DAE; else what trimesh reads) into the world.
+        """Read a mesh file (GLB, glTF, OBJ, PLY, STL, OFF, 3MF or DAE) into the world.
 
         Args:
             source: a path, or the file's bytes (then `file_type` names the format).
@@ -155,12 +153,11 @@ class Surface:
         if up not in ("y", "z"):
             raise ViewmaskError(f"up must be 'y' or 'z', not {up!r}")
         kind = file_type.lower() if isinstance(source, bytes) else Path(source).suffix.lower().lstrip(".")
-        if kind in meshfile.KINDS:
-            reading, near = Reading(name, lenient), _near(source, beside)
-            stem = "" if isinstance(source, bytes) else Path(source).stem
-            patches, upright = meshfile.read(_bytes(source), kind, reading, near, stem)
-            return cls.of_patches(patches, reading, upright, transform, up)
-        return cls.of_scene(_read(source, file_type, name, beside), transform, up, name=name)
+        if kind not in meshfile.KINDS:
+            raise ViewmaskError(f"{name} is no mesh that is read here ({meshfile.NAMES}): convert it to GLB first")
+        reading, stem = Reading(name, lenient), "" if isinstance(source, bytes) else Path(source).stem
+        patches, upright = meshfile.read(_bytes(source), kind, reading, _near(source, beside), stem)
+        return cls.of_patches(patches, reading, upright, transform, up)
 
     @classmethod
     def of_patches(
@@ -177,11 +174,11 @@ class Surface:
             upright: turns the file's up axis to +Y and its front to +Z, [4, 4], where its format rules it.
         """
         parts = [cls.of_patch(patch) for patch in patches if len(patch.faces)]
-        turn = upright if upright is not None and transform is None and up == "y" else np.eye(4)
-        if upright is not None:
-            parts = [part.transformed(turn) for part in parts]
+        turned = upright is not None and transform is None and up == "y"
+        if turned:
+            parts = [part.transformed(upright) for part in parts]
         surface = cls.of_parts(parts, transform, up, reading.name)
-        to_world = surface.file_to_world @ turn
+        to_world = surface.file_to_world @ upright if turned else surface.file_to_world
         return replace(surface, file_to_world=to_world, notes=(*surface.notes, *reading.notes))
 
     @classmethod
@@ -515,26 +512,6 @@ def _near(source: str | Path | bytes, beside: Mapping[str, bytes] | Beside | Non
     if isinstance(source, bytes) or beside is not None:
         return Beside.of_mapping(beside)
     return Beside.of_file(Path(source))
-
-
-def _read(
-    source: str | Path | bytes, file_type: str, name: str, beside: Mapping[str, bytes] | Beside | None
-) -> trimesh.Scene:
-    import trimesh
-
-    if not isinstance(source, bytes) and not Path(source).is_file():
-        raise ViewmaskError(f"no mesh file at {source}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if isinstance(source, bytes):
-                # It says dict, but only looks names up.
-                resolver = None if beside is None else trimesh.resolvers.ZipResolver(beside)  # type: ignore[arg-type]
-                return trimesh.load_scene(io.BytesIO(source), file_type=file_type, resolver=resolver, process=False)
-            return trimesh.load_scene(str(source), process=False)
-    except Exception as error:  # trimesh lets whatever its parsers meet through
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise ViewmaskError(f"cannot read {name} as a mesh: {reason[:200]}") from error
 
 
 def _meshes(scene: trimesh.Scene) -> Iterator[tuple[Any, NDArray[np.float64]]]:

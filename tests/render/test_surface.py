@@ -1,6 +1,7 @@
 """Surfaces: colours in one space, textures the right way up, every format the same way round, broken files refused."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from render.raycast import render
-from render.surface import Surface, _fraction, interpolate, to_linear, to_srgb
+from render.surface import Opacity, Paint, Surface, _fraction, interpolate, to_linear, to_srgb
 from render.texture import Texture
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera, orbit
@@ -299,7 +300,7 @@ def test_a_truncated_glb_is_refused(make_glb):
 
 def test_a_format_that_nothing_reads_is_refused(tmp_path):
     (tmp_path / "a.blend").write_bytes(b"BLENDER")
-    with pytest.raises(ViewmaskError, match="cannot read"):
+    with pytest.raises(ViewmaskError, match="is no mesh that is read here .*convert it to GLB"):
         Surface.load(tmp_path / "a.blend")
 
 
@@ -515,3 +516,39 @@ def test_colours_out_of_range_are_clipped():
     surface = Surface.of_scene(trimesh.Scene(trimesh.Trimesh(*square, visual=visual, process=False)), np.eye(4))
     grey = to_linear([0, 128, 255]) / to_linear([255])
     assert surface.colours[0, 0] / surface.colours[0, 0, 2] == pytest.approx(grey)
+
+
+def test_a_part_keeps_its_transparency_and_its_emission_among_others_and_turned_over(make_glb):
+    plain = Surface.load(make_glb(factor=(0.5, 0.25, 1.0)))
+    alpha = np.arange(6, dtype=np.float32).reshape(2, 3) / 8
+    glow = Paint(np.arange(18, dtype=np.float32).reshape(2, 3, 3), plain.uv, plain.texture)
+    odd = replace(plain, opacity=Opacity(alpha, np.full(2, 0.5, np.float32)), emission=glow, notes=("a", "b"))
+    whole = Surface.joined([plain, odd, replace(odd, notes=("b", "c"))])
+    assert whole.notes == ("a", "b", "c")
+    assert np.array_equal(whole.opacity.alpha, np.concatenate([np.ones((2, 3)), alpha, alpha]))
+    assert whole.opacity.cutoff.tolist() == [0, 0, 0.5, 0.5, 0.5, 0.5]
+    assert np.array_equal(whole.emission.colours[2:4], glow.colours)
+    assert not whole.emission.colours[:2].any()
+    over = replace(odd, vertices=odd.vertices + np.array([9, 0, 0]), faces=odd.faces[:, ::-1]).outward()
+    assert np.array_equal(over.faces, odd.faces)
+    assert np.array_equal(over.opacity.alpha, alpha[:, ::-1])
+    assert np.array_equal(over.emission.colours, glow.colours[:, ::-1])
+
+
+def test_vertices_that_only_invisible_triangles_use_go_with_them(make_glb):
+    plain = Surface.load(make_glb())
+    alpha = np.ones((2, 3), np.float32)
+    alpha[1] = 0
+    seen = replace(plain, opacity=Opacity(alpha, np.full(2, -1, np.float32))).visible()
+    assert (len(seen.faces), len(seen.vertices), seen.opacity) == (1, 3, None)
+    assert np.array_equal(seen.vertices[seen.faces[0]], plain.vertices[plain.faces[0]])
+    assert plain.visible() is plain
+
+
+def test_unlit_colour_is_base_colour_and_emission_and_at_most_white(make_glb):
+    plain = Surface.load(make_glb(factor=(0.5, 0.25, 1.0)))
+    face, third = np.zeros(1, np.int32), np.full(1, 1 / 3, np.float32)
+    assert plain.emitted(face, third, third) is None
+    bright = replace(plain, emission=Paint(np.full((2, 3, 3), 0.25, np.float32), plain.uv, plain.texture))
+    assert bright.bare(face, third, third) == pytest.approx(np.array([[0.75, 0.5, 1]]), abs=1e-3)
+    assert bright.albedo(face, third, third) == pytest.approx(np.array([[0.5, 0.25, 1]]), abs=1e-3)
