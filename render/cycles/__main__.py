@@ -76,9 +76,9 @@ def draw(folder: Path) -> None:
     empty()
     if "mesh" in job:
         mesh = Path(job["mesh"])
-        files.read(mesh, job["kind"])
-        found, notes = files.parts(job, mesh)
-        drawn = {"matrix": files.place(found, np.array(job["upright"])).tolist(), "notes": notes}
+        notes = files.read(mesh, job["kind"], job["lenient"])
+        found, more = files.parts(job, mesh)
+        drawn = {"matrix": files.place(found, np.array(job["upright"])).tolist(), "notes": notes + more}
     else:
         with np.load(folder / "surface.npz") as stored:
             found = [arrays.place({name: stored[name] for name in stored.files}, job)]

@@ -48,21 +48,27 @@ class Part:
     points: np.ndarray
 
 
-def read(file: Path, kind: str) -> None:
-    """Import a mesh file into the scene, by the importer of its format.
+def read(file: Path, kind: str, lenient: bool = False) -> list[str]:
+    """Import a mesh file into the scene, by the importer of its format; notes.
 
     Raises:
-        UnreadableError: with the importer's reason.
+        UnreadableError: with the importer's reason, or material files are missing (unless lenient).
     """
+    notes = []
     try:
-        _IMPORTERS[kind](str(file))
+        if kind == "obj":
+            notes = _obj(file, lenient)
+        else:
+            _IMPORTERS[kind](str(file))
     except RuntimeError as error:  # an operator's report, or a traceback as text
         lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
         last = [line for line in lines if not line.startswith(("Location:", "File "))][-1:]
-        raise UnreadableError(
-            f"Blender cannot read it as {kind}: {last[0].removeprefix('Error: ') if last else error}"
-        ) from error
+        reason = last[0].removeprefix("Error: ") if last else str(error)
+        if "extern_draco" in reason:
+            reason = "it is compressed by Draco, and the bpy wheel comes without Draco's library; use --engine raycast"
+        raise UnreadableError(f"Blender cannot read it as {kind}: {reason}") from error
     bpy.context.view_layer.update()
+    return notes
 
 
 def parts(job: dict, file: Path) -> tuple[list[Part], list[str]]:
@@ -372,10 +378,11 @@ def _leave_one_scene(gltf: Any) -> None:
             bpy.data.objects.remove(item)
 
 
-def _obj(file: str) -> None:
-    """Read an OBJ; its material files are put under the names that it calls them by."""
+def _obj(mesh: Path, lenient: bool) -> list[str]:
+    """Read an OBJ; its material files are put under the names that it calls them by. Notes."""
+    notes = []
     with tempfile.TemporaryDirectory(prefix=STAGE) as name:
-        stage, mesh, glowing = Path(name), Path(file), set[str]()
+        stage, glowing = Path(name), dict[str, bool]()
         (stage / mesh.name).symlink_to(mesh)
         for line in _libraries(mesh):
             alias = stage / line
@@ -384,16 +391,21 @@ def _obj(file: str) -> None:
             found = [beside(mesh, line)]
             if None in found:  # or several names in one line
                 found = [beside(mesh, word) for word in line.split()]
-            missing = [word for word, path in zip(line.split(), found, strict=False) if path is None]
-            if missing:
-                raise UnreadableError(f"material file {missing[0] if len(found) > 1 else line} is missing")
+            for word, path in zip(line.split() if len(found) > 1 else [line], found, strict=True):
+                if path is None and not lenient:
+                    raise UnreadableError(f"material file {word} is missing")
+                notes += [f"material file {word} is missing"] if path is None else []
             alias.parent.mkdir(parents=True, exist_ok=True)
             alias.write_bytes(b"\n".join(path.read_bytes() for path in found if path))
-            glowing |= _emitters(alias)
+            glowing |= _glowing(alias)
         bpy.ops.wm.obj_import(filepath=str(stage / mesh.name), forward_axis="Y", up_axis="Z")
     for material in bpy.data.materials:
-        if material.name in glowing:  # the importer sets the colour of Ke, and leaves its strength at 0
-            material.node_tree.nodes["Principled BSDF"].inputs["Emission Strength"].default_value = 1.0
+        inputs = material.node_tree.nodes["Principled BSDF"].inputs
+        if material.name not in glowing:  # no library describes it: white, where the importer takes grey
+            inputs["Base Color"].default_value = (1, 1, 1, 1)
+        elif glowing[material.name]:  # the importer sets the colour of Ke, and leaves its strength at 0
+            inputs["Emission Strength"].default_value = 1.0
+    return notes
 
 
 def _libraries(mesh: Path) -> list[str]:
@@ -406,15 +418,16 @@ def _libraries(mesh: Path) -> list[str]:
     return names
 
 
-def _emitters(library: Path) -> set[str]:
-    """The materials of an MTL file that emit light."""
-    found, name = set(), ""
+def _glowing(library: Path) -> dict[str, bool]:
+    """The materials of an MTL file, and whether they emit light."""
+    found, name = {}, ""
     for line in library.read_bytes().splitlines():
         words = line.split()
         if words[:1] == [b"newmtl"]:
             name = line.split(maxsplit=1)[1].strip().decode(errors="replace") if len(words) > 1 else ""
+            found[name] = False
         elif words[:1] == [b"Ke"] and any(word.strip(b"0.+-") for word in words[1:4]):
-            found.add(name)
+            found[name] = True
     return found
 
 
@@ -458,4 +471,4 @@ def _layers(layer: bpy.types.LayerCollection) -> list[bpy.types.LayerCollection]
     return [one for child in layer.children for one in (child, *_layers(child))]
 
 
-_IMPORTERS = {"gltf": _gltf, "obj": _obj, "ply": _ply, "stl": _stl, "fbx": _fbx, "usd": _usd, "blend": _blend}
+_IMPORTERS = {"gltf": _gltf, "ply": _ply, "stl": _stl, "fbx": _fbx, "usd": _usd, "blend": _blend}

@@ -130,7 +130,7 @@ def decoded(image: bpy.types.Image) -> bpy.types.Image:
     are large in the picture; large pictures would take four times the memory.
     """
     width, height = image.size
-    if width * height > SMALL or image.is_float or image.colorspace_settings.name != "sRGB":
+    if width * height > SMALL or image.colorspace_settings.name != "sRGB":
         return image
     name = f"{image.name} decoded"
     if name in bpy.data.images:
@@ -138,7 +138,8 @@ def decoded(image: bpy.types.Image) -> bpy.types.Image:
     pixels = np.empty(width * height * 4, dtype=np.float32)
     image.pixels.foreach_get(pixels)
     colours = pixels.reshape(-1, 4)[:, :3]
-    colours[:] = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    if not image.is_float:  # pictures of 16 bits come as linear light
+        colours[:] = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     result = bpy.data.images.new(name, width, height, alpha=True, float_buffer=True)
     result.colorspace_settings.name = "Linear Rec.709"
     result.alpha_mode = "CHANNEL_PACKED"
