@@ -131,7 +131,7 @@ def test_a_plan_is_printed_and_nothing_trained(shell, tmp_path):
     ("words", "says"),
     [
         (["--plan"], "--preset paper-stage1"), (["--plan", "--preset", "paper-stage1", "--gpu", "tpu"], "'tpu'"),
-        (["t2mv", "--preset", "paper-stage3"], "cannot be trained here yet"), ([], "name what to train"),
+        (["t2mv", "--preset", "paper-stage3"], "cannot be trained here yet"), ([], "one of tokenizer"),
     ],
 )  # fmt: skip
 def test_plans_of_nothing_are_refused(shell, words, says):
