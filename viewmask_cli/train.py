@@ -89,7 +89,7 @@ def train(
         _plan(preset, gpu, count, mfu, as_json)
         return None
     if stage is None:
-        raise ViewmaskError(f"name what to train: {', '.join(get_args(Stage))}")
+        raise ViewmaskError(f"missing 'stage', one of {', '.join(get_args(Stage))}: see viewmask train --help")
     if preset not in ("nano", "small"):
         raise ViewmaskError(f"{preset} cannot be trained here yet: --plan says what it would ask for")
     out = out or Path("runs") / stage

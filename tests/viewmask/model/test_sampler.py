@@ -133,6 +133,24 @@ def test_a_table_draws_what_it_uses(table, start, temperature, noise, monkeypatc
     assert max((math.prod(shape) for shape in sizes), default=0) <= 27
 
 
+def test_a_table_of_the_paper_s_size_is_sampled(start):
+    config = TransformerConfig(width=16, layers=1, heads=1, hidden=16, words=64, grid=2, codes="table",
+                               positions="sequence", query_norm=False)  # fmt: skip
+    torch.manual_seed(1)
+    model = Transformer(config).eval()
+    tokens = torch.zeros(1, 4, 2, 2, dtype=torch.long)
+    masked = torch.ones_like(tokens, dtype=torch.bool)
+    masked[:, 0] = False
+    likely, drawn = (
+        unmask(model, LAYOUT, start[0][:1], tokens, masked, Sampling(2, temperature=temperature)).tokens[masked]
+        for temperature in (0.0, 1.0)
+    )
+    assert min(*likely, *drawn) >= 0
+    assert max(*likely, *drawn) < 2**18
+    assert len(drawn.unique()) == 12  # of 2^18 codes, nearly as likely each
+    assert drawn.float().std() > 2**15
+
+
 def test_draws_from_one_number_follow_their_chances():
     logits = torch.tensor([0.1, 0.2, 0.0, 0.6, 0.1]).log()
     lots = torch.linspace(0, 1 - 1e-6, 1001)
