@@ -14,7 +14,7 @@ from viewmask.errors import ViewmaskError
 
 # The same damage each time; `studies/fuzz.py --seed` draws other, through the command line.
 FEW = settings(
-    max_examples=40, derandomize=True, deadline=None, database=None,
+    max_examples=30, derandomize=True, deadline=None, database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 

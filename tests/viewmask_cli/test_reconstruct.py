@@ -119,7 +119,7 @@ def test_a_field_of_one_s_own(shell, views, tmp_path):
     [
         ([], "no views were written yet"),
         (["nowhere"], "no view set in nowhere"),
-        (["capture"], "cannot read the picture"),
+        (["capture"], "is no picture that can be read here"),
         (["capture", "--out", "a.step"], "has no suffix of a mesh format"),
         (["capture", "--out", "mesh"], "has no suffix of a mesh format"),
         (["capture/000.png"], "name the generator that wrote it"),
