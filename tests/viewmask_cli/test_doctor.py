@@ -10,7 +10,18 @@ from viewmask_cli import doctor
 @pytest.fixture
 def healthy(monkeypatch):
     """Every check passes at once."""
-    for name in ("torch", "packages", "formats", "raycast", "reconstruction", "weights", "blender", "lpips", "gso"):
+    for name in (
+        "torch",
+        "packages",
+        "formats",
+        "raycast",
+        "reconstruction",
+        "weights",
+        "blender",
+        "gltf",
+        "lpips",
+        "gso",
+    ):
         monkeypatch.setattr(doctor, f"_{name}", lambda: "fine")
 
 
@@ -21,7 +32,7 @@ def broken() -> str:
 def test_a_healthy_machine_is_all_works(shell, healthy):
     done = shell("doctor")
     assert done.code == 0
-    assert done.out.count(" works ") == 10
+    assert done.out.count(" works ") == 11
     assert "→" not in done.out
 
 
