@@ -82,7 +82,7 @@ def generate(
 
 
 def _strange(generator: Generator, as_view: bool) -> list[str]:
-    if as_view or generator.weights.photos:
+    if as_view or generator.weights.photo is not None:
         return []
     return ["these weights were not taught photos: they take the picture as a view from 30 degrees above"]
 

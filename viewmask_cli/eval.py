@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from eval.methods.method import Given
 from render.settings import Light
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
@@ -21,6 +20,7 @@ from viewmask_cli.progress import progress
 
 Subset = Literal["gso30", "others", "meshes", "vivid100", "all"]
 Protocol = Literal["viewmask", "syncdreamer", "eschernet", "vivid"]
+Given = Literal["view", "photo", "camera"]
 
 OBJECTS, METHOD, MEASURE, OUTPUT = "Objects", "Method", "Measurement", "Output"  # panels of --help
 

@@ -23,6 +23,8 @@ def open_viewmask(options: Options, seed: int) -> Method:
     about = asdict(FROM_IMAGE) | sampling | {"seed": seed, "model": generator.fingerprint} | _runs_on(generator)
     if options.given == "view":
         return Method("viewmask", lambda _, truth: _views(generator, truth, options, seed)[1:], about)
+    if generator.weights.photo is not None:
+        about["model"] = generator.weights.photo_fingerprint
     return Method("viewmask", lambda _, truth: _views(generator, truth, options, seed), about, given=options.given)
 
 

@@ -356,4 +356,4 @@ def test_the_network_s_frame_is_what_the_cameras_look_at(tiny, bar_views):
         turns = looked(ViewSet(images, cameras), tiny).turns
         assert len(turns) == frames
         for number, turn in enumerate(turns):
-            np.testing.assert_allclose(turn, upright(cameras[number * count // frames]))
+            np.testing.assert_allclose(turn, upright(cameras[number * count // frames]), atol=1e-12)

@@ -33,7 +33,7 @@ class Painter(Generator):
     def __init__(self, words=()) -> None:
         lexicon = lexicon_of(SHIPPED / TRANSFORMER, {"words": list(words)})
         runs_on = Device(torch.device("cpu"), torch.float32)
-        super().__init__(SimpleNamespace(lexicon=lexicon, runs_on=runs_on, photos=True))  # type: ignore[arg-type]
+        super().__init__(SimpleNamespace(lexicon=lexicon, runs_on=runs_on, photo=object()))  # type: ignore[arg-type]
         self.asked: list[dict] = []
 
     def samples(self, caption, count=4, views=4, *, progress, **options) -> list[ViewSet]:  # type: ignore[override]
@@ -244,7 +244,7 @@ def test_a_program_can_call_it(painter, tmp_path):
         (["--image", "nowhere.png"], "no picture at nowhere.png"),
         (["--image", "notes.txt"], "notes.txt is no picture that can be read here"),
         (["--image", "."], "is a folder: name one picture in it"),
-        (["--image", "busy.png"], "no transparency and no plain background"),
+        (["--image", "busy.png", "--cutout", "plain"], "plain background"),
         (["--text", "x", "--out", "papers"], "papers holds thesis.tex"),
         (["--text", "x", "--out", "notes.txt"], "notes.txt is a file"),
         (["--text", "x", "--out", ".", "--force"], "--force would remove"),

@@ -183,8 +183,11 @@ def read(paths: list[Path], tokenizer: str, split: str | None = None) -> Tokens:
             table = table.filter(pa.compute.equal(table["split"], split))
         grid = int(about["grid"])
         if "photos" in table.column_names:
-            counts = np.array([len(each) for each in table["photo_views"].to_pylist()], dtype=np.int64)
-            photos.append(_flat(table["photos"]).reshape(-1, grid, grid).astype(np.int32))
+            counts = np.array([len(each or ()) for each in table["photo_views"].to_pylist()], dtype=np.int64)
+            numbers = _flat(table["photos"])
+            if len(numbers) != counts.sum() * grid**2:
+                raise ViewmaskError(f"{path} is damaged: its photos are not of {grid} x {grid} tokens")
+            photos.append(numbers.reshape(-1, grid, grid).astype(np.int32))
             photo_rows.append(len(ids) + np.repeat(np.arange(len(table)), counts))
             photo_views.append(_flat(table["photo_views"]).astype(np.int64))
         ids += table["id"].to_pylist()

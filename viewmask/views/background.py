@@ -95,7 +95,7 @@ def is_cut_out(picture: Picture) -> bool:
         return False
     if share < 0.4:
         return True
-    rows, columns = solid.any(1), solid.any(0)
+    rows, columns = np.asarray(solid.any(1)), np.asarray(solid.any(0))
     if share < 0.99 * rows.mean() * columns.mean():
         return True
     # A rectangle: a photo with bars (it reaches two opposite borders alone), or in a frame of one width?

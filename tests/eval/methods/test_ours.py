@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,9 +34,12 @@ class FakeGenerator:
 
     def __init__(self, weights: Path | None) -> None:
         self.fingerprint = "shipped" if weights is None else "trained"
+        self.weights = SimpleNamespace(photo=object(), photo_fingerprint="photographer", runs_on="cpu, float32")
 
     @classmethod
-    def load(cls, weights: Path | None = None) -> "FakeGenerator":
+    def load(
+        cls, weights: Path | None = None, device: str | None = None, precision: str | None = None
+    ) -> "FakeGenerator":
         return cls(weights)
 
     def from_image(self, image: np.ndarray, views: int, **options: object) -> ViewSet:
@@ -86,6 +90,7 @@ def test_a_photo_is_cut_out_and_framed_as_the_command_does(truth: ViewSet, gener
     (image, options), *_ = generator.calls
     assert np.array_equal(image, reference_view(truth.images[0]))
     assert options["as_view"] is False
+    assert method.about["model"] == "photographer"
 
 
 def test_the_tokenizer_is_given_the_true_views(truth: ViewSet, generator: type[FakeGenerator]) -> None:

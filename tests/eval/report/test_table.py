@@ -12,7 +12,7 @@ def result(method: str, psnr: float, beside: tuple[str, ...] = ("copy", "white")
     return Result(
         method=method,
         means=means,
-        counts=dict.fromkeys(METRICS, 0) | {"iou": 2},
+        counts=dict.fromkeys(METRICS, 0) | {"iou": 2, "chamfer": 2},
         beside={name: dict.fromkeys(METRICS) | {"psnr": 11.0} for name in beside if name != method},
         records=[{}] * 3,
         protocol={

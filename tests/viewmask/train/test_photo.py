@@ -1,12 +1,16 @@
 """Photos for training: they have faults, and go the way of users' pictures."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from viewmask import pipeline
 from viewmask.errors import ViewmaskError
 from viewmask.generator import Generator
+from viewmask.learning.device import Device
 from viewmask.model import reference
 from viewmask.train import photo
 from viewmask_cli.generate import generate
@@ -29,7 +33,8 @@ def test_training_and_users_pictures_go_one_way(monkeypatch, tmp_path):
 
     Image.fromarray(disc(radius=9), "RGBA").save(tmp_path / "disc.png")
     given = []
-    monkeypatch.setattr(Generator, "load", lambda *_: None)
+    loaded = SimpleNamespace(weights=SimpleNamespace(runs_on=Device(torch.device("cpu"), torch.float32)))
+    monkeypatch.setattr(Generator, "load", lambda *_: loaded)
     monkeypatch.setattr(pipeline, "word_notes", lambda *_: [])
 
     def stop(_, __, picture, *___, **____):
