@@ -3,7 +3,7 @@
     python studies/claims.py --data DIR [--sets scans furniture objects] [--limit 26] [--out out/claims] [--weights DIR]
 
 The paper claims all three. Here they are put to this project's weights on the `val` splits. The claims are about the
-sampler, so views stay as it leaves them (`viewmask.model.symmetry` is off).
+sampler, so views stay as it leaves them.
 
 Prints the tables of docs/results/sampler.md. Every difference is paired over the objects of all sets, with its
 bootstrap interval, bold where it leaves zero out. Results stay in --out, with a report and its plots for each set: a
@@ -58,7 +58,7 @@ def model(generator: Generator, name: str, steps: int = 20, views: int = 4, ever
     about = {"model": generator.fingerprint, "steps": steps, "views": views, "every": every}
 
     def sampled(_: str, truth: ViewSet) -> list[Picture]:
-        return generator.from_image(truth.images[0], views=views, steps=steps, symmetry=False).images[every::every]
+        return generator.from_image(truth.images[0], views=views, steps=steps, as_view=True).images[every::every]
 
     return Method(name, sampled, about)
 

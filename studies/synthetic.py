@@ -78,7 +78,9 @@ def along_an_orbit(cameras: list[Camera], count: int) -> bool:
 
 def write(generator: Generator, place: Path, views: ViewSet, out: Path, steps: int | None) -> None:
     """Make an object's views; its folder is whole when its points stand in it, for they come last."""
-    synthetic = generator.from_image(views.images[0], len(views), steps=steps).resized(views.cameras[0].width)
+    synthetic = generator.from_image(views.images[0], len(views), steps=steps, as_view=True).resized(
+        views.cameras[0].width
+    )
     formats = {name: text for name, text in views.extra.get("passes", {}).items() if name == "points"}
     about = {"weights": synthetic.extra["weights"], "passes": formats}
     folder = ViewSet([views.images[0], *synthetic.images[1:]], views.cameras, views.extra | about).save(
