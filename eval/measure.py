@@ -7,7 +7,7 @@ import platform
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -77,6 +77,7 @@ def run(
     name = method if isinstance(method, str) else None
     bench = open_bench(bench) if isinstance(bench, str) else bench
     method = open_method(method, options, scoring.seed) if isinstance(method, str) else method
+    bench = _seen_anew(bench) if method.given == "camera" else bench
     beside = [open_method(other) for other in scoring.beside if other != method.name]
     lpips, missing = _lpips(scoring.ruler.lpips, lpips_weights)
     artefacts = Artefacts(Path(out), method.name) if out is not None else None
@@ -226,6 +227,20 @@ def _lpips(net: str, weights: str | Path | None) -> tuple[Lpips | None, list[str
         if weights is not None:
             raise  # asked for by name
         return None, [f"no LPIPS: {error}"]
+
+
+def _seen_anew(bench: Bench) -> Bench:
+    """The bench without objects that no other camera can see, for want of a mesh.
+
+    Raises:
+        ViewmaskError: none is left.
+    """
+    subjects = [subject for subject in bench.subjects if subject.photo is not None]
+    if not subjects:
+        raise ViewmaskError(f"{bench.title} have no meshes that another camera could see: --given camera needs them")
+    left = len(bench.subjects) - len(subjects)
+    note = (f"left out: {left} objects without a mesh that another camera could see",) if left else ()
+    return replace(bench, subjects=subjects, notes=(*bench.notes, *note))
 
 
 def _facts(bench: Bench, method: Method, beside: list[Method], scoring: Scoring, lpips: Lpips | None) -> dict[str, Any]:

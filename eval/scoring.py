@@ -119,15 +119,9 @@ class Scorer:
 
 
 def given(method: Method, subject: Subject, truth: ViewSet) -> ViewSet:
-    """The true views with what the method wants in place of view 0 (`Options.given`).
-
-    Raises:
-        ViewmaskError: an unknown camera must see the true mesh, and there is none.
-    """
-    if method.given != "camera":
+    """The true views with what the method wants in place of view 0 (`Options.given`)."""
+    if method.given != "camera" or subject.photo is None:
         return truth
-    if subject.photo is None:
-        raise ViewmaskError(f"{subject.id} has no true mesh that another camera could see: --given camera needs one")
     picture = subject.photo()
     camera = truth.cameras[0].resized(picture.shape[1], picture.shape[0])  # it is unknown: nothing may look at it
     return ViewSet([picture, *truth.images[1:]], [camera, *truth.cameras[1:]], truth.extra)

@@ -114,7 +114,7 @@ def status() -> str:
     rows = [
         [
             "picture -> views",
-            f"silhouette IoU {photo['silhouette_iou']:.3f} from a photo, {ours['silhouette_iou']:.3f} from a given view "
+            f"silhouette IoU {photo['silhouette_iou']:.3f} of a photo, {ours['silhouette_iou']:.3f} of a given view "
             f"(mirrored picture: {mirror['silhouette_iou']:.3f})",
             "GSO-30, true views",
         ],

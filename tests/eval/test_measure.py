@@ -332,3 +332,33 @@ def test_a_result_says_what_it_was_asked_for() -> None:
     }  # fmt: skip
     assert tuple(asked) == ASKED
     assert Options.from_json(asked["sampling"]) == options
+
+
+def test_an_unknown_camera_sees_the_mesh_in_place_of_view_0() -> None:
+    """The method gets another picture, makes view 0, too, and is scored on the same views as ever."""
+    given: list[np.ndarray] = []
+
+    def views(_: str, truth: ViewSet) -> list[np.ndarray]:
+        given.append(truth.images[0])
+        return truth.images
+
+    bench = open_bench("demo", limit=2)
+    method = Method("all true", views, given="camera")
+    result = run(bench, method, Scoring(meshes=False, beside=()))
+    subject = bench.subjects[0]
+    assert subject.photo is not None
+    assert any(np.array_equal(picture, subject.photo()) for picture in given)
+    assert not any(np.array_equal(picture, subject.views(4).images[0]) for picture in given)
+    assert result.means["silhouette_iou"] == 1
+    assert result.protocol["scored_azimuths"] == [90, 180, 270]
+
+
+def test_objects_without_a_mesh_are_left_out_of_what_an_unknown_camera_sees(squares: Bench) -> None:
+    method = Method("any", lambda _, truth: truth.images, given="camera")
+    with pytest.raises(ViewmaskError, match="no meshes that another camera could see"):
+        run(squares, method, Scoring(meshes=False))
+    demo = open_bench("demo", limit=1)
+    both = replace(demo, subjects=[*demo.subjects, squares.subjects[0]])
+    result = run(both, method, Scoring(meshes=False, beside=()))
+    assert len(result.records) == 1
+    assert any("left out: 1 objects" in note for note in result.notes)

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from PIL import Image
 
+from eval.benches import open_bench
+from eval.measure import run
+from eval.methods.method import Options
+from eval.scoring import Scoring
+from viewmask.model.weights import SHIPPED, TRANSFORMER
+from viewmask.views.viewset import ViewSet
 from viewmask_cli import eval as command
 
 QUICK = ("--bench", "demo", "--method", "copy", "--limit", 1, "--no-meshes")
@@ -186,3 +193,19 @@ def test_any_folder_of_meshes_is_a_bench(shell):
     done = shell("eval", "--bench", "mine", "--method", "copy", "--no-meshes", "--published")
     assert done.code == 0, done.err
     assert "1 objects of mine" in done.out
+
+
+@pytest.mark.skipif(not (SHIPPED / TRANSFORMER).exists(), reason="this tree ships no weights")
+def test_the_row_of_photos_is_what_generate_makes_of_the_picture(shell):
+    """What a table says of `--given photo` is what a user gets, to the last digit."""
+    bench = open_bench("demo", limit=1)
+    (subject,) = bench.subjects
+    truth = subject.views(4)
+    Image.fromarray(truth.images[0], "RGBA").save("mine.png")
+    assert shell("generate", "--image", "mine.png", "--steps", "3", "--out", "mine").code == 0
+    made = ViewSet.load("mine").images
+    scoring = Scoring(meshes=False, beside=())
+    figures = scoring.ruler.images(truth.images[1:], made[1:], None)
+    (record,) = run(bench, "viewmask", scoring, Options(given="photo", steps=3)).records
+    assert {name: record[name] for name in figures} == figures
+    assert figures["psnr"] is not None
