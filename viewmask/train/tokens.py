@@ -7,6 +7,7 @@ that tokens of another are refused.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -257,7 +258,8 @@ class Variant:
             if self.mirrored:
                 picture, view = np.ascontiguousarray(picture[:, ::-1]), -view % len(self.views)
             picture = np.concatenate([picture[..., list(self.channels)], picture[..., 3:]], axis=-1)
-            references.append((photo.reference(picture, random), view))
+            with contextlib.suppress(ViewmaskError):  # a picture that use refuses (thin fragments) is no reference here
+                references.append((photo.reference(picture, random), view))
         return references
 
 

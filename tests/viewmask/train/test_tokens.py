@@ -87,6 +87,17 @@ def test_a_mirrored_photo_looks_from_the_mirrored_side(folder, albums):
     assert set(seen) == {3, 0}
 
 
+def test_photos_that_use_refuses_are_left_out(folder, albums, tokenizer, tmp_path):
+    photos = ViewSet.load(albums / "a")
+    specks = np.zeros_like(photos.images[0])
+    specks[3, ::4] = specks[20, 2::4] = 200, 0, 0, 255
+    photos.images[0] = specks
+    photos.save(albums / "a")
+    path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer, photos=[albums])
+    read = tokens.read([path], fingerprint(tokenizer.encoder))
+    assert (read.photo_rows.tolist(), read.photo_views.tolist()) == ([0, 1, 1], [3, 1, 3])
+
+
 def test_files_without_photos_are_read_with_those_that_have_some(folder, albums, tokenizer, tmp_path):
     old = tokens.tokenize([folder], tmp_path / "old.parquet", tokenizer)
     new = tokens.tokenize([folder], tmp_path / "new.parquet", tokenizer, photos=[albums])
