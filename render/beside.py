@@ -143,7 +143,7 @@ def unzipped(archive: zipfile.ZipFile, member: str, place: str) -> bytes:
         if len(data) != info.file_size:
             raise zipfile.BadZipFile("its size is not what its header says")
         return data
-    except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError, NotImplementedError, ValueError) as error:
+    except (OSError, KeyError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
         reason = str(error).strip("'\"") or type(error).__name__
         raise ViewmaskError(f"cannot read {member} in {place}: {reason}") from error
     except Exception as error:

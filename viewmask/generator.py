@@ -90,7 +90,7 @@ class Generator:
             as_view: the picture is a view of the orbit itself: elevation 30, the project's lens and scale. It becomes
                 view 0 as it stands, and the others are made, as in the paper. Else it is a photo, whose camera nobody
                 knows: all views are made, view 0 from where the photo looks. Weights that were not taught photos
-                (`Weights.photo`) take it as a view all the same.
+                (`Weights.photos`) take it as a view all the same.
             seed: the same seed gives the same views.
             caption: what it shows, if known; helps a little.
             symmetry: with `as_view`, show the reference again, with all its detail, where a view looks like it or its
@@ -109,10 +109,10 @@ class Generator:
             raise ViewmaskError("symmetry repeats a given view: it needs as_view (--as-view)")
         settings = FROM_IMAGE.changed(**sampling)
         around, with_text = _azimuths(views), bool(caption)
-        if not as_view and self.weights.photo is not None:
+        if not as_view and self.weights.photos:
             layout = sequence.photo(around, with_text)
             made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress))
-            return self._views(made[0][1:], caption, self.weights.photo_fingerprint)
+            return self._views(made[0][1:], caption)
         first = resize(picture, SIZE)
         if views == 1:
             return self._views([first], caption)
@@ -264,8 +264,7 @@ class Generator:
             masked[:, : len(reference)] = False
         field = weights.lexicon.vocabulary.encode(self.read(caption), layout.text) if layout.text else []
         captions = torch.tensor([field] * draws, dtype=torch.long, device=weights.device)
-        network = weights.photo if layout.photo and weights.photo is not None else weights.transformer
-        return unmask(network, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE)
+        return unmask(weights.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE)
 
     def _decode(self, unmasked: Unmasked) -> list[list[Picture]]:
         """The pictures of every sequence."""
@@ -275,8 +274,8 @@ class Generator:
         views = unmasked.tokens.shape[1]
         return [_enlarge(pictures[start : start + views]) for start in range(0, len(pictures), views)]
 
-    def _views(self, pictures: list[Picture], caption: str, weights: str = "") -> ViewSet:
-        extra = {"caption": caption, "source": "viewmask", "weights": weights or self.fingerprint}
+    def _views(self, pictures: list[Picture], caption: str) -> ViewSet:
+        extra = {"caption": caption, "source": "viewmask", "weights": self.fingerprint}
         return ViewSet(pictures, camera.orbit(len(pictures)), extra)
 
 

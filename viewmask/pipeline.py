@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # it loads torch, which a mesh alone need not
     from viewmask.generator import Generator, Progress
 
 SHEET = "sheet.png"
+UNTAUGHT = "these weights were not taught photos: they take the picture as a view from 30 degrees above"
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def generate(
     if reference is not None:
         how = {"as_view": as_view, "seed": seed, "symmetry": symmetry, "progress": progress, **sampling}
         made = generator.from_image(reference, views, caption=text, **how)  # type: ignore[arg-type]
-        return Outcome(made, (*_strange(generator, as_view), *_doubts(made)))
+        return Outcome(made, (*_untaught(generator, as_view), *_doubts(made)))
     if not text.strip():
         raise ViewmaskError('the sentence is empty: try --text "a red chair"')
     draw = generator.draw(text, views, draws=draws, seed=seed, progress=progress, **sampling)
@@ -81,10 +82,10 @@ def generate(
     return Outcome(draw.views, (f"the views agree to {draw.agreement:.0%}{others}; {advice}",))
 
 
-def _strange(generator: Generator, as_view: bool) -> list[str]:
-    if as_view or generator.weights.photo is not None:
+def _untaught(generator: Generator, as_view: bool) -> list[str]:
+    if as_view or generator.weights.photos:
         return []
-    return ["these weights were not taught photos: they take the picture as a view from 30 degrees above"]
+    return [UNTAUGHT]
 
 
 def _doubts(views: ViewSet) -> list[str]:

@@ -280,6 +280,10 @@ def evaluate(
         if differences:
             raise typer.Exit(1)
         return again
+    if given != "view" and method != "viewmask":
+        raise ViewmaskError(f"--given {given} is for the method viewmask: {method} looks at view 0")
+    if given != "view" and symmetry:
+        raise ViewmaskError("--symmetry repeats a given view: leave it or --given away")
     swept = parse(sweep or [])
     options = Options(
         steps=steps,

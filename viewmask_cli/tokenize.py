@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from viewmask_cli import output
-from viewmask_cli.progress import progress
+from viewmask_cli.progress import note, progress
 
 
 def tokenize(
@@ -59,7 +59,7 @@ def tokenize(
             objects = done
             report(done, total)
 
-        write_tokens(folders, out, model, augment, seed, count, photos or ())
+        write_tokens(folders, out, model, augment, seed, count, photos or (), note)
     output.remember([out])
     record = {"file": str(out), "objects": objects, "tokenizer": checkpoint.fingerprint(model.encoder)}
     output.say(as_json, record, [out])

@@ -119,7 +119,7 @@ def train(
 
         run = Run(
             out, preset=preset, time_limit=limit, steps=steps, resume=resume, init=init, tokenizer=tokenizer, seed=seed,
-            gentle=gentle, progress=show,
+            gentle=gentle, progress=show, note=note,
         )  # fmt: skip
         try:
             weights = stages.train(stage, data, run)

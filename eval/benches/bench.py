@@ -85,6 +85,18 @@ def photographed(name: str, surface: Surface, light: Light) -> Picture:
     return render(surface, cameras, light=light)[0]
 
 
+def drawn(name: str, sha256: str, surface: Callable[[], Surface], light: Light, caption: str = "") -> Subject:
+    """A subject whose true views and photo are our own renderings of its mesh."""
+    return Subject(
+        name,
+        sha256,
+        lambda n: rendered(surface(), n, light),
+        surface,
+        caption,
+        lambda: photographed(name, surface(), light),
+    )
+
+
 def rendered_words(light: Light) -> str:
     """What `rendered` gives, in words for the report."""
     return "our own renderings, unlit" if light == "none" else f"our own renderings, {light} light"

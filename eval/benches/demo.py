@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eval.benches.bench import Bench, Subject, digest, photographed, rendered, rendered_words
+from eval.benches.bench import Bench, Subject, digest, drawn, rendered_words
 from render.demo import demo_objects
 
 if TYPE_CHECKING:
@@ -18,14 +18,7 @@ def open_demo(light: Light) -> Bench:
     def subject(name: str) -> Subject:
         surface = objects[name].surface()
         sha256 = digest(surface.vertices.tobytes(), surface.faces.tobytes(), surface.colours.tobytes())
-        return Subject(
-            name,
-            sha256,
-            lambda n: rendered(surface, n, light),
-            lambda: surface,
-            objects[name].caption,
-            lambda: photographed(name, surface, light),
-        )
+        return drawn(name, sha256, lambda: surface, light, objects[name].caption)
 
     title = f"demo, {len(objects)} objects that the package makes itself"
     return Bench("demo", title, rendered_words(light), [subject(name) for name in objects])

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.benches.bench import Bench, Subject, digest, photographed, rendered, rendered_words
+from eval.benches.bench import Bench, Subject, digest, drawn, rendered_words
 from viewmask.errors import ViewmaskError
 
 if TYPE_CHECKING:
@@ -64,11 +64,4 @@ def _subject(name: str, mesh: Path, category: str, light: Light) -> Subject:
         return Surface.load(mesh)
 
     files = sorted(file for file in mesh.parent.iterdir() if file.is_file())  # the texture and its MTL too
-    return Subject(
-        name,
-        digest(*files),
-        lambda n: rendered(surface(), n, light),
-        surface,
-        category,
-        lambda: photographed(name, surface(), light),
-    )
+    return drawn(name, digest(*files), surface, light, category)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from eval.benches.bench import Bench, Subject, digest, photographed, rendered, rendered_words
+from eval.benches.bench import Bench, Subject, digest, drawn, photographed, rendered_words
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import ViewSet, read_picture
@@ -141,13 +141,7 @@ def _in_frame(folder: Path, name: str, light: Light) -> Subject | str:
     if mesh is None:
         return name
     surface = _surface(mesh, manifest()["objects"][name]["mesh_to_world"])
-    return Subject(
-        name,
-        digest(*_files(mesh)),
-        lambda n: rendered(surface(), n, light),
-        surface,
-        photo=lambda: photographed(name, surface(), light),
-    )
+    return drawn(name, digest(*_files(mesh)), surface, light)
 
 
 def _front_on(folder: Path, name: str, light: Light) -> Subject | str:
@@ -160,13 +154,7 @@ def _front_on(folder: Path, name: str, light: Light) -> Subject | str:
         turn = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
         return _load(mesh, turn).normalised(str(mesh))
 
-    return Subject(
-        name,
-        digest(*_files(mesh)),
-        lambda n: rendered(surface(), n, light),
-        surface,
-        photo=lambda: photographed(name, surface(), light),
-    )
+    return drawn(name, digest(*_files(mesh)), surface, light)
 
 
 def _mesh_file(folder: Path, name: str) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.benches.bench import Bench, Subject, digest, photographed, rendered, rendered_words
+from eval.benches.bench import Bench, Subject, digest, drawn, rendered_words
 from viewmask.errors import ViewmaskError
 
 if TYPE_CHECKING:
@@ -52,11 +52,4 @@ def _subject(source: Source, light: Light) -> Subject:
         return source.surface()
 
     captions = source.about.get("captions") or [""]
-    return Subject(
-        source.id,
-        digest(source.read()),
-        lambda n: rendered(surface(), n, light),
-        surface,
-        str(captions[0]),
-        lambda: photographed(source.id, surface(), light),
-    )
+    return drawn(source.id, digest(source.read()), surface, light, str(captions[0]))

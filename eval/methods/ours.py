@@ -8,6 +8,7 @@ from eval.methods.method import Method, Options
 from viewmask.generator import Generator
 from viewmask.model.reference import reference_view
 from viewmask.model.sampling import FROM_IMAGE
+from viewmask.pipeline import UNTAUGHT
 from viewmask.views.viewset import Picture, ViewSet
 
 
@@ -23,9 +24,10 @@ def open_viewmask(options: Options, seed: int) -> Method:
     about = asdict(FROM_IMAGE) | sampling | {"seed": seed, "model": generator.fingerprint} | _runs_on(generator)
     if options.given == "view":
         return Method("viewmask", lambda _, truth: _views(generator, truth, options, seed)[1:], about)
-    if generator.weights.photo is not None:
-        about["model"] = generator.weights.photo_fingerprint
-    return Method("viewmask", lambda _, truth: _views(generator, truth, options, seed), about, given=options.given)
+    notes = () if generator.weights.photos else (UNTAUGHT,)
+    return Method(
+        "viewmask", lambda _, truth: _views(generator, truth, options, seed), about, notes=notes, given=options.given
+    )
 
 
 def open_tokenizer(options: Options) -> Method:

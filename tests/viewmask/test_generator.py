@@ -15,7 +15,7 @@ from viewmask.model import sequence
 from viewmask.model.reranker import Towers, TowersConfig, features
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
-from viewmask.model.weights import PHOTO, RERANKER, SHIPPED, TOKENIZER, TRANSFORMER, lexicon_of
+from viewmask.model.weights import RERANKER, SHIPPED, TOKENIZER, TRANSFORMER, lexicon_of
 
 LEXICON = lexicon_of(SHIPPED / TRANSFORMER, {})
 VOCABULARY = LEXICON.vocabulary
@@ -81,7 +81,7 @@ def test_all_views_around_a_photo_are_made(tmp_path, picture, views):
 
 
 def test_weights_that_were_not_taught_photos_take_them_as_views(generator, picture):
-    assert generator.weights.photo is None
+    assert not generator.weights.photos
     photo, view = (generator.from_image(picture, steps=3, as_view=as_view) for as_view in (False, True))
     assert all(np.array_equal(*pair) for pair in zip(photo.images, view.images, strict=True))
 
@@ -287,21 +287,3 @@ def test_the_shipped_weights_make_something_that_is_not_empty():
     views = Generator.load().from_text("a red chair", steps=4)
     covered = [float((image[..., 3] > 127).mean()) for image in views.images]
     assert all(0.01 < share < 0.9 for share in covered)
-
-
-def test_a_transformer_of_its_own_may_know_photos(tmp_path, picture):
-    random_weights(tmp_path)
-    torch.manual_seed(1)
-    _, shape, about = checkpoint.load(tmp_path / TRANSFORMER, Transformer, TransformerConfig)
-    other = Transformer(shape)
-    checkpoint.save(tmp_path / PHOTO, other, shape, about, LEXICON.files(), half=True)
-    generator = Generator.load(tmp_path)
-    photo, view = (generator.from_image(picture, steps=2, as_view=as_view) for as_view in (False, True))
-    assert generator.weights.photo is not generator.weights.transformer
-    assert photo.extra["weights"] == generator.weights.photo_fingerprint != generator.fingerprint
-    assert view.extra["weights"] == generator.fingerprint
-    assert not np.array_equal(photo.images[0], picture)
-    shape = replace(shape, grid=4)
-    checkpoint.save(tmp_path / PHOTO, Transformer(shape), shape, about, LEXICON.files(), half=True)
-    with pytest.raises(ViewmaskError, match="does not belong to"):
-        Generator.load(tmp_path)

@@ -19,7 +19,7 @@ from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.vocabulary import FILE as VOCABULARY
 
 SHIPPED = Path(__file__).parents[1] / "weights"
-TOKENIZER, TRANSFORMER, PHOTO, RERANKER = "tokenizer", "transformer", "photo", "reranker"
+TOKENIZER, TRANSFORMER, RERANKER = "tokenizer", "transformer", "reranker"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,6 @@ class Weights:
         lexicon: what words and things the transformer was taught.
         about: how the transformer was trained.
         reranker: ranks draws of a sentence, if there is one.
-        photo: the transformer that was taught photos (`sequence.photo`): the same one, another one, or none.
         name: of the numbers as they are stored, where the networks hold others (bfloat16); see `fingerprint`.
     """
 
@@ -41,12 +40,11 @@ class Weights:
     lexicon: Lexicon
     about: dict[str, Any]
     reranker: Reranker | None = None
-    photo: Transformer | None = None
     name: str = ""
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: str | None = None, precision: str | None = None) -> Weights:
-        """Load a folder with `tokenizer/`, `transformer/`, perhaps `photo/` and `reranker/`; the shipped one if None.
+        """Load a folder with `tokenizer/`, `transformer/` and perhaps `reranker/`; the shipped one if None.
 
         What a run exported (`runs/t2mv/weights`) is a transformer alone. The shipped tokenizer belongs to it, and the
         shipped reranker, which reads with the shipped transformer.
@@ -89,27 +87,24 @@ class Weights:
                 reader = checkpoint.load(home / TRANSFORMER, Transformer, TransformerConfig, stored)[0]
             reranker = Reranker.load(home / RERANKER, reader, lexicons.vocabulary)
             reranker.towers.to(where.place)
-        photo = transformer if _taught_photos(about) else None
-        if not exported and (folder / PHOTO).exists():
-            photo, _, about_photo = checkpoint.load(folder / PHOTO, Transformer, TransformerConfig, stored)
-            same = ("words", "grid", "bits")
-            fits = all(getattr(photo.config, each) == getattr(transformer.config, each) for each in same)
-            if about_photo.get("tokenizer", name) != name or not fits:
-                raise ViewmaskError(f"{folder / PHOTO} does not belong to {network}: another tokenizer, or other words")
-        weights = cls(tokenizer, transformer, lexicon, about, reranker, photo)
+        weights = cls(tokenizer, transformer, lexicon, about, reranker)
         full = where.dtype == torch.float32
         weights = weights if full else replace(weights, name=weights.fingerprint)
         tokenizer.to(where.place)
         transformer.to(where.place, where.dtype)
         reader.to(where.place, where.dtype)
-        if photo is not None:
-            photo.to(where.place, where.dtype)
         return weights
 
     @property
     def runs_on(self) -> Device:
         """The device, and the transformer's precision."""
         return Device(self.device, self.transformer.mask.dtype)
+
+    @property
+    def photos(self) -> bool:
+        """Whether the transformer was taught photos (`sequence.photo`)."""
+        mixture = self.about.get("mixture", {})
+        return bool(mixture.get("photo", 0.0)) if isinstance(mixture, dict) else False
 
     @property
     def device(self) -> torch.device:
@@ -122,18 +117,6 @@ class Weights:
         if self.name:
             return self.name
         return f"{checkpoint.fingerprint(self.tokenizer)}-{checkpoint.fingerprint(self.transformer)}"
-
-    @cached_property
-    def photo_fingerprint(self) -> str:
-        """Names the tokenizer and the transformer for photos; empty where there is none."""
-        if self.photo is None or self.photo is self.transformer:
-            return self.fingerprint if self.photo else ""
-        return f"{checkpoint.fingerprint(self.tokenizer)}-{checkpoint.fingerprint(self.photo)}"
-
-
-def _taught_photos(about: dict[str, Any]) -> bool:
-    mixture = about.get("mixture", {})
-    return bool(mixture.get("photo", 0.0)) if isinstance(mixture, dict) else False
 
 
 def lexicon_of(folder: Path, about: dict[str, Any]) -> Lexicon:

@@ -278,7 +278,9 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
     lexicon = _lexicon(run.start).taught(captions.values())
     vocabulary, mixture = lexicon.vocabulary, MIXTURES[stage]
     if not len(rows.photos):
-        mixture = replace(mixture, photo=0.0)  # the record tells, and use refuses photos
+        if mixture.photo:
+            run.note("the tokens hold no photos, so none are learnt: viewmask tokenize --photos DIR adds them")
+        mixture = replace(mixture, photo=0.0)
     task = Masked(rows, mixture, vocabulary, run.device)
     if absent := [name for name in task.absent() if name in _NAMED]:
         raise ViewmaskError(f"the tokens hold no captioned objects seen from the front, which {absent[0]} trains on")

@@ -40,6 +40,7 @@ class Run:
         seed: of everything.
         gentle: False goes on with weights of this stage at the full rates, too.
         progress: called with step, steps and figures.
+        note: called with what people should know, a line each.
     """
 
     out: Path
@@ -52,6 +53,7 @@ class Run:
     seed: int = 0
     gentle: bool = True
     progress: Progress | None = None
+    note: Callable[[str], None] = lambda line: None
 
     @property
     def device(self) -> torch.device:

@@ -7,7 +7,6 @@ that tokens of another are refused.
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -97,6 +96,7 @@ def tokenize(
     seed: int = 0,
     progress: Progress | None = None,
     photos: Sequence[str | Path] = (),
+    note: Callable[[str], None] = lambda line: None,
 ) -> Path:
     """Encode all view sets below `folders` into one Parquet file.
 
@@ -109,6 +109,7 @@ def tokenize(
         seed: of the variants.
         progress: called with objects done and objects.
         photos: folders of photos of the same objects (`viewmask render --photos`, otherwise rendered alike).
+        note: called with what people should know, a line each.
 
     Raises:
         ViewmaskError: no view sets, views of different numbers, or photos of other objects.
@@ -116,6 +117,7 @@ def tokenize(
     places = collection.find(folders)
     albums = {Path(place).name: Path(place) for place in collection.find(photos)} if photos else {}
     rows: list[dict[str, Any]] = []
+    bare = refused = 0  # objects without photos, photos that use would refuse
 
     def encode(pictures: list[Picture]) -> NDArray[np.int32]:
         if not pictures:
@@ -131,9 +133,11 @@ def tokenize(
         split = str(views.extra.get("split", "train"))
         variants = [Variant(views), *(_variants(views, augment, random) if split == "train" else ())]
         album = _album(albums, views)
+        bare += bool(albums) and not album
         codes = encode([image for variant in variants for image in variant.views.images])
         for variant, part in zip(variants, np.split(codes, len(variants)), strict=True):
-            extra, references = variant.views.extra, variant.references(album, random)
+            extra, (references, lost) = variant.views.extra, variant.references(album, random)
+            refused += lost
             rows.append(
                 {
                     "id": str(views.extra["id"]),
@@ -148,6 +152,10 @@ def tokenize(
             )
         if progress:
             progress(index + 1, (index + 1) * len(places) // begun)  # how much a shard holds is seen at its end
+    if bare:
+        note(f"{bare} of {index + 1} objects have no photos in {', '.join(map(str, photos))}")
+    if refused:
+        note(f"left out {refused} photos that generate would refuse, too: they show nothing, or thin fragments")
     about = {"tokenizer": fingerprint(tokenizer.encoder), "grid": tokenizer.config.grid}
     table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({META: json.dumps(about).encode()}))
     return atomic.write_with(out, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
@@ -247,20 +255,27 @@ class Variant:
     mirrored: bool = False
     channels: tuple[int, ...] = (0, 1, 2)
 
-    def references(self, album: list[tuple[Picture, int]], random: np.random.Generator) -> list[tuple[Picture, int]]:
-        """Reference views of photos, changed likewise, each with the view of the orbit that looks from its azimuth."""
+    def references(
+        self, album: list[tuple[Picture, int]], random: np.random.Generator
+    ) -> tuple[list[tuple[Picture, int]], int]:
+        """Reference views of photos, changed likewise, each with the view of the orbit that looks from its azimuth.
+
+        The second value counts photos that are no reference views: use refuses such pictures, too.
+        """
         changed = self.mirrored or self.channels != (0, 1, 2)
         chosen = (
             sorted(random.permutation(len(album))[: -(-len(album) // 2)].tolist()) if changed else range(len(album))
         )
-        references = []
+        references, refused = [], 0
         for picture, view in (album[index] for index in chosen):
             if self.mirrored:
                 picture, view = np.ascontiguousarray(picture[:, ::-1]), -view % len(self.views)
             picture = np.concatenate([picture[..., list(self.channels)], picture[..., 3:]], axis=-1)
-            with contextlib.suppress(ViewmaskError):  # a picture that use refuses (thin fragments) is no reference here
+            try:
                 references.append((photo.reference(picture, random), view))
-        return references
+            except ViewmaskError:
+                refused += 1
+        return references, refused
 
 
 def _album(albums: dict[str, Path], views: ViewSet) -> list[tuple[Picture, int]]:

@@ -34,7 +34,7 @@ class FakeGenerator:
 
     def __init__(self, weights: Path | None) -> None:
         self.fingerprint = "shipped" if weights is None else "trained"
-        self.weights = SimpleNamespace(photo=object(), photo_fingerprint="photographer", runs_on="cpu, float32")
+        self.weights = SimpleNamespace(photos=weights is None, runs_on="cpu, float32")
 
     @classmethod
     def load(
@@ -90,7 +90,9 @@ def test_a_photo_is_cut_out_and_framed_as_the_command_does(truth: ViewSet, gener
     (image, options), *_ = generator.calls
     assert np.array_equal(image, reference_view(truth.images[0]))
     assert options["as_view"] is False
-    assert method.about["model"] == "photographer"
+    assert method.notes == ()
+    (note,) = open_method("viewmask", Options(given="photo", weights=Path("old"))).notes
+    assert note.startswith("these weights were not taught photos")
 
 
 def test_the_tokenizer_is_given_the_true_views(truth: ViewSet, generator: type[FakeGenerator]) -> None:

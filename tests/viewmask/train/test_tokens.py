@@ -1,6 +1,7 @@
 """Token files: written, read, refused; mirrored and recoloured objects."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_a_mirrored_photo_looks_from_the_mirrored_side(folder, albums):
     seen = []
     random = np.random.default_rng(0)
     for _ in range(8):
-        seen += [turn for _, turn in tokens.Variant(views, mirrored=True).references(album, random)]
+        seen += [turn for _, turn in tokens.Variant(views, mirrored=True).references(album, random)[0]]
     assert set(seen) == {3, 0}
 
 
@@ -93,7 +94,12 @@ def test_photos_that_use_refuses_are_left_out(folder, albums, tokenizer, tmp_pat
     specks[3, ::4] = specks[20, 2::4] = 200, 0, 0, 255
     photos.images[0] = specks
     photos.save(albums / "a")
-    path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer, photos=[albums])
+    notes: list[str] = []
+    path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer, photos=[albums], note=notes.append)
+    assert notes == ["left out 1 photos that generate would refuse, too: they show nothing, or thin fragments"]
+    shutil.rmtree(albums / "b")
+    tokens.tokenize([folder], tmp_path / "u.parquet", tokenizer, photos=[albums], note=notes.append)
+    assert notes[1] == f"1 of 2 objects have no photos in {albums}"
     read = tokens.read([path], fingerprint(tokenizer.encoder))
     assert (read.photo_rows.tolist(), read.photo_views.tolist()) == ([0, 1, 1], [3, 1, 3])
 
