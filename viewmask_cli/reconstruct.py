@@ -102,7 +102,8 @@ def reconstruct(
             f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus; "
             f"or take it for a photo: viewmask generate --image {folder} --mesh"
         )
-    out = out or (folder / "mesh.glb" if layout is None else folder.with_suffix(".glb"))
+    home = folder.parent if folder.is_file() else folder  # a transforms.json stands for its folder
+    out = out or (home / "mesh.glb" if layout is None else folder.with_suffix(".glb"))
     if out.suffix.lower() not in SUFFIXES:
         raise ViewmaskError(f"{out} has no suffix of a mesh format: choose one of {', '.join(SUFFIXES)}")
     beside = [out.with_suffix(suffix) for suffix in (".mtl", ".png")] if out.suffix.lower() == ".obj" else []

@@ -147,3 +147,11 @@ def test_a_full_disk_leaves_nothing_half_written(shell, views, tmp_path, monkeyp
     monkeypatch.setattr(atomic, "_sync", full)
     assert "No space left" in shell("reconstruct", "views/chair", *QUICK, "--out", "chair.glb").error
     assert not list((tmp_path / "here").glob("*chair*.glb"))
+
+
+def test_a_file_that_is_no_view_set_is_called_so(shell):
+    with open("note.txt", "w") as file:
+        file.write("hello")
+    done = shell("reconstruct", "note.txt")
+    assert done.code == 2
+    assert done.error.startswith("note.txt is a file: name a folder of posed views")

@@ -76,6 +76,13 @@ class Prediction:
     codes: Tensor
 
 
+class RMSNorm(nn.RMSNorm):
+    """RMSNorm in the precision of what it is given: under autocast PyTorch's own takes its slow way, with a warning."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
 class Block(nn.Module):
     """Attention and SwiGLU with pre-norm, weights named as LLaDA's: [batch, length, width]."""
 
@@ -83,15 +90,15 @@ class Block(nn.Module):
         super().__init__()
         width = config.width
         self.heads = config.heads
-        self.attn_norm = nn.RMSNorm(width, eps=1e-5)
+        self.attn_norm = RMSNorm(width, eps=1e-5)
         self.q_proj, self.k_proj, self.v_proj, self.attn_out = (nn.Linear(width, width, bias=False) for _ in range(4))
-        self.ff_norm = nn.RMSNorm(width, eps=1e-5)
+        self.ff_norm = RMSNorm(width, eps=1e-5)
         self.ff_proj = nn.Linear(width, config.hidden, bias=False)
         self.up_proj = nn.Linear(width, config.hidden, bias=False)
         self.ff_out = nn.Linear(config.hidden, width, bias=False)
         head = width // config.heads
-        self.q_norm = nn.RMSNorm(head, eps=1e-5) if config.query_norm else nn.Identity()
-        self.k_norm = nn.RMSNorm(head, eps=1e-5) if config.query_norm else nn.Identity()
+        self.q_norm = RMSNorm(head, eps=1e-5) if config.query_norm else nn.Identity()
+        self.k_norm = RMSNorm(head, eps=1e-5) if config.query_norm else nn.Identity()
 
     def forward(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
         # Weights keep LLaDA's names, one matrix each; products that share their input are done as one, a tenth faster.
@@ -174,7 +181,7 @@ class Transformer(nn.Module):
             self.column = nn.Embedding(config.grid + 1, config.width)
             self.azimuth = nn.Linear(4, config.width, bias=False)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = nn.RMSNorm(config.width, eps=1e-5)
+        self.norm = RMSNorm(config.width, eps=1e-5)
         self.word_head = nn.Linear(config.width, config.words, bias=False)
         self._places: dict[tuple[Layout, str], Places] = {}
         self._order: dict[tuple[Layout, str], tuple[Tensor, Tensor]] = {}

@@ -8,7 +8,7 @@ import torch
 
 from viewmask.errors import ViewmaskError
 from viewmask.model import sequence
-from viewmask.model.transformer import PAPER, Transformer, TransformerConfig, angles, attend
+from viewmask.model.transformer import PAPER, RMSNorm, Transformer, TransformerConfig, angles, attend
 
 TINY = TransformerConfig(width=64, layers=2, heads=2, hidden=96, words=64, grid=2)
 
@@ -287,3 +287,12 @@ def test_a_photo_is_seen_without_an_azimuth():
     first, second = (next(iter(model.stream(layout, words, tokens, nowhere))) for layout in (turned, photo))
     differs = (first != second).any(dim=-1)[0]
     assert differs.tolist() == [False] + [True] * 6 + [False] * 12
+
+
+def test_norms_keep_the_precision_of_what_they_are_given(recwarn):
+    x = torch.randn(3, 16)
+    norm, theirs = RMSNorm(16, eps=1e-5), torch.nn.RMSNorm(16, eps=1e-5)
+    assert torch.equal(norm(x), theirs(x))
+    assert norm(x.bfloat16()).dtype == torch.bfloat16
+    torch.testing.assert_close(norm(x.bfloat16()).float(), theirs(x), atol=0.02, rtol=0.02)
+    assert not recwarn.list
