@@ -8,17 +8,18 @@ views.save("chair")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.agreement import AGREED, agreement
 from viewmask.errors import ViewmaskError
-from viewmask.model import sequence, vocabulary
+from viewmask.model import edit, sequence, vocabulary
 from viewmask.model.sampler import Unmasked, unmask
 from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling
 from viewmask.model.symmetry import reused
@@ -180,7 +181,8 @@ class Generator:
         """
         if count < 1:
             raise ViewmaskError(f"at least one draw is needed, not {count}")
-        layout = sequence.t2mv(_azimuths(views))
+        # One view is what text to a picture was trained as: alignment's own task word.
+        layout = sequence.t2i() if views == 1 else sequence.t2mv(_azimuths(views))
         unmasked = self._unmask(layout, caption, None, FROM_TEXT.changed(**sampling), seed, progress, count)
         sets = [self._views(pictures, caption) for pictures in self._decode(unmasked)]
         if self.weights.reranker is None:
@@ -188,6 +190,48 @@ class Generator:
         for each, fit in zip(sets, self.weights.reranker(self.read(caption), unmasked.tokens), strict=True):
             each.extra["fit"] = round(fit, 4)
         return sorted(sets, key=lambda each: -float(each.extra["fit"]))  # stable: of equals the first drawn
+
+    def edit(
+        self,
+        views: ViewSet,
+        regions: Sequence[NDArray[np.bool_]],
+        caption: str = "",
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        **sampling: int | float | str | None,
+    ) -> ViewSet:
+        """Views with some regions made anew, and nothing else changed: they are masked and unmasked as in T2MV.
+
+        Args:
+            views: as `from_image` and `from_text` make them: an orbit of square views, evenly spaced.
+            regions: bool [height, width], one a view, where it is to be made anew (`recon.region`). Views are made in
+                patches, so every patch that a region touches is; pixels of all others stay as they are.
+            caption: what the object shall be. Without one the views alone tell.
+            seed, progress: as in `from_image`.
+
+        Raises:
+            ViewmaskError: views that are no such orbit, regions of another size or without a pixel, or a setting that
+                makes no sense.
+        """
+        around = _azimuths(len(views))
+        edit.check_orbit(views)
+        if [region.shape for region in regions] != [image.shape[:2] for image in views.images]:
+            raise ViewmaskError("a region is needed for each view, as large as its picture")
+        tokens = self.encode(views.images)
+        masked = torch.stack([edit.patches(region, tokens.shape[-1]) for region in regions]).to(tokens.device)
+        if not masked.any():
+            raise ViewmaskError("no region holds a pixel: nothing is to be made anew")
+        settings = (FROM_TEXT if caption else FROM_IMAGE).changed(**sampling)
+        unmasked = self._fill(sequence.t2mv(around), caption, tokens[None], masked[None], settings, seed, progress)
+        made = self._decode(unmasked)[0]
+        images = [
+            edit.joined(old, resize(new, old.shape[0]), where.cpu().numpy())
+            for old, new, where in zip(views.images, made, masked, strict=True)
+        ]
+        extra = {name: value for name, value in views.extra.items() if name not in ("fit", "captions")}
+        extra |= ({"caption": caption} if caption else {}) | {"weights": self.fingerprint}
+        return ViewSet(images, views.cameras, extra)
 
     def fit(self, caption: str, views: ViewSet) -> float:
         """How well views fit a sentence, -1 to 1, by the reranker.
@@ -207,25 +251,22 @@ class Generator:
         """A sentence as these weights read it: without the words that training hardly had (`Lexicon.familiar`)."""
         return self.weights.lexicon.familiar(caption)
 
-    def caption(self, picture: Picture, steps: int = 8) -> str:
-        """A short description of a reference view (MMU), unmasked greedily in `steps` steps."""
+    def caption(self, picture: Picture) -> str:
+        """What a reference view shows (MMU), unmasked word by word, the likeliest each: in order, so that the text's
+        length is not decided before its words."""
         layout, transformer = sequence.mmu(), self.weights.transformer
         tokens = self.encode([picture])[None]
         words = torch.full((1, vocabulary.LENGTH), vocabulary.MASK, device=tokens.device)
         nowhere = torch.zeros_like(tokens, dtype=torch.bool)
-        left = vocabulary.LENGTH
         with torch.inference_mode():
-            for step in range(steps):
-                arranged = sequence.words(layout, words)
-                features = transformer(layout, arranged, tokens, nowhere)[0][:, sequence.text_slice(layout)]
-                logits = transformer.word_head(features).float()
-                logits[..., vocabulary.MASK] = -torch.inf
-                sure, best = logits.softmax(dim=-1).max(dim=-1)
-                hidden = words == vocabulary.MASK
-                keep = -(-left // (steps - step))
-                left -= keep
-                surest = torch.where(hidden, sure, -1.0).topk(keep, dim=1).indices
-                words = words.scatter(1, surest, best.gather(1, surest))
+            for place in range(vocabulary.LENGTH):
+                features = transformer(layout, sequence.words(layout, words), tokens, nowhere)[0]
+                logits = transformer.word_head(features[:, sequence.text_slice(layout)][:, place]).float()
+                logits[:, vocabulary.MASK] = -torch.inf
+                words[:, place] = logits.argmax(dim=-1)
+                if words[0, place] == vocabulary.PAD:
+                    words[:, place:] = vocabulary.PAD
+                    break
         return self.weights.lexicon.vocabulary.decode(words[0].tolist())
 
     def encode(self, pictures: list[Picture]) -> Tensor:
@@ -262,8 +303,25 @@ class Generator:
         if reference is not None:
             tokens[:, : len(reference)] = reference
             masked[:, : len(reference)] = False
-        field = weights.lexicon.vocabulary.encode(self.read(caption), layout.text) if layout.text else []
-        captions = torch.tensor([field] * draws, dtype=torch.long, device=weights.device)
+        return self._fill(layout, caption, tokens, masked, sampling, seed, progress)
+
+    def _fill(
+        self,
+        layout: sequence.Layout,
+        caption: str,
+        tokens: Tensor,
+        masked: Tensor,
+        sampling: Sampling,
+        seed: int,
+        progress: Progress | None,
+    ) -> Unmasked:
+        """Fill in the masked tokens of some draws, int64 and bool [draws, views, grid, grid]."""
+        weights, field = self.weights, list[int]()
+        if layout.text:
+            field = [vocabulary.PAD] * layout.text
+        if layout.text and caption:
+            field = weights.lexicon.vocabulary.encode(self.read(caption), layout.text)
+        captions = torch.tensor([field] * len(tokens), dtype=torch.long, device=weights.device)
         return unmask(weights.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE)
 
     def _decode(self, unmasked: Unmasked) -> list[list[Picture]]:

@@ -11,11 +11,13 @@ pipeline.write_mesh(outcome.views, "chair/mesh.glb", page="chair/page.html")
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from recon.agreement import POOR, agreement
@@ -33,6 +35,9 @@ if TYPE_CHECKING:  # it loads torch, which a mesh alone need not
     from viewmask.generator import Generator, Progress
 
 SHEET = "sheet.png"
+WORDLESS = (
+    "these weights were hardly taught to caption: `viewmask train align` teaches it, --weights takes what it makes"
+)
 UNTAUGHT = "these weights were not taught photos: they take the picture as a view from 30 degrees above"
 
 
@@ -80,6 +85,26 @@ def generate(
     others = f", none of {draws} draws to more" if draws > 1 else ""
     advice = "another sentence, --seed or more --draws may give a better shape"
     return Outcome(draw.views, (f"the views agree to {draw.agreement:.0%}{others}; {advice}",))
+
+
+def edit(
+    generator: Generator,
+    views: ViewSet,
+    regions: Sequence[NDArray[np.bool_]],
+    text: str = "",
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **sampling: int | float | str | None,
+) -> Outcome:
+    """Views with some regions made anew; arguments as of `Generator.edit`.
+
+    Raises:
+        ViewmaskError: views that the model does not know, regions of another size or empty, or a setting that makes no
+            sense.
+    """
+    made = generator.edit(views, regions, text, seed=seed, progress=progress, **sampling)
+    return Outcome(made, tuple(_doubts(made)))
 
 
 def _untaught(generator: Generator, as_view: bool) -> list[str]:

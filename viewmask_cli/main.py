@@ -15,8 +15,10 @@ from typing import Annotated, NoReturn
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask_cli.caption import caption
 from viewmask_cli.convert import convert
 from viewmask_cli.doctor import doctor
+from viewmask_cli.edit import edit
 from viewmask_cli.eval import evaluate
 from viewmask_cli.generate import generate
 from viewmask_cli.reconstruct import reconstruct
@@ -55,6 +57,8 @@ def _options(
 
 app.command()(generate)
 app.command()(reconstruct)
+app.command()(edit)
+app.command()(caption)
 app.command()(render)
 app.command()(tokenize)
 app.command()(train)
