@@ -20,7 +20,7 @@ from torch import Tensor
 from recon.agreement import AGREED, agreement
 from viewmask.errors import ViewmaskError
 from viewmask.model import edit, sequence, vocabulary
-from viewmask.model.sampler import Unmasked, unmask
+from viewmask.model.sampler import Unmasked, Watch, unmask
 from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling
 from viewmask.model.symmetry import reused
 from viewmask.model.tokenizer import pack, unpack
@@ -30,6 +30,7 @@ from viewmask.views.conventions import SIZE
 from viewmask.views.viewset import Picture, ViewSet, resize
 
 MOST_VIEWS = 16
+_UNKNOWN = np.array((128, 128, 128, 64), np.uint8)  # how a token looks that is not known yet
 _STRIDE = 1_000_003  # between the seeds of two draws: far from those of other samples
 
 Progress = Callable[[int, int], None]
@@ -81,6 +82,7 @@ class Generator:
         caption: str = "",
         symmetry: bool = False,
         progress: Progress | None = None,
+        watch: Watch | None = None,
         **sampling: int | float | str | None,
     ) -> ViewSet:
         """Views all around the object of a reference view (I2MV).
@@ -97,6 +99,7 @@ class Generator:
             symmetry: with `as_view`, show the reference again, with all its detail, where a view looks like it or its
                 mirror image (`viewmask.model.symmetry`).
             progress: called with steps done and steps.
+            watch: called after each step with what is known of the views (`glimpse` makes pictures of it).
 
         Returns:
             `views` pictures of 256 x 256 at azimuths 360 i / views and elevation 30.
@@ -112,13 +115,14 @@ class Generator:
         around, with_text = _azimuths(views), bool(caption)
         if not as_view and self.weights.photos:
             layout = sequence.photo(around, with_text)
-            made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress))
+            known = self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, _made(watch))
+            made = self._decode(known)
             return self._views(made[0][1:], caption)
         first = resize(picture, SIZE)
         if views == 1:
             return self._views([first], caption)
         layout = sequence.i2mv(around, with_text)
-        made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress))
+        made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, watch))
         others = made[0][1:]
         if symmetry:
             others = reused(others, first, self.round_trip)
@@ -132,10 +136,11 @@ class Generator:
         draws: int = DRAWS,
         seed: int = 0,
         progress: Progress | None = None,
+        watch: Watch | None = None,
         **sampling: int | float | str | None,
     ) -> ViewSet:
         """Views all around the object of a sentence (T2MV); azimuth 0 is its front. Arguments as in `draw`."""
-        return self.draw(caption, views, draws=draws, seed=seed, progress=progress, **sampling).views
+        return self.draw(caption, views, draws=draws, seed=seed, progress=progress, watch=watch, **sampling).views
 
     def draw(
         self,
@@ -145,6 +150,7 @@ class Generator:
         draws: int = DRAWS,
         seed: int = 0,
         progress: Progress | None = None,
+        watch: Watch | None = None,
         **sampling: int | float | str | None,
     ) -> Draw:
         """The draw of a sentence that is kept: of those whose views agree, the one that fits the sentence best.
@@ -153,12 +159,14 @@ class Generator:
 
         Args:
             draws: how many to choose from; 1 takes what comes, as in the paper.
-            views, seed, progress: as in `from_image`.
+            views, seed, progress, watch: as in `from_image`.
 
         Raises:
             ViewmaskError: a sentence that is empty or too long, or a setting that makes no sense.
         """
-        return first_agreeing(self.samples(caption, draws, views, seed=seed, progress=progress, **sampling))
+        return first_agreeing(
+            self.samples(caption, draws, views, seed=seed, progress=progress, watch=watch, **sampling)
+        )
 
     def samples(
         self,
@@ -168,6 +176,7 @@ class Generator:
         *,
         seed: int = 0,
         progress: Progress | None = None,
+        watch: Watch | None = None,
         **sampling: int | float | str | None,
     ) -> list[ViewSet]:
         """Several draws of a sentence, drawn together, those first that fit it best by the reranker.
@@ -183,7 +192,7 @@ class Generator:
             raise ViewmaskError(f"at least one draw is needed, not {count}")
         # One view is what text to a picture was trained as: alignment's own task word.
         layout = sequence.t2i() if views == 1 else sequence.t2mv(_azimuths(views))
-        unmasked = self._unmask(layout, caption, None, FROM_TEXT.changed(**sampling), seed, progress, count)
+        unmasked = self._unmask(layout, caption, None, FROM_TEXT.changed(**sampling), seed, progress, watch, count)
         sets = [self._views(pictures, caption) for pictures in self._decode(unmasked)]
         if self.weights.reranker is None:
             return sets
@@ -281,6 +290,20 @@ class Generator:
         with torch.inference_mode():
             return _enlarge(unpack(self.weights.tokenizer.decode(self.encode(pictures))))
 
+    def glimpse(self, known: Unmasked, unknown: Tensor) -> list[list[Picture]]:
+        """Pictures of every sequence while it is unmasked: unknown tokens are plain, faint grey squares.
+
+        Args:
+            known, unknown: as a `Watch` is told them.
+        """
+        hidden = unknown.flatten(0, 1).cpu().numpy()
+        token = np.arange(SIZE) * hidden.shape[-1] // SIZE  # of every pixel
+        pictures = iter(hidden[:, token[:, None], token])
+        return [
+            [np.where(next(pictures)[..., None], _UNKNOWN, picture) for picture in views]
+            for views in self._decode(known)
+        ]
+
     @property
     def fingerprint(self) -> str:
         """Names the weights (`Weights.fingerprint`)."""
@@ -294,6 +317,7 @@ class Generator:
         sampling: Sampling,
         seed: int,
         progress: Progress | None,
+        watch: Watch | None,
         draws: int = 1,
     ) -> Unmasked:
         weights = self.weights
@@ -303,7 +327,7 @@ class Generator:
         if reference is not None:
             tokens[:, : len(reference)] = reference
             masked[:, : len(reference)] = False
-        return self._fill(layout, caption, tokens, masked, sampling, seed, progress)
+        return self._fill(layout, caption, tokens, masked, sampling, seed, progress, watch)
 
     def _fill(
         self,
@@ -314,6 +338,7 @@ class Generator:
         sampling: Sampling,
         seed: int,
         progress: Progress | None,
+        watch: Watch | None = None,
     ) -> Unmasked:
         """Fill in the masked tokens of some draws, int64 and bool [draws, views, grid, grid]."""
         weights, field = self.weights, list[int]()
@@ -322,7 +347,7 @@ class Generator:
         if layout.text and caption:
             field = weights.lexicon.vocabulary.encode(self.read(caption), layout.text)
         captions = torch.tensor([field] * len(tokens), dtype=torch.long, device=weights.device)
-        return unmask(weights.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE)
+        return unmask(weights.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE, watch)
 
     def _decode(self, unmasked: Unmasked) -> list[list[Picture]]:
         """The pictures of every sequence."""
@@ -354,6 +379,13 @@ def _azimuths(views: int) -> tuple[float, ...]:
     if views > MOST_VIEWS:
         raise ViewmaskError(f"at most {MOST_VIEWS} views can be made at once, not {views}")
     return sequence.azimuths(views)
+
+
+def _made(watch: Watch | None) -> Watch | None:
+    """The same for a sequence whose first view was given, and belongs to none that are made."""
+    if watch is None:
+        return None
+    return lambda known, unknown: watch(Unmasked(known.tokens[:, 1:], known.soft[:, 1:]), unknown[:, 1:])
 
 
 def _enlarge(pictures: list[Picture]) -> list[Picture]:

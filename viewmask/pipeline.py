@@ -33,6 +33,7 @@ from viewmask.views.viewset import Picture, ViewSet
 
 if TYPE_CHECKING:  # it loads torch, which a mesh alone need not
     from viewmask.generator import Generator, Progress
+    from viewmask.model.sampler import Watch
 
 SHEET = "sheet.png"
 WORDLESS = (
@@ -60,6 +61,7 @@ def generate(
     seed: int = 0,
     symmetry: bool = False,
     progress: Progress | None = None,
+    watch: Watch | None = None,
     **sampling: int | float | str | None,
 ) -> Outcome:
     """Views of a sentence, or of a picture's object.
@@ -68,18 +70,19 @@ def generate(
         generator: loaded once for many calls.
         text: the sentence; with a picture, what it shows.
         reference: a reference view (`viewmask.model.reference.reference_view`).
-        views, as_view, draws, seed, symmetry, progress, sampling: see `Generator.from_image` and `Generator.draw`.
+        views, as_view, draws, seed, symmetry, progress, watch, sampling: see `Generator.from_image` and
+            `Generator.draw`.
 
     Raises:
         ViewmaskError: neither sentence nor picture, or a setting that makes no sense.
     """
     if reference is not None:
-        how = {"as_view": as_view, "seed": seed, "symmetry": symmetry, "progress": progress, **sampling}
+        how = {"as_view": as_view, "seed": seed, "symmetry": symmetry, "progress": progress, "watch": watch, **sampling}
         made = generator.from_image(reference, views, caption=text, **how)  # type: ignore[arg-type]
         return Outcome(made, (*_untaught(generator, as_view), *_doubts(made)))
     if not text.strip():
         raise ViewmaskError('the sentence is empty: try --text "a red chair"')
-    draw = generator.draw(text, views, draws=draws, seed=seed, progress=progress, **sampling)
+    draw = generator.draw(text, views, draws=draws, seed=seed, progress=progress, watch=watch, **sampling)
     if draw.agreement >= POOR:
         return Outcome(draw.views)
     others = f", none of {draws} draws to more" if draws > 1 else ""

@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask_cli.app import app as page
 from viewmask_cli.caption import caption
 from viewmask_cli.convert import convert
 from viewmask_cli.doctor import doctor
@@ -64,6 +65,7 @@ app.command()(tokenize)
 app.command()(train)
 app.command()(convert)
 app.command("eval")(evaluate)
+app.command("app")(page)
 app.command()(doctor)
 
 

@@ -244,6 +244,24 @@ def test_one_view_of_a_sentence_is_a_picture_of_alignment(generator, monkeypatch
     assert layouts == [sequence.t2i(), sequence.t2mv(sequence.azimuths(2))]
 
 
+@pytest.mark.parametrize("about", [{}, {"mixture": {"photo": 0.5}}])
+def test_views_can_be_watched_as_they_unmask(tmp_path, picture, about):
+    generator = Generator.load(random_weights(tmp_path, about))
+    asks = [
+        lambda **watched: generator.samples("a red chair", 2, steps=3, **watched),
+        lambda **watched: [generator.from_image(picture, steps=3, **watched)],
+    ]
+    for ask, given in zip(asks, (0, 0 if about else 1), strict=True):
+        glimpses = []
+        made = ask(watch=lambda *known, glimpses=glimpses: glimpses.append(generator.glimpse(*known)))
+        assert all(same(mine, theirs) for mine, theirs in zip(made, ask(), strict=True))
+        assert [len(glimpse) for glimpse in glimpses] == [len(made)] * 3
+        for views, first, last in zip(made, glimpses[0], glimpses[-1], strict=True):
+            assert len(first) == len(views)
+            assert all(np.array_equal(*pair) for pair in list(zip(views.images, last, strict=True))[given:])
+            assert any((view == (128, 128, 128, 64)).all(axis=-1).any() for view in first)
+
+
 def test_captions_and_round_trips(generator, picture):
     assert isinstance(generator.caption(picture), str)
     (back,) = generator.round_trip([picture])

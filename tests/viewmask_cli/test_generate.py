@@ -36,7 +36,7 @@ class Painter(Generator):
         super().__init__(SimpleNamespace(lexicon=lexicon, runs_on=runs_on, photos=True))  # type: ignore[arg-type]
         self.asked: list[dict] = []
 
-    def samples(self, caption, count=4, views=4, *, progress, **options) -> list[ViewSet]:  # type: ignore[override]
+    def samples(self, caption, count=4, views=4, *, progress, watch, **options) -> list[ViewSet]:  # type: ignore[override]
         self.asked.append({"caption": caption, "views": views, "draws": count} | options)
         progress(options["steps"], options["steps"])
         # Seed 6 fits best.
