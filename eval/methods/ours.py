@@ -46,7 +46,7 @@ def _views(generator: Generator, truth: ViewSet, options: Options, seed: int) ->
     picture, as_view = truth.images[0], options.given == "view"
     how = {name: getattr(options, name) for name in ("steps", "schedule", "temperature", "guidance", "symmetry")}
     reference = picture if as_view else reference_view(picture)
-    return generator.from_image(reference, len(truth), as_view=as_view, seed=seed, **how).images
+    return generator.from_reference(reference, len(truth), as_view=as_view, seed=seed, **how).images
 
 
 def _runs_on(generator: Generator) -> dict[str, str]:
