@@ -9,8 +9,9 @@ views.save("chair")
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from torch import Tensor
 from recon.agreement import AGREED, agreement
 from viewmask.errors import ViewmaskError
 from viewmask.model import edit, sequence, vocabulary
+from viewmask.model.reference import reference_view
 from viewmask.model.sampler import Unmasked, Watch, unmask
 from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling
 from viewmask.model.symmetry import reused
@@ -27,6 +29,9 @@ from viewmask.model.tokenizer import pack, unpack
 from viewmask.model.weights import Weights
 from viewmask.views import camera
 from viewmask.views.conventions import SIZE
+from viewmask.views.cutout import cut
+from viewmask.views.making import KEY, Making, digest
+from viewmask.views.picture import AnyPicture, picture_of
 from viewmask.views.viewset import Picture, ViewSet, resize
 
 MOST_VIEWS = 16
@@ -74,6 +79,40 @@ class Generator:
 
     def from_image(
         self,
+        picture: AnyPicture,
+        views: int = 4,
+        *,
+        cutout: str = "auto",
+        as_view: bool = False,
+        seed: int = 0,
+        caption: str = "",
+        symmetry: bool = False,
+        progress: Progress | None = None,
+        watch: Watch | None = None,
+        **sampling: int | float | str | None,
+    ) -> ViewSet:
+        """Views all around the object of any picture, cut out as the command line does it.
+
+        Args:
+            picture: a file's path, a Pillow picture, or a uint8 array: grey, RGB or RGBA.
+            cutout: what tells the object, as in `viewmask.views.cutout.cut`.
+            views, as_view, seed, caption, symmetry, progress, watch: as in `from_reference`.
+
+        Raises:
+            ViewmaskError: no picture, none whose object can be told, or a setting that makes no sense.
+        """
+        shown = cut(picture_of(picture), cutout)
+        reference = reference_view(shown.picture, frame=not as_view)
+        made = self.from_reference(
+            reference, views, as_view=as_view, seed=seed, caption=caption, symmetry=symmetry, progress=progress,
+            watch=watch, **sampling,
+        )  # fmt: skip
+        made.extra[KEY] = replace(Making.of(made.extra[KEY]), cutout=shown.way).record()
+        made.notes = (f"the object was cut out by {shown.how}", *shown.notes)
+        return made
+
+    def from_reference(
+        self,
         picture: Picture,
         views: int = 4,
         *,
@@ -112,21 +151,27 @@ class Generator:
         if symmetry and not as_view:
             raise ViewmaskError("symmetry repeats a given view: it needs as_view (--as-view)")
         settings = FROM_IMAGE.changed(**sampling)
+        making = Making(
+            text=caption, picture=digest(picture), views=views, seed=seed, as_view=as_view, symmetry=symmetry,
+            sampling=asdict(settings), weights=self.fingerprint, runs_on=str(self.weights.runs_on),
+        )  # fmt: skip
         around, with_text = _azimuths(views), bool(caption)
         if not as_view and self.weights.photos:
             layout = sequence.photo(around, with_text)
             known = self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, _made(watch))
             made = self._decode(known)
-            return self._views(made[0][1:], caption)
+            return self._views(made[0][1:], caption, making)
         first = resize(picture, SIZE)
         if views == 1:
-            return self._views([first], caption)
+            return self._views([first], caption, replace(making, repeats=(0,)))
         layout = sequence.i2mv(around, with_text)
         made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, watch))
         others = made[0][1:]
+        repeats = [0]
         if symmetry:
-            others = reused(others, first, self.round_trip)
-        return self._views([first, *others], caption)
+            own, others = others, reused(others, first, self.round_trip)
+            repeats += [index for index, pair in enumerate(zip(own, others, strict=True), 1) if pair[0] is not pair[1]]
+        return self._views([first, *others], caption, replace(making, repeats=tuple(repeats)))
 
     def from_text(
         self,
@@ -164,9 +209,14 @@ class Generator:
         Raises:
             ViewmaskError: a sentence that is empty or too long, or a setting that makes no sense.
         """
-        return first_agreeing(
+        kept = first_agreeing(
             self.samples(caption, draws, views, seed=seed, progress=progress, watch=watch, **sampling)
         )
+        kept.views.extra[KEY] = Making(
+            text=caption, views=views, seed=seed, draws=draws, sampling=asdict(FROM_TEXT.changed(**sampling)),
+            weights=self.fingerprint, runs_on=str(self.weights.runs_on),
+        ).record()  # fmt: skip
+        return kept
 
     def samples(
         self,
@@ -238,7 +288,8 @@ class Generator:
             edit.joined(old, resize(new, old.shape[0]), where.cpu().numpy())
             for old, new, where in zip(views.images, made, masked, strict=True)
         ]
-        extra = {name: value for name, value in views.extra.items() if name not in ("fit", "captions")}
+        of_old = ("fit", "captions", "notes", KEY)  # they tell how the views were made that are edited
+        extra = {name: value for name, value in views.extra.items() if name not in of_old}
         extra |= ({"caption": caption} if caption else {}) | {"weights": self.fingerprint}
         return ViewSet(images, views.cameras, extra)
 
@@ -357,8 +408,10 @@ class Generator:
         views = unmasked.tokens.shape[1]
         return [_enlarge(pictures[start : start + views]) for start in range(0, len(pictures), views)]
 
-    def _views(self, pictures: list[Picture], caption: str) -> ViewSet:
-        extra = {"caption": caption, "source": "viewmask", "weights": self.fingerprint}
+    def _views(self, pictures: list[Picture], caption: str, making: Making | None = None) -> ViewSet:
+        extra: dict[str, Any] = {"caption": caption, "source": "viewmask", "weights": self.fingerprint}
+        if making is not None:
+            extra[KEY] = making.record()
         return ViewSet(pictures, camera.orbit(len(pictures)), extra)
 
 

@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask.version import VERSION
 from viewmask_cli.app import app as page
 from viewmask_cli.caption import caption
 from viewmask_cli.convert import convert
@@ -40,9 +41,7 @@ app = typer.Typer(
 
 def _version(print_it: bool) -> None:
     if print_it:
-        from importlib.metadata import version
-
-        print(version("viewmask-1-to-3"))
+        print(VERSION)
         raise typer.Exit
 
 

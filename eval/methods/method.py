@@ -23,9 +23,9 @@ class Options:
     Attributes:
         steps: sampling steps: 20 for viewmask, 50 for the diffusion baselines.
         schedule: `cosine`, `linear` or `quadratic` (viewmask).
-        temperature: as in `Generator.from_image` (viewmask).
-        guidance: as in `Generator.from_image`; 3 for the diffusion baselines, in diffusers' spelling.
-        symmetry: as in `Generator.from_image` (viewmask).
+        temperature: as in `Generator.from_reference` (viewmask).
+        guidance: as in `Generator.from_reference`; 3 for the diffusion baselines, in diffusers' spelling.
+        symmetry: as in `Generator.from_reference` (viewmask).
         given: how the given picture reaches the model (viewmask). "view": as view 0 of the orbit, as in papers.
             "photo": view 0, cut out and framed as `viewmask generate --image` does. "camera": the same of a picture
             that an unknown camera takes of the true mesh, from view 0's azimuth.

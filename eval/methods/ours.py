@@ -47,7 +47,7 @@ def _views(generator: Generator, truth: ViewSet, options: Options, seed: int) ->
     how = {name: getattr(options, name) for name in ("steps", "schedule", "temperature", "guidance", "symmetry")}
     reference = picture if as_view else reference_view(picture)
     caption = truth.caption if options.captions else ""
-    return generator.from_image(reference, len(truth), as_view=as_view, seed=seed, caption=caption, **how).images
+    return generator.from_reference(reference, len(truth), as_view=as_view, seed=seed, caption=caption, **how).images
 
 
 def _runs_on(generator: Generator) -> dict[str, str]:

@@ -49,7 +49,7 @@ def picture():
 
 @pytest.mark.parametrize("views", [1, 2, 4, 8])
 def test_views_around_a_picture(generator, picture, views):
-    made = generator.from_image(picture, views=views, steps=3, as_view=True)
+    made = generator.from_reference(picture, views=views, steps=3, as_view=True)
     assert [image.shape for image in made.images] == [(256, 256, 4)] * views
     np.testing.assert_allclose([camera.azimuth for camera in made.cameras], np.arange(views) * 360 / views)
     assert all(camera.elevation == pytest.approx(30) for camera in made.cameras)
@@ -59,12 +59,12 @@ def test_views_around_a_picture(generator, picture, views):
 def test_views_that_look_like_the_picture_are_the_picture_unless_the_tokenizers_word_is_wanted(
     generator, picture, monkeypatch
 ):
-    plain = generator.from_image(picture, steps=3, as_view=True)
+    plain = generator.from_reference(picture, steps=3, as_view=True)
     monkeypatch.setattr("viewmask.model.symmetry.ALIKE", 9.0)  # everything looks like it
-    made = generator.from_image(picture, steps=3, as_view=True, symmetry=True)
+    made = generator.from_reference(picture, steps=3, as_view=True, symmetry=True)
     for view in made.images[1:]:
         assert any(np.array_equal(view, candidate) for candidate in (picture, picture[:, ::-1]))
-    again = generator.from_image(picture, steps=3, as_view=True)
+    again = generator.from_reference(picture, steps=3, as_view=True)
     for mine, theirs in zip(plain.images, again.images, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert not any(np.array_equal(plain.images[2], candidate) for candidate in (picture, picture[:, ::-1]))
@@ -73,23 +73,23 @@ def test_views_that_look_like_the_picture_are_the_picture_unless_the_tokenizers_
 @pytest.mark.parametrize("views", [1, 4])
 def test_all_views_around_a_photo_are_made(tmp_path, picture, views):
     generator = Generator.load(random_weights(tmp_path, {"mixture": {"photo": 0.5}}))
-    made = generator.from_image(picture, views=views, steps=3)
+    made = generator.from_reference(picture, views=views, steps=3)
     assert [image.shape for image in made.images] == [(256, 256, 4)] * views
     np.testing.assert_allclose([camera.azimuth for camera in made.cameras], np.arange(views) * 360 / views)
     assert not np.array_equal(made.images[0], picture)
-    kept = generator.from_image(picture, views=views, steps=3, as_view=True)
+    kept = generator.from_reference(picture, views=views, steps=3, as_view=True)
     np.testing.assert_array_equal(kept.images[0], picture)
 
 
 def test_weights_that_were_not_taught_photos_take_them_as_views(generator, picture):
     assert not generator.weights.photos
-    photo, view = (generator.from_image(picture, steps=3, as_view=as_view) for as_view in (False, True))
+    photo, view = (generator.from_reference(picture, steps=3, as_view=as_view) for as_view in (False, True))
     assert all(np.array_equal(*pair) for pair in zip(photo.images, view.images, strict=True))
 
 
 def test_symmetry_wants_a_given_view(generator, picture):
     with pytest.raises(ViewmaskError, match="as_view"):
-        generator.from_image(picture, steps=3, symmetry=True)
+        generator.from_reference(picture, steps=3, symmetry=True)
 
 
 def with_reranker(path):
@@ -170,7 +170,7 @@ def same(mine, theirs):
 
 def test_progress_is_told(generator, picture):
     calls = []
-    generator.from_image(picture, steps=3, progress=lambda *step: calls.append(step))
+    generator.from_reference(picture, steps=3, progress=lambda *step: calls.append(step))
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -287,7 +287,7 @@ def test_bad_options(generator, options, word):
 
 def test_bad_pictures_and_texts(generator, picture):
     with pytest.raises(ViewmaskError, match="square RGBA"):
-        generator.from_image(picture[:100])
+        generator.from_reference(picture[:100])
     with pytest.raises(ViewmaskError, match="too long"):
         generator.from_text("a chair " * 100)
 

@@ -243,7 +243,7 @@ class Worker:
 
         outcome = pipeline.generate(
             generator, order.text, reference, order.views, draws=order.draws, seed=order.seed, watch=watch,
-            **order.sampling,
+            cutout=job.photo.shown.way if job.photo and job.photo.shown else "", notes=job.notes, **order.sampling,
         )  # fmt: skip
         job.step = order.steps
         job.notes += outcome.notes

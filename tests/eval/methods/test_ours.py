@@ -42,7 +42,7 @@ class FakeGenerator:
     ) -> "FakeGenerator":
         return cls(weights)
 
-    def from_image(self, image: np.ndarray, views: int, **options: object) -> ViewSet:
+    def from_reference(self, image: np.ndarray, views: int, **options: object) -> ViewSet:
         self.calls.append((image, options))
         return ViewSet([image] + [image // 2] * (views - 1), orbit(views, size=len(image)))
 
