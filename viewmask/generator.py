@@ -8,9 +8,10 @@ views.save("chair")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from recon.agreement import AGREED, agreement
 from viewmask.errors import ViewmaskError
 from viewmask.model import sequence, vocabulary
 from viewmask.model.sampler import Unmasked, unmask
-from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling, at_speed
 from viewmask.model.symmetry import reused
 from viewmask.model.tokenizer import pack, unpack
 from viewmask.model.weights import Weights
@@ -54,7 +55,8 @@ class Generator:
     """Makes views, all of an object's at once.
 
     The settings of its methods, `**sampling`, are the fields of `viewmask.model.sampling.Sampling`: `steps`,
-    `schedule`, `temperature`, `guidance` ... What is left out, or None, is as was best for the shipped weights.
+    `schedule`, `temperature`, `guidance` ..., and `speed`, which sets those that are left out: "exact", the paper's
+    rule, or "balanced" (`viewmask.model.sampling.at_speed`). None is as left out.
     """
 
     weights: Weights
@@ -80,7 +82,7 @@ class Generator:
         caption: str = "",
         symmetry: bool = False,
         progress: Progress | None = None,
-        **sampling: int | float | str | None,
+        **sampling: Any,
     ) -> ViewSet:
         """Views all around the object of a reference view (I2MV).
 
@@ -107,7 +109,7 @@ class Generator:
             raise ViewmaskError(f"a reference view must be square RGBA, not {'x'.join(map(str, picture.shape))}")
         if symmetry and not as_view:
             raise ViewmaskError("symmetry repeats a given view: it needs as_view (--as-view)")
-        settings = FROM_IMAGE.changed(**sampling)
+        settings = at_speed(FROM_IMAGE, **sampling)
         around, with_text = _azimuths(views), bool(caption)
         if not as_view and self.weights.photos:
             layout = sequence.photo(around, with_text)
@@ -131,7 +133,7 @@ class Generator:
         draws: int = DRAWS,
         seed: int = 0,
         progress: Progress | None = None,
-        **sampling: int | float | str | None,
+        **sampling: Any,
     ) -> ViewSet:
         """Views all around the object of a sentence (T2MV); azimuth 0 is its front. Arguments as in `draw`."""
         return self.draw(caption, views, draws=draws, seed=seed, progress=progress, **sampling).views
@@ -144,7 +146,7 @@ class Generator:
         draws: int = DRAWS,
         seed: int = 0,
         progress: Progress | None = None,
-        **sampling: int | float | str | None,
+        **sampling: Any,
     ) -> Draw:
         """The draw of a sentence that is kept: of those whose views agree, the one that fits the sentence best.
 
@@ -157,7 +159,7 @@ class Generator:
         Raises:
             ViewmaskError: a sentence that is empty or too long, or a setting that makes no sense.
         """
-        return first_agreeing(self.samples(caption, draws, views, seed=seed, progress=progress, **sampling))
+        return first_agreeing(self._ranked(caption, draws, views, seed, progress, sampling))
 
     def samples(
         self,
@@ -167,7 +169,7 @@ class Generator:
         *,
         seed: int = 0,
         progress: Progress | None = None,
-        **sampling: int | float | str | None,
+        **sampling: Any,
     ) -> list[ViewSet]:
         """Several draws of a sentence, drawn together, those first that fit it best by the reranker.
 
@@ -178,16 +180,26 @@ class Generator:
             View sets, `extra["fit"]` telling how well each fits (`fit`). Weights without a reranker leave them in the
             order in which they were drawn.
         """
+        return list(self._ranked(caption, count, views, seed, progress, sampling))
+
+    def _ranked(
+        self, caption: str, count: int, views: int, seed: int, progress: Progress | None, sampling: dict[str, Any]
+    ) -> Iterator[ViewSet]:
+        """`samples`, each decoded when it is asked for: pictures take longer than the ranking, which needs none."""
         if count < 1:
             raise ViewmaskError(f"at least one draw is needed, not {count}")
         layout = sequence.t2mv(_azimuths(views))
-        unmasked = self._unmask(layout, caption, None, FROM_TEXT.changed(**sampling), seed, progress, count)
-        sets = [self._views(pictures, caption) for pictures in self._decode(unmasked)]
-        if self.weights.reranker is None:
-            return sets
-        for each, fit in zip(sets, self.weights.reranker(self.read(caption), unmasked.tokens), strict=True):
-            each.extra["fit"] = round(fit, 4)
-        return sorted(sets, key=lambda each: -float(each.extra["fit"]))  # stable: of equals the first drawn
+        unmasked = self._unmask(layout, caption, None, at_speed(FROM_TEXT, **sampling), seed, progress, count)
+        fits = None
+        if self.weights.reranker is not None:
+            fits = self.weights.reranker(self.read(caption), unmasked.tokens)
+        # Sorting is stable: of equals the first drawn.
+        for draw in range(count) if fits is None else sorted(range(count), key=lambda draw: -round(fits[draw], 4)):
+            one = Unmasked(unmasked.tokens[draw : draw + 1], unmasked.soft[draw : draw + 1])
+            made = self._views(self._decode(one)[0], caption)
+            if fits is not None:
+                made.extra["fit"] = round(fits[draw], 4)
+            yield made
 
     def fit(self, caption: str, views: ViewSet) -> float:
         """How well views fit a sentence, -1 to 1, by the reranker.

@@ -55,7 +55,7 @@ def generate(
     seed: int = 0,
     symmetry: bool = False,
     progress: Progress | None = None,
-    **sampling: int | float | str | None,
+    **sampling: Any,
 ) -> Outcome:
     """Views of a sentence, or of a picture's object.
 
