@@ -8,19 +8,20 @@ views.save("chair")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.agreement import AGREED, agreement
 from viewmask.errors import ViewmaskError
-from viewmask.model import sequence, vocabulary
-from viewmask.model.sampler import Unmasked, unmask
+from viewmask.model import edit, sequence, vocabulary
+from viewmask.model.sampler import Unmasked, Watch, unmask
 from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling, at_speed
 from viewmask.model.symmetry import reused
 from viewmask.model.tokenizer import pack, unpack
@@ -30,6 +31,7 @@ from viewmask.views.conventions import SIZE
 from viewmask.views.viewset import Picture, ViewSet, resize
 
 MOST_VIEWS = 16
+_UNKNOWN = np.array((128, 128, 128, 64), np.uint8)  # how a token looks that is not known yet
 _STRIDE = 1_000_003  # between the seeds of two draws: far from those of other samples
 
 Progress = Callable[[int, int], None]
@@ -82,7 +84,8 @@ class Generator:
         caption: str = "",
         symmetry: bool = False,
         progress: Progress | None = None,
-        **sampling: Any,
+        watch: Watch | None = None,
+        **sampling: int | float | str | None,
     ) -> ViewSet:
         """Views all around the object of a reference view (I2MV).
 
@@ -98,6 +101,7 @@ class Generator:
             symmetry: with `as_view`, show the reference again, with all its detail, where a view looks like it or its
                 mirror image (`viewmask.model.symmetry`).
             progress: called with steps done and steps.
+            watch: called after each step with what is known of the views (`glimpse` makes pictures of it).
 
         Returns:
             `views` pictures of 256 x 256 at azimuths 360 i / views and elevation 30.
@@ -113,13 +117,14 @@ class Generator:
         around, with_text = _azimuths(views), bool(caption)
         if not as_view and self.weights.photos:
             layout = sequence.photo(around, with_text)
-            made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress))
+            known = self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, _made(watch))
+            made = self._decode(known)
             return self._views(made[0][1:], caption)
         first = resize(picture, SIZE)
         if views == 1:
             return self._views([first], caption)
         layout = sequence.i2mv(around, with_text)
-        made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress))
+        made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, watch))
         others = made[0][1:]
         if symmetry:
             others = reused(others, first, self.round_trip)
@@ -133,10 +138,11 @@ class Generator:
         draws: int = DRAWS,
         seed: int = 0,
         progress: Progress | None = None,
-        **sampling: Any,
+        watch: Watch | None = None,
+        **sampling: int | float | str | None,
     ) -> ViewSet:
         """Views all around the object of a sentence (T2MV); azimuth 0 is its front. Arguments as in `draw`."""
-        return self.draw(caption, views, draws=draws, seed=seed, progress=progress, **sampling).views
+        return self.draw(caption, views, draws=draws, seed=seed, progress=progress, watch=watch, **sampling).views
 
     def draw(
         self,
@@ -146,7 +152,8 @@ class Generator:
         draws: int = DRAWS,
         seed: int = 0,
         progress: Progress | None = None,
-        **sampling: Any,
+        watch: Watch | None = None,
+        **sampling: int | float | str | None,
     ) -> Draw:
         """The draw of a sentence that is kept: of those whose views agree, the one that fits the sentence best.
 
@@ -154,12 +161,12 @@ class Generator:
 
         Args:
             draws: how many to choose from; 1 takes what comes, as in the paper.
-            views, seed, progress: as in `from_image`.
+            views, seed, progress, watch: as in `from_image`.
 
         Raises:
             ViewmaskError: a sentence that is empty or too long, or a setting that makes no sense.
         """
-        return first_agreeing(self._ranked(caption, draws, views, seed, progress, sampling))
+        return first_agreeing(self._ranked(caption, draws, views, seed, progress, watch, sampling))
 
     def samples(
         self,
@@ -169,7 +176,8 @@ class Generator:
         *,
         seed: int = 0,
         progress: Progress | None = None,
-        **sampling: Any,
+        watch: Watch | None = None,
+        **sampling: int | float | str | None,
     ) -> list[ViewSet]:
         """Several draws of a sentence, drawn together, those first that fit it best by the reranker.
 
@@ -180,26 +188,76 @@ class Generator:
             View sets, `extra["fit"]` telling how well each fits (`fit`). Weights without a reranker leave them in the
             order in which they were drawn.
         """
-        return list(self._ranked(caption, count, views, seed, progress, sampling))
+        return list(self._ranked(caption, count, views, seed, progress, watch, sampling))
 
     def _ranked(
-        self, caption: str, count: int, views: int, seed: int, progress: Progress | None, sampling: dict[str, Any]
+        self,
+        caption: str,
+        count: int,
+        views: int,
+        seed: int,
+        progress: Progress | None,
+        watch: Watch | None,
+        sampling: dict[str, Any],
     ) -> Iterator[ViewSet]:
-        """`samples`, each decoded when it is asked for: pictures take longer than the ranking, which needs none."""
+        """`samples`, each decoded when it is asked for: the ranking needs no pictures."""
         if count < 1:
             raise ViewmaskError(f"at least one draw is needed, not {count}")
-        layout = sequence.t2mv(_azimuths(views))
-        unmasked = self._unmask(layout, caption, None, at_speed(FROM_TEXT, **sampling), seed, progress, count)
-        fits = None
+        # One view is what text to a picture was trained as: alignment's own task word.
+        layout = sequence.t2i() if views == 1 else sequence.t2mv(_azimuths(views))
+        unmasked = self._unmask(layout, caption, None, at_speed(FROM_TEXT, **sampling), seed, progress, watch, count)
+        fits: list[float] = []
         if self.weights.reranker is not None:
-            fits = self.weights.reranker(self.read(caption), unmasked.tokens)
-        # Sorting is stable: of equals the first drawn.
-        for draw in range(count) if fits is None else sorted(range(count), key=lambda draw: -round(fits[draw], 4)):
-            one = Unmasked(unmasked.tokens[draw : draw + 1], unmasked.soft[draw : draw + 1])
-            made = self._views(self._decode(one)[0], caption)
-            if fits is not None:
-                made.extra["fit"] = round(fits[draw], 4)
-            yield made
+            fits = [round(fit, 4) for fit in self.weights.reranker(self.read(caption), unmasked.tokens)]
+        order = sorted(range(count), key=lambda draw: -fits[draw]) if fits else range(count)
+        for draw in order:  # stable: of equals the first drawn
+            made = self._decode(Unmasked(unmasked.tokens[draw : draw + 1], unmasked.soft[draw : draw + 1]))[0]
+            sample = self._views(made, caption)
+            if fits:
+                sample.extra["fit"] = fits[draw]
+            yield sample
+
+    def edit(
+        self,
+        views: ViewSet,
+        regions: Sequence[NDArray[np.bool_]],
+        caption: str = "",
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        **sampling: int | float | str | None,
+    ) -> ViewSet:
+        """Views with some regions made anew, and nothing else changed: they are masked and unmasked as in T2MV.
+
+        Args:
+            views: as `from_image` and `from_text` make them: an orbit of square views, evenly spaced.
+            regions: bool [height, width], one a view, where it is to be made anew (`recon.region`). Views are made in
+                patches, so every patch that a region touches is; pixels of all others stay as they are.
+            caption: what the object shall be. Without one the views alone tell.
+            seed, progress: as in `from_image`.
+
+        Raises:
+            ViewmaskError: views that are no such orbit, regions of another size or without a pixel, or a setting that
+                makes no sense.
+        """
+        around = _azimuths(len(views))
+        edit.check_orbit(views)
+        if [region.shape for region in regions] != [image.shape[:2] for image in views.images]:
+            raise ViewmaskError("a region is needed for each view, as large as its picture")
+        tokens = self.encode(views.images)
+        masked = torch.stack([edit.patches(region, tokens.shape[-1]) for region in regions]).to(tokens.device)
+        if not masked.any():
+            raise ViewmaskError("no region holds a pixel: nothing is to be made anew")
+        settings = at_speed(FROM_TEXT if caption else FROM_IMAGE, **sampling)
+        unmasked = self._fill(sequence.t2mv(around), caption, tokens[None], masked[None], settings, seed, progress)
+        made = self._decode(unmasked)[0]
+        images = [
+            edit.joined(old, resize(new, old.shape[0]), where.cpu().numpy())
+            for old, new, where in zip(views.images, made, masked, strict=True)
+        ]
+        extra = {name: value for name, value in views.extra.items() if name not in ("fit", "captions")}
+        extra |= ({"caption": caption} if caption else {}) | {"weights": self.fingerprint}
+        return ViewSet(images, views.cameras, extra)
 
     def fit(self, caption: str, views: ViewSet) -> float:
         """How well views fit a sentence, -1 to 1, by the reranker.
@@ -219,25 +277,22 @@ class Generator:
         """A sentence as these weights read it: without the words that training hardly had (`Lexicon.familiar`)."""
         return self.weights.lexicon.familiar(caption)
 
-    def caption(self, picture: Picture, steps: int = 8) -> str:
-        """A short description of a reference view (MMU), unmasked greedily in `steps` steps."""
+    def caption(self, picture: Picture) -> str:
+        """What a reference view shows (MMU), unmasked word by word, the likeliest each: in order, so that the text's
+        length is not decided before its words."""
         layout, transformer = sequence.mmu(), self.weights.transformer
         tokens = self.encode([picture])[None]
         words = torch.full((1, vocabulary.LENGTH), vocabulary.MASK, device=tokens.device)
         nowhere = torch.zeros_like(tokens, dtype=torch.bool)
-        left = vocabulary.LENGTH
         with torch.inference_mode():
-            for step in range(steps):
-                arranged = sequence.words(layout, words)
-                features = transformer(layout, arranged, tokens, nowhere)[0][:, sequence.text_slice(layout)]
-                logits = transformer.word_head(features).float()
-                logits[..., vocabulary.MASK] = -torch.inf
-                sure, best = logits.softmax(dim=-1).max(dim=-1)
-                hidden = words == vocabulary.MASK
-                keep = -(-left // (steps - step))
-                left -= keep
-                surest = torch.where(hidden, sure, -1.0).topk(keep, dim=1).indices
-                words = words.scatter(1, surest, best.gather(1, surest))
+            for place in range(vocabulary.LENGTH):
+                features = transformer(layout, sequence.words(layout, words), tokens, nowhere)[0]
+                logits = transformer.word_head(features[:, sequence.text_slice(layout)][:, place]).float()
+                logits[:, vocabulary.MASK] = -torch.inf
+                words[:, place] = logits.argmax(dim=-1)
+                if words[0, place] == vocabulary.PAD:
+                    words[:, place:] = vocabulary.PAD
+                    break
         return self.weights.lexicon.vocabulary.decode(words[0].tolist())
 
     def encode(self, pictures: list[Picture]) -> Tensor:
@@ -252,6 +307,20 @@ class Generator:
         with torch.inference_mode():
             return _enlarge(unpack(self.weights.tokenizer.decode(self.encode(pictures))))
 
+    def glimpse(self, known: Unmasked, unknown: Tensor) -> list[list[Picture]]:
+        """Pictures of every sequence while it is unmasked: unknown tokens are plain, faint grey squares.
+
+        Args:
+            known, unknown: as a `Watch` is told them.
+        """
+        hidden = unknown.flatten(0, 1).cpu().numpy()
+        token = np.arange(SIZE) * hidden.shape[-1] // SIZE  # of every pixel
+        pictures = iter(hidden[:, token[:, None], token])
+        return [
+            [np.where(next(pictures)[..., None], _UNKNOWN, picture) for picture in views]
+            for views in self._decode(known)
+        ]
+
     @property
     def fingerprint(self) -> str:
         """Names the weights (`Weights.fingerprint`)."""
@@ -265,6 +334,7 @@ class Generator:
         sampling: Sampling,
         seed: int,
         progress: Progress | None,
+        watch: Watch | None,
         draws: int = 1,
     ) -> Unmasked:
         weights = self.weights
@@ -274,9 +344,27 @@ class Generator:
         if reference is not None:
             tokens[:, : len(reference)] = reference
             masked[:, : len(reference)] = False
-        field = weights.lexicon.vocabulary.encode(self.read(caption), layout.text) if layout.text else []
-        captions = torch.tensor([field] * draws, dtype=torch.long, device=weights.device)
-        return unmask(weights.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE)
+        return self._fill(layout, caption, tokens, masked, sampling, seed, progress, watch)
+
+    def _fill(
+        self,
+        layout: sequence.Layout,
+        caption: str,
+        tokens: Tensor,
+        masked: Tensor,
+        sampling: Sampling,
+        seed: int,
+        progress: Progress | None,
+        watch: Watch | None = None,
+    ) -> Unmasked:
+        """Fill in the masked tokens of some draws, int64 and bool [draws, views, grid, grid]."""
+        weights, field = self.weights, list[int]()
+        if layout.text:
+            field = [vocabulary.PAD] * layout.text
+        if layout.text and caption:
+            field = weights.lexicon.vocabulary.encode(self.read(caption), layout.text)
+        captions = torch.tensor([field] * len(tokens), dtype=torch.long, device=weights.device)
+        return unmask(weights.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE, watch)
 
     def _decode(self, unmasked: Unmasked) -> list[list[Picture]]:
         """The pictures of every sequence."""
@@ -308,6 +396,13 @@ def _azimuths(views: int) -> tuple[float, ...]:
     if views > MOST_VIEWS:
         raise ViewmaskError(f"at most {MOST_VIEWS} views can be made at once, not {views}")
     return sequence.azimuths(views)
+
+
+def _made(watch: Watch | None) -> Watch | None:
+    """The same for a sequence whose first view was given, and belongs to none that are made."""
+    if watch is None:
+        return None
+    return lambda known, unknown: watch(Unmasked(known.tokens[:, 1:], known.soft[:, 1:]), unknown[:, 1:])
 
 
 def _enlarge(pictures: list[Picture]) -> list[Picture]:

@@ -11,11 +11,13 @@ pipeline.write_mesh(outcome.views, "chair/mesh.glb", page="chair/page.html")
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from recon.agreement import POOR, agreement
@@ -31,8 +33,12 @@ from viewmask.views.viewset import Picture, ViewSet
 
 if TYPE_CHECKING:  # it loads torch, which a mesh alone need not
     from viewmask.generator import Generator, Progress
+    from viewmask.model.sampler import Watch
 
 SHEET = "sheet.png"
+WORDLESS = (
+    "these weights were hardly taught to caption: `viewmask train align` teaches it, --weights takes what it makes"
+)
 UNTAUGHT = "these weights were not taught photos: they take the picture as a view from 30 degrees above"
 
 
@@ -55,7 +61,8 @@ def generate(
     seed: int = 0,
     symmetry: bool = False,
     progress: Progress | None = None,
-    **sampling: Any,
+    watch: Watch | None = None,
+    **sampling: int | float | str | None,
 ) -> Outcome:
     """Views of a sentence, or of a picture's object.
 
@@ -63,23 +70,44 @@ def generate(
         generator: loaded once for many calls.
         text: the sentence; with a picture, what it shows.
         reference: a reference view (`viewmask.model.reference.reference_view`).
-        views, as_view, draws, seed, symmetry, progress, sampling: see `Generator.from_image` and `Generator.draw`.
+        views, as_view, draws, seed, symmetry, progress, watch, sampling: see `Generator.from_image` and
+            `Generator.draw`.
 
     Raises:
         ViewmaskError: neither sentence nor picture, or a setting that makes no sense.
     """
     if reference is not None:
-        how = {"as_view": as_view, "seed": seed, "symmetry": symmetry, "progress": progress, **sampling}
+        how = {"as_view": as_view, "seed": seed, "symmetry": symmetry, "progress": progress, "watch": watch, **sampling}
         made = generator.from_image(reference, views, caption=text, **how)  # type: ignore[arg-type]
         return Outcome(made, (*_untaught(generator, as_view), *_doubts(made)))
     if not text.strip():
         raise ViewmaskError('the sentence is empty: try --text "a red chair"')
-    draw = generator.draw(text, views, draws=draws, seed=seed, progress=progress, **sampling)
+    draw = generator.draw(text, views, draws=draws, seed=seed, progress=progress, watch=watch, **sampling)
     if draw.agreement >= POOR:
         return Outcome(draw.views)
     others = f", none of {draws} draws to more" if draws > 1 else ""
     advice = "another sentence, --seed or more --draws may give a better shape"
     return Outcome(draw.views, (f"the views agree to {draw.agreement:.0%}{others}; {advice}",))
+
+
+def edit(
+    generator: Generator,
+    views: ViewSet,
+    regions: Sequence[NDArray[np.bool_]],
+    text: str = "",
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **sampling: int | float | str | None,
+) -> Outcome:
+    """Views with some regions made anew; arguments as of `Generator.edit`.
+
+    Raises:
+        ViewmaskError: views that the model does not know, regions of another size or empty, or a setting that makes no
+            sense.
+    """
+    made = generator.edit(views, regions, text, seed=seed, progress=progress, **sampling)
+    return Outcome(made, tuple(_doubts(made)))
 
 
 def _untaught(generator: Generator, as_view: bool) -> list[str]:

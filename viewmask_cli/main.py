@@ -15,8 +15,11 @@ from typing import Annotated, NoReturn
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask_cli.app import app as page
+from viewmask_cli.caption import caption
 from viewmask_cli.convert import convert
 from viewmask_cli.doctor import doctor
+from viewmask_cli.edit import edit
 from viewmask_cli.eval import evaluate
 from viewmask_cli.generate import generate
 from viewmask_cli.reconstruct import reconstruct
@@ -55,11 +58,14 @@ def _options(
 
 app.command()(generate)
 app.command()(reconstruct)
+app.command()(edit)
+app.command()(caption)
 app.command()(render)
 app.command()(tokenize)
 app.command()(train)
 app.command()(convert)
 app.command("eval")(evaluate)
+app.command("app")(page)
 app.command()(doctor)
 
 

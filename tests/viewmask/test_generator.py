@@ -17,6 +17,7 @@ from viewmask.model.sampling import FROM_IMAGE, at_speed
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.weights import RERANKER, SHIPPED, TOKENIZER, TRANSFORMER, lexicon_of
+from viewmask.views.camera import orbit
 
 LEXICON = lexicon_of(SHIPPED / TRANSFORMER, {})
 VOCABULARY = LEXICON.vocabulary
@@ -201,6 +202,94 @@ def test_progress_is_told(generator, picture):
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_an_edit_changes_the_patches_that_the_region_touches_and_no_other(generator, picture):
+    views = generator.from_image(picture, steps=2, as_view=True)
+    regions = [np.zeros((256, 256), bool) for _ in range(4)]
+    regions[1][10:20, 10:20] = True  # in the first of the view's four patches
+    made = generator.edit(views, regions, "a red cup", steps=2, seed=3)
+    for index in (0, 2, 3):
+        np.testing.assert_array_equal(made.images[index], views.images[index])
+    np.testing.assert_array_equal(made.images[1][128:], views.images[1][128:])
+    np.testing.assert_array_equal(made.images[1][:, 128:], views.images[1][:, 128:])
+    assert made.caption == "a red cup"
+    assert "fit" not in made.extra
+    again = generator.edit(views, regions, "a red cup", steps=2, seed=3)
+    assert same(made, again)
+
+
+def test_tokens_outside_an_edit_stay(generator, picture, monkeypatch):
+    """To the bit: what the sampler is given and hands back outside the region are the views' own tokens."""
+    from viewmask import generator as module
+
+    views = generator.from_image(picture, steps=2, as_view=True)
+    seen = []
+
+    def spy(model, layout, captions, tokens, masked, *rest):
+        made = unmask(model, layout, captions, tokens, masked, *rest)
+        seen.append((tokens, masked, made.tokens))
+        return made
+
+    unmask = module.unmask
+    monkeypatch.setattr(module, "unmask", spy)
+    regions = [np.zeros((256, 256), bool) for _ in range(4)]
+    regions[2][200:, :] = True
+    generator.edit(views, regions, steps=2)
+    ((tokens, masked, made),) = seen
+    assert masked.sum() == 2  # the lower half of one view: two of its patches
+    assert torch.equal(tokens[~masked], made[~masked])
+    assert torch.equal(tokens[0], generator.encode(views.images))
+
+
+def test_what_cannot_be_edited_is_refused(generator, picture):
+    views = generator.from_image(picture, steps=2, as_view=True)
+    nothing = [np.zeros((256, 256), bool) for _ in range(4)]
+    with pytest.raises(ViewmaskError, match="no region holds a pixel"):
+        generator.edit(views, nothing)
+    with pytest.raises(ViewmaskError, match="a region is needed for each view"):
+        generator.edit(views, nothing[:2])
+    turned = replace_cameras(views, orbit(4, elevation=10))
+    with pytest.raises(ViewmaskError, match="view 0 is not of the model's orbit"):
+        generator.edit(turned, [region | True for region in nothing])
+
+
+def replace_cameras(views, cameras):
+    return type(views)(views.images, cameras, views.extra)
+
+
+def test_one_view_of_a_sentence_is_a_picture_of_alignment(generator, monkeypatch):
+    from viewmask import generator as module
+
+    layouts = []
+
+    def spy(model, layout, *rest):
+        layouts.append(layout)
+        return unmask(model, layout, *rest)
+
+    unmask = module.unmask
+    monkeypatch.setattr(module, "unmask", spy)
+    assert len(generator.from_text("a red cup", views=1, draws=1, steps=2)) == 1
+    assert len(generator.from_text("a red cup", views=2, draws=1, steps=2)) == 2
+    assert layouts == [sequence.t2i(), sequence.t2mv(sequence.azimuths(2))]
+
+
+@pytest.mark.parametrize("about", [{}, {"mixture": {"photo": 0.5}}])
+def test_views_can_be_watched_as_they_unmask(tmp_path, picture, about):
+    generator = Generator.load(random_weights(tmp_path, about))
+    asks = [
+        lambda **watched: generator.samples("a red chair", 2, steps=3, **watched),
+        lambda **watched: [generator.from_image(picture, steps=3, **watched)],
+    ]
+    for ask, given in zip(asks, (0, 0 if about else 1), strict=True):
+        glimpses = []
+        made = ask(watch=lambda *known, glimpses=glimpses: glimpses.append(generator.glimpse(*known)))
+        assert all(same(mine, theirs) for mine, theirs in zip(made, ask(), strict=True))
+        assert [len(glimpse) for glimpse in glimpses] == [len(made)] * 3
+        for views, first, last in zip(made, glimpses[0], glimpses[-1], strict=True):
+            assert len(first) == len(views)
+            assert all(np.array_equal(*pair) for pair in list(zip(views.images, last, strict=True))[given:])
+            assert any((view == (128, 128, 128, 64)).all(axis=-1).any() for view in first)
+
+
 def test_captions_and_round_trips(generator, picture):
     assert isinstance(generator.caption(picture), str)
     (back,) = generator.round_trip([picture])
@@ -298,7 +387,7 @@ def test_bfloat16_is_near_and_has_the_same_name(tmp_path, picture):
     views = half.from_text("a red cup", steps=2, draws=2)
     assert views.extra["weights"] == full.fingerprint
     assert -1 <= views.extra["fit"] <= 1
-    assert isinstance(half.caption(picture, steps=2), str)
+    assert isinstance(half.caption(picture), str)
 
 
 @pytest.mark.parametrize(("change", "says"), [({"bits": 10}, "codes of 10 bits"), ({"grid": 3}, "views of 3 x 3")])

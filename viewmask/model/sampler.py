@@ -41,6 +41,11 @@ class Unmasked:
     soft: Tensor
 
 
+Watch = Callable[[Unmasked, Tensor], None]
+"""Told after each step what is known, and which tokens are not, bool [batch, views, grid, grid]. Both change with the
+next step: copy what is to stay. What it raises ends the sampling."""
+
+
 Memory = dict[int, list[Kept]]  # of every block, by the first sequence that a pass takes
 
 
@@ -77,6 +82,7 @@ def unmask(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     stride: int = 1,
+    watch: Watch | None = None,
 ) -> Unmasked:
     """Fill in the masked tokens of a batch.
 
@@ -90,6 +96,7 @@ def unmask(
         seed: sequence i of a batch draws from seed + i * stride, so it does not depend on its neighbours.
         progress: called with steps done and steps.
         stride: between the seeds of two sequences.
+        watch: called after each step; it changes no token.
 
     Raises:
         ViewmaskError: sequences with different numbers of masked tokens.
@@ -135,6 +142,8 @@ def unmask(
         places, also = places.gather(1, done.sort(dim=1, stable=True).indices[:, : count - keep]), known
         if progress:
             progress(step + 1, sampling.steps)
+        if watch:
+            watch(Unmasked(tokens, soft), unknown.view_as(tokens))
     return Unmasked(tokens, soft)
 
 

@@ -87,7 +87,7 @@ _BALANCED: dict[Sampling, dict[str, Any]] = {
 }
 
 
-def at_speed(exact: Sampling, speed: Speed | None = None, **settings: Any) -> Sampling:
+def at_speed(exact: Sampling, speed: Speed | int | float | str | None = None, **settings: Any) -> Sampling:
     """The settings of a speed, with others in place of those named.
 
     Args:

@@ -359,6 +359,35 @@ def test_more_steps_than_tokens(model, start):
     assert torch.equal(made.soft[~masked], bits(tokens, 18)[~masked].float())
 
 
+class StopError(Exception):
+    pass
+
+
+def test_watching_changes_no_token_and_can_end_the_work(model, start):
+    seen = []
+
+    def watch(known, unknown):
+        assert not known.tokens[unknown].any()
+        seen.append((known.tokens.clone(), unknown.clone()))
+        if len(seen) == 12:
+            raise StopError
+
+    captions, tokens, masked = start
+    sampling = Sampling(steps=9, temperature=0.7)
+    plain = unmask(model, LAYOUT, captions, tokens, masked, sampling, seed=5)
+    watched = unmask(model, LAYOUT, captions, tokens, masked, sampling, seed=5, watch=watch)
+    assert torch.equal(plain.tokens, watched.tokens)
+    assert torch.equal(plain.soft, watched.soft)
+    assert len(seen) == 9
+    for (before, hidden), (after, still) in pairwise(seen):  # what is known stays
+        assert torch.equal(before[~hidden], after[~hidden])
+        assert still.sum() < hidden.sum()
+    assert torch.equal(seen[-1][0], plain.tokens)
+    with pytest.raises(StopError):
+        unmask(model, LAYOUT, captions, tokens, masked, sampling, seed=5, watch=watch)
+    assert len(seen) == 12
+
+
 @pytest.mark.parametrize(
     "options", [{"steps": 0}, {"schedule": "sine"}, {"temperature": -1}, {"guidance": float("nan")}, {"noise": -0.1}]
 )

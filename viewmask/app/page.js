@@ -1,0 +1,322 @@
+"use strict";
+const $ = id => document.getElementById(id);
+const show = (element, on) => { element.hidden = !on; };
+const slug = words => (words.toLowerCase().match(/[\p{L}\p{N}_]+/gu) || []).join("-").slice(0, 60) || "views";
+const seconds = s => s < 90 ? `${Math.max(1, Math.round(s))} s` : `${Math.round(s / 60)} min`;
+
+async function ask(path, options = {}) {
+  let answer;
+  try { answer = await fetch(path, { credentials: "same-origin", ...options }); }
+  catch { throw new Error("viewmask app does not answer: is it still running?"); }
+  const record = await answer.json().catch(() => ({ error: `the answer was ${answer.status}` }));
+  if (!answer.ok) throw new Error(record.error);
+  return record;
+}
+
+function complain(error, where = "complaint") {
+  $(where).textContent = error ? error.message || error : "";
+  show($(where), Boolean(error));
+}
+
+// ---- what can be chosen --------------------------------------------------------------------------
+let state, photo = null, sent = Promise.resolve();
+for (const words of ["a red chair", "a green bottle", "a wooden table"]) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = words;
+  button.onclick = () => { $("text").value = words; };
+  $("examples").append(button);
+}
+$("dice").onclick = () => { $("seed").value = Math.floor(Math.random() * 1e6); };
+
+function options(select, names) { select.replaceChildren(...names.map(name => new Option(name, name))); }
+
+function usualGuidance() { $("guidance").placeholder = photo ? state.guidance.image : state.guidance.text; }
+
+// ---- the picture: drop, paste, choose; its cut-out under a brush -----------------------------------
+const canvas = document.querySelector("#easel canvas"), pen = canvas.getContext("2d");
+const mask = document.createElement("canvas"), veil = document.createElement("canvas");
+const picture = new Image();
+let keep = true, stroke = null;
+
+async function take(file) {
+  if (!file) return;
+  complain(null);
+  $("make").disabled = true;
+  try { await shown(await ask(`api/photos?name=${encodeURIComponent(file.name || "photo.png")}`, { method: "POST", body: file })); }
+  catch (error) { complain(error); }
+  $("make").disabled = false;
+}
+
+const loaded = image => image.decode().then(() => image);
+
+async function shown(record) {
+  const other = !photo || photo.id != record.id;
+  photo = record;
+  show($("photo"), true);
+  show($("drop"), false);
+  usualGuidance();
+  $("cutout").value = record.cutout;
+  if (other) {
+    picture.src = `api/photos/${record.id}/picture.webp`;
+    await loaded(picture);
+    for (const each of [canvas, mask, veil]) { each.width = record.width; each.height = record.height; }
+  }
+  const brush = mask.getContext("2d");
+  brush.globalCompositeOperation = "source-over";
+  brush.clearRect(0, 0, mask.width, mask.height);
+  if (record.how) {
+    const cut = new Image();
+    cut.src = `api/photos/${record.id}/cutout.png?${record.version}`;
+    brush.drawImage(await loaded(cut), 0, 0);
+  }
+  say();
+  paint();
+}
+
+function say() {
+  $("how").classList.toggle("error", Boolean(photo.trouble));
+  $("how").textContent = photo.trouble ? `${photo.trouble}. You can paint over the object.`
+    : [`Cut out by ${photo.how}.`, ...photo.notes].join(" ");
+}
+
+function paint() {
+  const cover = veil.getContext("2d");
+  cover.globalCompositeOperation = "source-over";
+  cover.clearRect(0, 0, veil.width, veil.height);
+  cover.fillStyle = getComputedStyle(document.body).backgroundColor;
+  cover.globalAlpha = 0.82;
+  cover.fillRect(0, 0, veil.width, veil.height);
+  cover.globalAlpha = 1;
+  cover.globalCompositeOperation = "destination-out";
+  cover.drawImage(mask, 0, 0);
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+  pen.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  pen.drawImage(veil, 0, 0);
+}
+
+function dab(event) {
+  const box = canvas.getBoundingClientRect(), share = canvas.width / box.width;
+  const at = { x: (event.clientX - box.left) * share, y: (event.clientY - box.top) * share };
+  const brush = mask.getContext("2d");
+  brush.globalCompositeOperation = keep ? "source-over" : "destination-out";
+  brush.lineCap = "round";
+  brush.lineWidth = $("size").value / 400 * Math.max(canvas.width, canvas.height);
+  brush.strokeStyle = "#fff";
+  brush.beginPath();
+  brush.moveTo((stroke || at).x, (stroke || at).y);
+  brush.lineTo(at.x, at.y);
+  brush.stroke();
+  stroke = at;
+  paint();
+}
+
+canvas.addEventListener("pointerdown", event => { canvas.setPointerCapture(event.pointerId); stroke = null; dab(event); });
+canvas.addEventListener("pointermove", event => { if (stroke) dab(event); });
+for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => { if (stroke) { stroke = null; mended(); } });
+
+function mended() {
+  const plain = document.createElement("canvas");
+  plain.width = mask.width;
+  plain.height = mask.height;
+  const brush = plain.getContext("2d");
+  brush.drawImage(mask, 0, 0);
+  brush.globalCompositeOperation = "source-in";
+  brush.fillStyle = "#fff";
+  brush.fillRect(0, 0, plain.width, plain.height);
+  brush.globalCompositeOperation = "destination-over";
+  brush.fillStyle = "#000";
+  brush.fillRect(0, 0, plain.width, plain.height);
+  const key = photo.id;
+  sent = sent.then(() => new Promise(done => plain.toBlob(done))).then(async blob => {
+    const record = await ask(`api/photos/${key}`, { method: "PUT", body: blob });
+    if (photo && photo.id == key) { photo = record; say(); complain(null); }
+  }).catch(complain);
+}
+
+const recut = way => { sent = sent.then(() => ask(`api/photos/${photo.id}?cutout=${way}`, { method: "PUT" })).then(shown).catch(complain); };
+$("cutout").onchange = () => recut($("cutout").value);
+$("restart").onclick = () => recut(photo.cutout);
+$("without").onclick = () => { photo = null; show($("photo"), false); show($("drop"), true); usualGuidance(); };
+const brushes = [...document.querySelectorAll("#brush button")];
+brushes.forEach((button, i) => { button.onclick = () => { keep = i == 0; brushes.forEach((each, j) => each.setAttribute("aria-pressed", i == j)); }; });
+
+for (const input of document.querySelectorAll("input[type=file]")) input.onchange = () => { take(input.files[0]); input.value = ""; };
+addEventListener("paste", event => { const file = [...event.clipboardData.files][0]; if (file) { event.preventDefault(); take(file); } });
+addEventListener("dragover", event => { event.preventDefault(); document.body.classList.add("over"); });
+addEventListener("dragleave", event => { if (!event.relatedTarget) document.body.classList.remove("over"); });
+addEventListener("drop", event => { event.preventDefault(); document.body.classList.remove("over"); take(event.dataTransfer.files[0]); });
+
+// ---- an order, and what becomes of it --------------------------------------------------------------
+let job = null, timer = 0;
+$("order").onsubmit = async event => {
+  event.preventDefault();
+  complain(null);
+  $("make").disabled = true;
+  await sent;
+  const order = { text: $("text").value.replace(/\s+/g, " ").trim(), picture: photo ? photo.id : "", schedule: $("schedule").value };
+  for (const name of ["seed", "draws", "views", "steps"]) order[name] = Number($(name).value);
+  if ($("guidance").value != "") order.guidance = Number($("guidance").value);
+  try {
+    follow(await ask("api/jobs", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(order) }));
+    if (matchMedia("(max-width: 820px)").matches) $("result").scrollIntoView({ behavior: "smooth" });
+  } catch (error) { complain(error); }
+  $("make").disabled = false;
+};
+$("text").onkeydown = event => { if (event.key == "Enter" && !event.shiftKey) { event.preventDefault(); $("order").requestSubmit(); } };
+$("cancel").onclick = () => ask(`api/jobs/${job.id}`, { method: "DELETE" }).then(follow).catch(complain);
+
+const over = each => ["done", "failed", "cancelled"].includes(each.state);
+
+function follow(record) {
+  job = record;
+  sessionStorage.setItem("job", job.id);  // of this tab; others may follow another
+  clearTimeout(timer);
+  render();
+  if (over(job)) { refresh(); return; }
+  timer = setTimeout(poll, 300);
+}
+
+async function poll() {
+  const key = job.id;
+  try {
+    const record = await ask(`api/jobs/${key}`);
+    if (job.id == key) follow(record);
+  } catch (error) {
+    complain(error, "failure");
+    timer = setTimeout(poll, 3000);
+  }
+}
+
+function words() {
+  const left = job.left ? ` · about ${seconds(job.left)} left` : "";
+  switch (job.state) {
+    case "waiting": return (job.loading ? "Loading the model" : job.ahead ? `${job.ahead} before yours` : "Next") + left;
+    case "views": return `Views: step ${job.step} of ${job.steps}${left}`;
+    case "mesh": return `Mesh: ${job.doing || "beginning"}${left}`;
+    case "done": return job.text || job.picture;
+    case "failed": return "It did not work";
+    default: return "Cancelled: nothing was kept";
+  }
+}
+
+let drawn = "", latest = 0;
+function board(source, draws, kept) {
+  const key = [source, draws, kept].join();
+  if (key == drawn) return;
+  drawn = key;
+  const number = ++latest, image = new Image();
+  const lay = () => {
+    if (number != latest) return;
+    $("board").classList.toggle("many", draws > 1);
+    const rows = [];
+    for (let draw = 0; draw < draws; draw++) {
+      const row = document.createElement("div");
+      row.className = draw === kept ? "draw kept" : "draw";
+      row.style.setProperty("--columns", job.views > 4 && draws == 1 ? 4 : job.views);
+      for (let view = 0; view < job.views; view++) {
+        const tile = document.createElement("div"), angle = document.createElement("span");
+        tile.className = "view";
+        angle.textContent = `${Math.round(view * 360 / job.views)}°`;
+        tile.append(angle);
+        if (source) {
+          tile.style.backgroundImage = `url("${source}")`;
+          tile.style.backgroundSize = `${100 * job.views}% ${100 * draws}%`;
+          tile.style.backgroundPosition = `${job.views > 1 ? 100 * view / (job.views - 1) : 0}% ${draws > 1 ? 100 * draw / (draws - 1) : 0}%`;
+        }
+        row.append(tile);
+      }
+      rows.push(row);
+    }
+    $("board").replaceChildren(...rows);
+  };
+  if (!source) return lay();
+  image.onload = lay;
+  image.src = source;
+}
+
+const slider = document.querySelector("#replay input"), count = document.querySelector("#replay output");
+const stepPicture = step => `api/jobs/${job.id}/steps/${step}`;
+const filePath = name => `api/jobs/${job.id}/files/${name}`;
+
+function replay() {
+  const step = Number(slider.value), last = step == job.steps && job.files.includes("last.webp");
+  count.textContent = `${step} of ${job.steps}`;
+  if (last) board(filePath("last.webp"), 1, null);
+  else board(stepPicture(step), job.draws, job.kept);
+}
+slider.oninput = replay;
+
+const LABELS = { "mesh.glb": "GLB", "obj.zip": "OBJ", "mesh.ply": "PLY", "mesh.stl": "STL", "mesh.3mf": "3MF", "views.zip": "Views (zip)", "page.html": "Page" };
+
+function render() {
+  const running = !over(job);
+  $("doing").textContent = words();
+  show($("status"), true);
+  show($("cancel"), running);
+  show($("bar"), running);
+  $("bar").value = 0.6 * job.step / job.steps + 0.4 * job.share;
+  complain(job.error, "failure");
+  $("notes").replaceChildren(...job.notes.map(note => { const item = document.createElement("li"); item.textContent = note; return item; }));
+  const finished = job.state == "done", mesh = finished && job.files.includes("page.html");
+  show($("replay"), finished);
+  if (finished) {
+    if (slider.dataset.job != job.id) { slider.dataset.job = job.id; slider.max = job.steps; slider.value = job.steps; }
+    replay();
+  } else board(job.step ? stepPicture(job.step) : "", job.draws, null);
+  show($("mesh"), mesh);
+  const source = mesh ? `${filePath("page.html")}#bare` : "about:blank";
+  if ($("mesh").getAttribute("src") != source) $("mesh").setAttribute("src", source);
+  show($("downloads"), finished);
+  const stem = slug(job.picture ? job.picture.replace(/\.\w+$/, "") : job.text);
+  $("downloads").replaceChildren(...Object.keys(LABELS).filter(name => job.files.includes(name)).map(name => {
+    const link = document.createElement("a");
+    link.href = filePath(name);
+    link.download = `${stem}${{ "views.zip": "-views.zip", "obj.zip": "-obj.zip" }[name] || name.slice(name.lastIndexOf("."))}`;
+    link.textContent = LABELS[name];
+    return link;
+  }));
+  show($("recipe"), true);
+  show($("promise"), false);
+  $("command").textContent = job.command;
+  $("means").textContent = job.mended ? "cutout.png is in the views' zip: it is your painted picture." : "";
+}
+$("copy").onclick = async () => { await navigator.clipboard.writeText($("command").textContent); $("copy").textContent = "Copied"; setTimeout(() => { $("copy").textContent = "Copy"; }, 1500); };
+
+async function refresh() {
+  try { state = await ask("api/state"); } catch (error) { complain(error); return; }
+  const others = state.jobs.filter(each => each.state == "done");
+  $("earlier").replaceChildren(...(others.length < 2 && others[0]?.id == job?.id ? [] : others.reverse().map(each => {
+    const button = document.createElement("button"), view = document.createElement("i");
+    view.style.backgroundImage = `url("api/jobs/${each.id}/files/last.webp")`;
+    view.style.backgroundSize = `${100 * each.views}% 100%`;
+    button.type = "button";
+    button.append(view, each.text || each.picture);
+    button.title = each.text || each.picture;
+    button.setAttribute("aria-current", job?.id == each.id);
+    button.onclick = () => ask(`api/jobs/${each.id}`).then(follow).catch(complain);
+    return button;
+  })));
+}
+
+async function begin() {
+  await refresh();
+  if (!state) return;
+  options($("cutout"), state.cutouts);
+  options($("schedule"), state.schedules);
+  for (const [name, value] of Object.entries(state.usual)) $(name).value = value;
+  for (const name of ["seed", "draws", "steps"]) [$(name).min, $(name).max] = state.limits[name];
+  $("text").maxLength = state.limits.text;
+  usualGuidance();
+  if (state.broken) complain(state.broken);
+  const own = state.jobs.find(each => each.id == sessionStorage.getItem("job")) || state.jobs.at(-1);
+  if (own) {
+    $("text").value = own.text;
+    ask(`api/jobs/${own.id}`).then(follow).catch(complain);
+  } else {
+    job = { id: "", views: 4, draws: 1 };
+    board("", 1, null);
+    job = null;
+  }
+}
+begin();

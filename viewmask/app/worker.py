@@ -1,0 +1,319 @@
+"""The worker: one thread that makes what was ordered, one after the other, and stops when it is told to."""
+
+from __future__ import annotations
+
+import queue
+import re
+import secrets
+import shlex
+import shutil
+import sys
+import threading
+import time
+import traceback
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from viewmask import pipeline
+from viewmask.app.order import Order
+from viewmask.app.photo import Photo, sheet
+from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
+from viewmask.model.reference import reference_view
+from viewmask.views.cutout import CUTOUT
+
+if TYPE_CHECKING:  # it loads torch, which the worker's own thread does
+    from torch import Tensor
+
+    from viewmask.generator import Generator
+    from viewmask.model.sampler import Unmasked
+    from viewmask.views.viewset import ViewSet
+
+VIEWS, OBJ, LAST = "views.zip", "obj.zip", "last.webp"
+MESHES = {"mesh.glb": "model/gltf-binary", "mesh.ply": "application/octet-stream", "mesh.stl": "model/stl",
+          "mesh.3mf": "model/3mf"}  # fmt: skip
+FILES = {**MESHES, OBJ: "application/zip", VIEWS: "application/zip", "page.html": "text/html", LAST: "image/webp"}
+"""What of a job may be fetched."""
+
+WAITING, MOST_JOBS = 4, 12
+"""How many orders one person may have in the queue, and how many results are kept of everybody's."""
+
+_SIDE = 256, 128  # of a view while it unmasks: one draw, several
+
+
+class Cancelled(Exception):  # noqa: N818 - nothing went wrong
+    """Raised inside the work when somebody has cancelled it."""
+
+
+@dataclass(eq=False)
+class Job:
+    """An order on its way.
+
+    Attributes:
+        owner: whose it is; nobody else may see it.
+        order: what was asked.
+        photo: the picture as it was cut out when it was ordered.
+        folder: where its files are.
+        state: "waiting", "views", "mesh", "done", "failed" or "cancelled".
+        doing: the step of the mesh.
+        step: sampling steps done: so many pictures of steps there are.
+        share: of the mesh.
+        kept: which draw was kept.
+        notes: what people should know, a line each.
+        error: why there is nothing.
+    """
+
+    owner: str
+    order: Order
+    photo: Photo | None
+    folder: Path
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(12))
+    state: str = "waiting"
+    doing: str = ""
+    step: int = 0
+    share: float = 0.0
+    kept: int | None = None
+    notes: list[str] = field(default_factory=list)
+    error: str = ""
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in ("done", "failed", "cancelled")
+
+    @property
+    def passes(self) -> int:
+        """How much work its sampling is, in passes of one draw."""
+        return self.order.steps * self.order.views * (1 if self.photo else self.order.draws)
+
+    def files(self) -> list[str]:
+        """The files that can be fetched."""
+        return [name for name in FILES if (self.folder / name).is_file()]
+
+
+class Worker:
+    """Makes jobs one after the other in a thread of its own.
+
+    Args:
+        load: loads the generator; called in the thread.
+        folder: where results go, a folder for each job.
+        options: words that the command of every job needs, too: which weights, which device.
+    """
+
+    def __init__(self, load: Callable[[], Generator], folder: Path, options: Sequence[str] = ()) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.folder, self.options = folder, options
+        self.broken = ""  # why there is no generator
+        self.ready = threading.Event()
+        self._load = load
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._line: deque[Job] = deque()  # those that wait, and the one that is made
+        self._pace: float | None = None  # seconds of a pass
+        self._mesh: float | None = None  # seconds of a mesh
+        self._begun = 0.0
+        self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Cancel everything, and wait until the thread has ended."""
+        for job in list(self._line):
+            job.cancelled.set()
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def submit(self, owner: str, order: Order, photo: Photo | None = None) -> Job:
+        """Put an order into the queue.
+
+        Raises:
+            ViewmaskError: too many wait already, or the weights could not be loaded.
+        """
+        if self.broken:
+            raise ViewmaskError(self.broken)
+        if sum(job.owner == owner for job in self._line) >= WAITING:
+            raise ViewmaskError(f"{WAITING} of yours wait already: let one end, or cancel one")
+        if len(self._line) >= 4 * WAITING:
+            raise ViewmaskError("the queue is full: try again in a few minutes")
+        job = Job(owner, order, photo, self.folder)
+        job.folder = self.folder / job.key
+        self.jobs[job.key] = job
+        self._line.append(job)
+        self._queue.put(job)
+        self._forget()
+        return job
+
+    def cancel(self, job: Job) -> None:
+        """Cancel a job: one that waits is over at once, one that is made stops at its next step."""
+        job.cancelled.set()
+        if job.state == "waiting":
+            self._end(job, "cancelled")
+
+    def ahead(self, job: Job) -> int:
+        """How many come before it."""
+        line = list(self._line)
+        return line.index(job) if job in line else 0
+
+    def left(self, job: Job) -> float | None:
+        """Seconds until a job is done, as far as earlier steps tell."""
+        if job.over or self._pace is None:
+            return None
+        before = list(self._line)[: self.ahead(job)]
+        return sum(self._needs(each) for each in [*before, job])
+
+    def _needs(self, job: Job) -> float:
+        assert self._pace is not None
+        passes = job.passes * (1 - job.step / job.order.steps)
+        whole = self._mesh if self._mesh is not None else 8.0  # until one was made
+        return passes * self._pace + whole * (1 - job.share)
+
+    def _run(self) -> None:
+        try:
+            generator = self._load()
+        except ViewmaskError as error:
+            self.broken = str(error)
+            generator = None
+        self.ready.set()
+        while (job := self._queue.get()) is not None:
+            if job.over:
+                continue
+            if generator is None:
+                job.error = self.broken
+                self._end(job, "failed")
+                continue
+            try:
+                self._make(generator, job)
+                self._end(job, "done")
+            except Cancelled:
+                shutil.rmtree(job.folder, ignore_errors=True)
+                job.step = 0
+                self._end(job, "cancelled")
+            except ViewmaskError as error:
+                job.error = str(error)
+                self._end(job, "failed")
+            except MemoryError:
+                job.error = "out of memory: ask for fewer draws or views"
+                self._end(job, "failed")
+            except Exception:  # the page lives on; who runs it sees where it came from
+                traceback.print_exc(file=sys.stderr)
+                job.error = "something unexpected went wrong: the terminal of viewmask app says where"
+                self._end(job, "failed")
+
+    def _end(self, job: Job, state: str) -> None:
+        job.state = state
+        if job in self._line:
+            self._line.remove(job)
+
+    def _forget(self) -> None:
+        """Remove the oldest results: a disk is not endless."""
+        over = [job for job in self.jobs.values() if job.over]
+        for job in over[: max(0, len(self.jobs) - MOST_JOBS)]:
+            del self.jobs[job.key]
+            shutil.rmtree(job.folder, ignore_errors=True)
+
+    def _make(self, generator: Generator, job: Job) -> None:
+        order, reference = job.order, None
+        if job.photo is not None:
+            if job.photo.shown is None:
+                raise ViewmaskError(job.photo.trouble)
+            reference = reference_view(job.photo.shown.picture)
+            job.notes += [f"the object was cut out by {job.photo.shown.how}", *job.photo.shown.notes]
+        job.notes += pipeline.word_notes(generator, order.text)
+        draws: list[list[np.ndarray]] = []
+        self._begun = time.monotonic()
+        job.state = "views"
+
+        def watch(known: Unmasked, unknown: Tensor) -> None:
+            nonlocal draws
+            if job.cancelled.is_set():
+                raise Cancelled
+            draws = generator.glimpse(known, unknown)
+            _save(sheet(draws, _SIDE[len(draws) > 1]), job.folder / f"{job.step + 1}.webp")
+            job.step += 1
+            self._pace = (time.monotonic() - self._begun) / (job.passes * job.step / order.steps)
+
+        outcome = pipeline.generate(
+            generator, order.text, reference, order.views, draws=order.draws, seed=order.seed, watch=watch,
+            **order.sampling,
+        )  # fmt: skip
+        job.step = order.steps
+        job.notes += outcome.notes
+        job.kept = _kept(draws, outcome.views)
+        self._write(job, outcome.views)
+
+    def _write(self, job: Job, views: ViewSet) -> None:
+        def progress(step: str, share: float) -> None:
+            if job.cancelled.is_set():
+                raise Cancelled
+            job.doing, job.share = step, share
+
+        folder = job.folder / "views"
+        files = pipeline.write_views(views, folder)
+        if job.photo is not None and job.photo.shown is not None:
+            files.append(pipeline.write_picture(job.photo.shown.picture, folder / CUTOUT))
+        _zip(files, job.folder / VIEWS)
+        _save(sheet([views.images], _SIDE[0]), job.folder / LAST)
+        job.state, begun = "mesh", time.monotonic()
+        progress("", 0.0)
+        try:
+            _, mesh = pipeline.write_mesh(views, job.folder / "mesh.glb", job.folder / "page.html", progress=progress)
+            for name in MESHES:
+                if name != "mesh.glb":
+                    mesh.save(job.folder / name)
+            _zip(mesh.save(job.folder / "obj" / "mesh.obj"), job.folder / OBJ)
+        except ViewmaskError as error:
+            job.notes.append(f"no mesh: {error}")
+            return
+        job.notes += mesh.notes
+        self._mesh = time.monotonic() - begun
+
+
+def _kept(draws: list[list[np.ndarray]], views: ViewSet) -> int | None:
+    """Which of several draws the kept views are."""
+    if len(draws) < 2:
+        return None
+    same = (all(map(np.array_equal, draw, views.images)) for draw in draws)
+    return next((index for index, found in enumerate(same) if found), None)
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    atomic.write_with(path, lambda temporary: picture.save(temporary, "WEBP", quality=85, method=2))
+
+
+def _zip(files: Iterable[Path], path: Path) -> None:
+    """Files of one folder as an archive; the same files give the same bytes."""
+
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in files:
+                archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes(), zipfile.ZIP_DEFLATED)
+
+    atomic.write_with(path, write)
+
+
+def _quoted(word: str) -> str:
+    """A word as shells read it; plain sentences as shells of Windows read them, too."""
+    return f'"{word}"' if re.fullmatch(r"[\w.,-][\w ,.-]* [\w ,.-]*", word) else shlex.quote(word)
+
+
+def described(worker: Worker, job: Job) -> dict[str, Any]:
+    """A job as the page is told of it."""
+    order = job.order
+    command = [*order.words(*(job.photo.source if job.photo else ())), *worker.options]
+    return {
+        "id": job.key, "state": job.state, "text": order.text, "draws": 1 if job.photo else order.draws,
+        "views": order.views, "steps": order.steps, "step": job.step, "doing": job.doing, "share": job.share,
+        "kept": job.kept, "ahead": worker.ahead(job), "left": worker.left(job), "loading": not worker.ready.is_set(),
+        "notes": job.notes, "error": job.error, "command": " ".join(map(_quoted, command)),
+        "files": job.files() if job.over else [], "picture": job.photo.name if job.photo else "",
+        "mended": job.photo is not None and job.photo.source[0] == CUTOUT,
+    }  # fmt: skip
