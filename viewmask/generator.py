@@ -8,7 +8,7 @@ views.save("chair")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.model import edit, sequence, vocabulary
 from viewmask.model.reference import reference_view
 from viewmask.model.sampler import Unmasked, Watch, unmask
-from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling, at_speed
 from viewmask.model.symmetry import reused
 from viewmask.model.tokenizer import pack, unpack
 from viewmask.model.weights import Weights
@@ -61,7 +61,8 @@ class Generator:
     """Makes views, all of an object's at once.
 
     The settings of its methods, `**sampling`, are the fields of `viewmask.model.sampling.Sampling`: `steps`,
-    `schedule`, `temperature`, `guidance` ... What is left out, or None, is as was best for the shipped weights.
+    `schedule`, `temperature`, `guidance` ..., and `speed`, which sets those that are left out: "exact", the paper's
+    rule, or "balanced" (`viewmask.model.sampling.at_speed`). None is as left out.
     """
 
     weights: Weights
@@ -150,7 +151,7 @@ class Generator:
             raise ViewmaskError(f"a reference view must be square RGBA, not {'x'.join(map(str, picture.shape))}")
         if symmetry and not as_view:
             raise ViewmaskError("symmetry repeats a given view: it needs as_view (--as-view)")
-        settings = FROM_IMAGE.changed(**sampling)
+        settings = at_speed(FROM_IMAGE, **sampling)
         making = Making(
             text=caption, picture=digest(picture), views=views, seed=seed, as_view=as_view, symmetry=symmetry,
             sampling=asdict(settings), weights=self.fingerprint, runs_on=str(self.weights.runs_on),
@@ -209,11 +210,9 @@ class Generator:
         Raises:
             ViewmaskError: a sentence that is empty or too long, or a setting that makes no sense.
         """
-        kept = first_agreeing(
-            self.samples(caption, draws, views, seed=seed, progress=progress, watch=watch, **sampling)
-        )
+        kept = first_agreeing(self._ranked(caption, draws, views, seed, progress, watch, sampling))
         kept.views.extra[KEY] = Making(
-            text=caption, views=views, seed=seed, draws=draws, sampling=asdict(FROM_TEXT.changed(**sampling)),
+            text=caption, views=views, seed=seed, draws=draws, sampling=asdict(at_speed(FROM_TEXT, **sampling)),
             weights=self.fingerprint, runs_on=str(self.weights.runs_on),
         ).record()  # fmt: skip
         return kept
@@ -238,17 +237,34 @@ class Generator:
             View sets, `extra["fit"]` telling how well each fits (`fit`). Weights without a reranker leave them in the
             order in which they were drawn.
         """
+        return list(self._ranked(caption, count, views, seed, progress, watch, sampling))
+
+    def _ranked(
+        self,
+        caption: str,
+        count: int,
+        views: int,
+        seed: int,
+        progress: Progress | None,
+        watch: Watch | None,
+        sampling: dict[str, Any],
+    ) -> Iterator[ViewSet]:
+        """`samples`, each decoded when it is asked for: the ranking needs no pictures."""
         if count < 1:
             raise ViewmaskError(f"at least one draw is needed, not {count}")
         # One view is what text to a picture was trained as: alignment's own task word.
         layout = sequence.t2i() if views == 1 else sequence.t2mv(_azimuths(views))
-        unmasked = self._unmask(layout, caption, None, FROM_TEXT.changed(**sampling), seed, progress, watch, count)
-        sets = [self._views(pictures, caption) for pictures in self._decode(unmasked)]
-        if self.weights.reranker is None:
-            return sets
-        for each, fit in zip(sets, self.weights.reranker(self.read(caption), unmasked.tokens), strict=True):
-            each.extra["fit"] = round(fit, 4)
-        return sorted(sets, key=lambda each: -float(each.extra["fit"]))  # stable: of equals the first drawn
+        unmasked = self._unmask(layout, caption, None, at_speed(FROM_TEXT, **sampling), seed, progress, watch, count)
+        fits: list[float] = []
+        if self.weights.reranker is not None:
+            fits = [round(fit, 4) for fit in self.weights.reranker(self.read(caption), unmasked.tokens)]
+        order = sorted(range(count), key=lambda draw: -fits[draw]) if fits else range(count)
+        for draw in order:  # stable: of equals the first drawn
+            made = self._decode(Unmasked(unmasked.tokens[draw : draw + 1], unmasked.soft[draw : draw + 1]))[0]
+            sample = self._views(made, caption)
+            if fits:
+                sample.extra["fit"] = fits[draw]
+            yield sample
 
     def edit(
         self,
@@ -281,7 +297,7 @@ class Generator:
         masked = torch.stack([edit.patches(region, tokens.shape[-1]) for region in regions]).to(tokens.device)
         if not masked.any():
             raise ViewmaskError("no region holds a pixel: nothing is to be made anew")
-        settings = (FROM_TEXT if caption else FROM_IMAGE).changed(**sampling)
+        settings = at_speed(FROM_TEXT if caption else FROM_IMAGE, **sampling)
         unmasked = self._fill(sequence.t2mv(around), caption, tokens[None], masked[None], settings, seed, progress)
         made = self._decode(unmasked)[0]
         images = [

@@ -9,12 +9,18 @@ import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask.learning.device import DeviceName, Precision
-from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, MaskSchedule, Sampling
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, SPEED, MaskSchedule, Speed, at_speed
 from viewmask.views.making import Making
 from viewmask.views.video import VideoFormat
 from viewmask_cli import batch, output, repetition
 from viewmask_cli.progress import note
 from viewmask_cli.subject import Asked, Subject, loaded, make
+
+
+def _by_speed(name: str) -> str:
+    """What a setting is by default."""
+    sentence, picture = (str(getattr(at_speed(each), name)) for each in (FROM_TEXT, FROM_IMAGE))
+    return sentence if sentence == picture else f"{sentence}; {picture} with --image"
 
 
 def generate(
@@ -48,10 +54,16 @@ def generate(
         typer.Option("--out", "-o", help="Folder to write.", show_default="named after the input and --seed"),
     ] = None,
     views: Annotated[int, typer.Option(min=1, max=16, help="Views around the object. The model learnt 4.")] = 4,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Sampling steps.")] = Sampling.steps,
+    speed: Annotated[
+        Speed, typer.Option(help="exact: the paper's sampling. balanced: fewer steps, less guidance; much faster.")
+    ] = SPEED,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Sampling steps.", show_default=_by_speed("steps"))
+    ] = None,
     schedule: Annotated[
-        MaskSchedule, typer.Option(help="Mask schedule: how fast tokens are unmasked.")
-    ] = Sampling.schedule,
+        MaskSchedule | None,
+        typer.Option(help="Mask schedule: how fast tokens are unmasked.", show_default=_by_speed("schedule")),
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
@@ -125,7 +137,7 @@ def generate(
         raise ViewmaskError("--text-file is a batch of sentences: leave out --text and --image")
     if text is not None and not text.strip():
         raise ViewmaskError('the sentence is empty: try --text "a red chair"')
-    if schedule not in get_args(MaskSchedule):
+    if schedule is not None and schedule not in get_args(MaskSchedule):
         raise ViewmaskError(f"there is no schedule {schedule}: choose {', '.join(get_args(MaskSchedule))}")
     if not image and as_view:
         raise ViewmaskError("--as-view says what --image is: give one")
@@ -134,7 +146,7 @@ def generate(
     asked = Asked(
         views=views, samples=samples, draws=draws, seed=seed, as_view=as_view, symmetry=symmetry, cutout=cutout,
         mesh=mesh or video is not None, video=video,
-        sampling={"steps": steps, "schedule": schedule, "temperature": temperature, "guidance": guidance},
+        sampling={"speed": speed, "steps": steps, "schedule": schedule, "temperature": temperature, "guidance": guidance},
     )  # fmt: skip
     if several:
         return _batch(asked, text, text_file, image or [], out, weights, device, precision, force, as_json)

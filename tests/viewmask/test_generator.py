@@ -1,6 +1,6 @@
 """The public way in, on small random weights of the true architecture; and the shipped weights."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from viewmask.generator import first_agreeing
 from viewmask.learning import checkpoint
 from viewmask.model import sequence
 from viewmask.model.reranker import Towers, TowersConfig, features
+from viewmask.model.sampling import FROM_IMAGE, at_speed
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.weights import RERANKER, SHIPPED, TOKENIZER, TRANSFORMER, lexicon_of
@@ -126,6 +127,33 @@ def test_of_the_draws_of_a_sentence_those_that_fit_best_come_first(tmp_path):
         ranking.fit(" ", alone)
     with pytest.raises(ViewmaskError, match="at least one draw"):
         ranking.samples("a red chair", 0)
+
+
+def test_no_draw_is_decoded_that_nobody_looks_at(tmp_path, monkeypatch):
+    ranking = Generator.load(with_reranker(tmp_path))
+    decoded = []
+    decode = ranking.weights.tokenizer.decode
+    monkeypatch.setattr(
+        ranking.weights.tokenizer, "decode", lambda *codes: decoded.append(len(codes[0])) or decode(*codes)
+    )
+    for shares, looked in (([1.0], 1), ([0.5, 1.0], 2), ([0.1, 0.3, 0.2], 3)):
+        decoded.clear()
+        left = iter(shares)
+        monkeypatch.setattr("viewmask.generator.agreement", lambda _, left=left: next(left))
+        draw = ranking.draw("a red chair", steps=2, draws=3)
+        assert decoded == [4] * looked
+        assert draw.rank == shares.index(max(shares))
+    assert len(ranking.samples("a red chair", 3, steps=2)) == 3
+    assert ranking.weights.transformer.blocks[0].q_proj.weight.untyped_storage().nbytes() == 4 * 3 * 64 * 64  # joined
+
+
+def test_a_speed_is_a_setting_like_others(generator, picture):
+    slow, fast = (generator.from_image(picture, as_view=True, speed=speed) for speed in ("exact", "balanced"))
+    same_steps = generator.from_image(picture, as_view=True, speed="exact", **asdict(at_speed(FROM_IMAGE, "balanced")))
+    assert same(fast, same_steps)
+    assert not same(slow, fast)
+    with pytest.raises(ViewmaskError, match="no speed"):
+        generator.from_text("a red chair", speed="light")
 
 
 def test_without_a_reranker_draws_are_chosen_from_by_their_agreement_alone(generator):

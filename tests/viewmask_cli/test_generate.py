@@ -39,9 +39,12 @@ class Painter(Generator):
 
     def samples(self, caption, count=4, views=4, *, progress, watch, **options) -> list[ViewSet]:  # type: ignore[override]
         self.asked.append({"caption": caption, "views": views, "draws": count} | options)
-        progress(options["steps"], options["steps"])
+        progress(1, 1)
         # Seed 6 fits best.
         return [self.paint(caption, views, options["seed"], -abs(options["seed"] - 6)) for _ in range(count)]
+
+    def _ranked(self, caption, count, views, seed, progress, watch, sampling):
+        return iter(self.samples(caption, count, views, seed=seed, progress=progress, watch=watch, **sampling))
 
     def paint(self, caption, views, seed, fit) -> ViewSet:
         y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2 + 0.5
@@ -102,10 +105,13 @@ def test_options_reach_the_model(shell, painter):
         *("generate", "--text", "a cup", "--views", 8, "--steps", 5, "--schedule", "linear", "--temperature", 0.5),
         *("--guidance", 2, "--seed", 7),
     )
-    options = {"steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "seed": 7}
+    options = {
+        "speed": "exact", "steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "seed": 7,
+    }  # fmt: skip
     assert painter.asked == [{"caption": "a cup", "views": 8, "draws": 4} | options]
-    shell("generate", "--text", "a cup", "--draws", 7, "--out", "more")
-    assert painter.asked[-1]["draws"] == 7
+    shell("generate", "--text", "a cup", "--draws", 7, "--speed", "balanced", "--out", "more")
+    rest = {"steps": None, "schedule": None, "temperature": None, "guidance": None, "seed": 0}
+    assert painter.asked[-1] == {"caption": "a cup", "views": 4, "draws": 7, "speed": "balanced"} | rest
 
 
 class Contradicting(Painter):

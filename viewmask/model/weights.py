@@ -93,6 +93,7 @@ class Weights:
         tokenizer.to(where.place)
         transformer.to(where.place, where.dtype)
         reader.to(where.place, where.dtype)
+        transformer.join()
         return weights
 
     @property
