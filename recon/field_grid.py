@@ -142,6 +142,7 @@ def restore(
         volume: as `fill` gives it, from the same `carved`, `grid` and `level`.
         cameras, distances: of the views; see `hull.volume`.
     """
+    logits = np.full(grid.shape, np.nan, np.float32)  # what has been asked
     for lower in (*_LOWER, None):
         # The sign alone counts: below zero a field made of logits is no distance, and may be small far from the shape.
         behind = hull.missing(grid, np.where(volume > 0, volume, -grid.pitch), cameras, distances)
@@ -149,8 +150,10 @@ def restore(
             break
         behind = np.minimum(carved, behind)
         if lower is not None:
-            logits = _everywhere(predictor, behind > -grid.pitch, grid, level)
-            behind = _above(level - lower, logits, behind, grid)
+            within = behind > -grid.pitch
+            new = within & np.isnan(logits)
+            logits[new] = predictor.logits(grid.origin + grid.pitch * np.argwhere(new))
+            behind = _above(level - lower, np.where(within, logits, np.float32(level - 1)), behind, grid)
         volume = np.maximum(volume, behind)
     return volume
 

@@ -190,6 +190,23 @@ def test_what_a_silhouette_shows_is_restored_where_it_is_likeliest(bar_views, od
     assert back[inside].mean() == (1 if odds > 8 else 0)  # no level but the hull's brings that back
 
 
+def test_restoring_asks_no_point_twice(bar_views):
+    asked = []
+
+    class Asked(Denying):
+        def logits(self, points):
+            asked.append(points)
+            return super().logits(points)
+
+    distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
+    carved, grid = hull.carve(bar_views.cameras, distances, 48)
+    half = field_grid.fill(Denying(7.5), carved, grid, 0.0)
+    field_grid.restore(half, Asked(7.5), carved, grid, 0.0, bar_views.cameras, distances)
+    together = np.concatenate(asked)
+    assert len(asked) > 1
+    assert len(np.unique(together, axis=0)) == len(together) > 100
+
+
 def test_nothing_is_restored_where_silhouettes_are_filled(bar_views):
     distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
     carved, grid = hull.carve(bar_views.cameras, distances, 48)
