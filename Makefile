@@ -2,6 +2,7 @@
 # make test   set up and run every check: lint, types, import rules, tests
 # make wheel-check   build the wheel and run it from another folder
 # make cases  small inputs that went wrong once: right by now? (needs their folder, CASES=../shared/cases)
+# make bench  speeds into docs/results/speed.md, at most 15 minutes; ARGS="--data DIR" scores, too
 # make mutants  what tests do not notice (docs/testing.md); hours, not part of make test
 # make clean  remove what these made
 #
@@ -19,7 +20,7 @@ SENTENCE ?= a green bottle
 OUT ?= out/demo
 CASES ?= ../shared/cases
 
-.PHONY: demo test setup setup-dev lint types imports unit wheel-check cases mutants clean
+.PHONY: demo test setup setup-dev lint types imports unit wheel-check cases bench mutants clean
 
 demo: setup
 	$(BIN)/viewmask generate --text "$(SENTENCE)" --mesh --out $(OUT)
@@ -73,6 +74,9 @@ wheel-check: setup-dev
 # Skipped with a line where the folder is absent.
 cases: setup-dev
 	OMP_NUM_THREADS=1 $(BIN)/python studies/cases.py $(CASES)
+
+bench: setup-dev
+	$(BIN)/python -m bench.page $(ARGS)
 
 # ARGS chooses: make mutants ARGS="recon/hull.py --most 100"
 mutants: setup-dev

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from recon import agreement, atlas, hull, meshing, silhouette
+from recon import agreement, atlas, hull, meshing, silhouette, threads
 from recon import texture as baking
 from recon.atlas import Floats
 from recon.hull import Grid, Volume
@@ -101,7 +101,7 @@ def reconstruct(
         raise ViewmaskError(f"{method} uses no weights: leave them out, or choose the method field")
     progress("cutting the object out", 0.0)
     cut = silhouette.cut_out(views.shrunk(max(LARGEST, texture)))
-    distances = [silhouette.signed_distance(image[..., 3]) for image in cut.images]
+    distances = list(threads.each(silhouette.signed_distance, (image[..., 3] for image in cut.images)))
     place = _placed(cut, distances)
     given, cut = cut.cameras, replace(cut, cameras=place.inward(cut.cameras))
     doubts, complaint = _doubts(cut, distances, method, given)
