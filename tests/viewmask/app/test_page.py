@@ -21,7 +21,6 @@ pytest.importorskip("uvicorn")
 
 ALONE = ["--no-sandbox", "--disable-dev-shm-usage", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
          "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]  # fmt: skip
-COARSE = ["--method", "hull", "--faces", "200", "--texture", "64"]  # the mesh of the fixture `painter`
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +114,7 @@ def test_a_sentence_a_mesh_and_the_bytes_of_the_command_line(tab, painter, tmp_p
     assert tab.download("Page") == written.pop("page.html")
     assert unzipped(tab.download("Views (zip)")) == written
     for suffix in ("ply", "stl", "3mf", "obj"):
-        again = ["viewmask", "reconstruct", "a-ball", "--out", f"mesh.{suffix}", *COARSE]
+        again = ["viewmask", "reconstruct", "a-ball", "--out", f"mesh.{suffix}"]
         command(shlex.join(again), tmp_path / "line", monkeypatch)
         got = tab.download(suffix.upper())
         if suffix == "obj":

@@ -51,7 +51,7 @@ def test_a_photo_goes_along_as_it_was_when_it_was_ordered(worker):
 
 def test_cancelling_stops_the_work_and_the_next_one_begins(worker, painter):
     painter.gate.clear()
-    first, second, third = (worker.submit("ann", Order("a ball", steps=100, draws=1)) for _ in range(3))
+    first, second, third = (worker.submit("ann", Order("a ball", steps=steps, draws=1)) for steps in (100, 100, 1))
     until(lambda: first.state, lambda state: state == "views")
     assert [worker.ahead(job) for job in (first, second, third)] == [0, 1, 2]
     worker.cancel(second)
