@@ -311,7 +311,7 @@ async def _receive(request: Request, file: IO[bytes] | Any, most: int) -> None:
     async for part in request.stream():
         size += len(part)
         if size > most:
-            raise RefusedError(413, f"that is too large: {most // 2**20 or 1} MB at most")
+            raise RefusedError(413, f"that is too large: {most / 2**20:.3g} MB at most")
         file.write(part)
     file.seek(0)
 

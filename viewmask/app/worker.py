@@ -205,7 +205,7 @@ class Worker:
     def _forget(self) -> None:
         """Remove the oldest results: a disk is not endless."""
         over = [job for job in self.jobs.values() if job.over]
-        for job in over[: max(0, len(self.jobs) - MOST_JOBS)]:
+        for job in over[:-MOST_JOBS]:
             del self.jobs[job.key]
             shutil.rmtree(job.folder, ignore_errors=True)
 

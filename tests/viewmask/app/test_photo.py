@@ -42,6 +42,8 @@ def test_masks_that_are_none_are_refused():
         photo.mended(BytesIO(png(np.full((3, 3), 255, np.uint8))))
     with pytest.raises(ViewmaskError, match="nothing is left"):
         photo.mended(BytesIO(png(np.zeros((60, 80), np.uint8))))
+    with pytest.raises(ViewmaskError, match="all of the picture is kept"):
+        photo.mended(BytesIO(png(np.full((60, 80), 255, np.uint8))))
     with pytest.raises(ViewmaskError, match="cannot read the mask"):
         photo.mended(BytesIO(b"no picture"))
 

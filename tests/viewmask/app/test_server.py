@@ -98,9 +98,10 @@ def test_pictures_that_cannot_be_used_are_one_line(visitor, monkeypatch):
     assert "no picture that can be read here" in send(b"GIF, but not really")
     assert "no picture that can be read here" in send(b"")
     assert "cannot read the picture" in send(png(box())[:90])
-    header = b"\x00\x00\xff\xff\x00\x00\xff\xff\x08\x02\x00\x00\x00"  # 65535 x 65535
-    chunk = len(header).to_bytes(4, "big") + b"IHDR" + header + zlib.crc32(b"IHDR" + header).to_bytes(4, "big")
-    assert "too many pixels: shrink it first" in send(b"\x89PNG\r\n\x1a\n" + chunk + b"\0" * 40)
+    bomb = b"\x89PNG\r\n\x1a\n"  # it claims 65535 x 65535 pixels
+    for kind, content in ((b"IHDR", b"\0\0\xff\xff\0\0\xff\xff\x08\x02\0\0\0"), (b"IDAT", zlib.compress(b"\0" * 99))):
+        bomb += len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
+    assert "too many pixels: shrink it first" in send(bomb)
     monkeypatch.setattr(server, "LARGEST_FILE", 2**20)
     assert "too large: 1 MB at most" in send(b"\0" * (2**20 + 1))
     assert visitor.ask("/api/jobs", "POST", b"[" * 9000, content_type="application/json").status == 400
