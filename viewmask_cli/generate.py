@@ -146,7 +146,9 @@ def generate(
     asked = Asked(
         views=views, samples=samples, draws=draws, seed=seed, as_view=as_view, symmetry=symmetry, cutout=cutout,
         mesh=mesh or video is not None, video=video,
-        sampling={"speed": speed, "steps": steps, "schedule": schedule, "temperature": temperature, "guidance": guidance},
+        sampling={
+            "speed": speed, "steps": steps, "schedule": schedule, "temperature": temperature, "guidance": guidance,
+        },
     )  # fmt: skip
     if several:
         return _batch(asked, text, text_file, image or [], out, weights, device, precision, force, as_json)

@@ -19,6 +19,7 @@ def healthy(monkeypatch):
         "weights",
         "blender",
         "gltf",
+        "page",
         "lpips",
         "gso",
     ):
@@ -32,7 +33,7 @@ def broken() -> str:
 def test_a_healthy_machine_is_all_works(shell, healthy):
     done = shell("doctor")
     assert done.code == 0
-    assert done.out.count(" works ") == 11
+    assert done.out.count(" works ") == 12
     assert "→" not in done.out
 
 

@@ -42,6 +42,7 @@ let keep = true, stroke = null;
 async function take(file) {
   if (!file) return;
   complain(null);
+  if (file.size > state.limits.file) { complain(`that is too large: ${state.limits.file >> 20} MB at most`); return; }
   $("make").disabled = true;
   try { await shown(await ask(`api/photos?name=${encodeURIComponent(file.name || "photo.png")}`, { method: "POST", body: file })); }
   catch (error) { complain(error); }
@@ -191,7 +192,7 @@ async function poll() {
 function words() {
   const left = job.left ? ` · about ${seconds(job.left)} left` : "";
   switch (job.state) {
-    case "waiting": return (job.loading ? "Loading the model" : job.ahead ? `${job.ahead} before yours` : "Next") + left;
+    case "waiting": return (job.ahead ? `${job.ahead} before yours` : "Next") + left;
     case "views": return `Views: step ${job.step} of ${job.steps}${left}`;
     case "mesh": return `Mesh: ${job.doing || "beginning"}${left}`;
     case "done": return job.text || job.picture;
@@ -240,8 +241,8 @@ const stepPicture = step => `api/jobs/${job.id}/steps/${step}`;
 const filePath = name => `api/jobs/${job.id}/files/${name}`;
 
 function replay() {
-  const step = Number(slider.value), last = step == job.steps && job.files.includes("last.webp");
-  count.textContent = `${step} of ${job.steps}`;
+  const step = Number(slider.value), last = step == job.step && job.files.includes("last.webp");
+  count.textContent = `${step} of ${job.step}`;
   if (last) board(filePath("last.webp"), 1, null);
   else board(stepPicture(step), job.draws, job.kept);
 }
@@ -261,7 +262,7 @@ function render() {
   const finished = job.state == "done", mesh = finished && job.files.includes("page.html");
   show($("replay"), finished);
   if (finished) {
-    if (slider.dataset.job != job.id) { slider.dataset.job = job.id; slider.max = job.steps; slider.value = job.steps; }
+    if (slider.dataset.job != job.id) { slider.dataset.job = job.id; slider.max = job.step; slider.value = job.step; }
     replay();
   } else board(job.step ? stepPicture(job.step) : "", job.draws, null);
   show($("mesh"), mesh);
@@ -308,7 +309,6 @@ async function begin() {
   for (const name of ["seed", "draws", "steps"]) [$(name).min, $(name).max] = state.limits[name];
   $("text").maxLength = state.limits.text;
   usualGuidance();
-  if (state.broken) complain(state.broken);
   const own = state.jobs.find(each => each.id == sessionStorage.getItem("job")) || state.jobs.at(-1);
   if (own) {
     $("text").value = own.text;

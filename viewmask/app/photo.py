@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from viewmask.errors import ViewmaskError
+from viewmask.views.background import cut_notes
 from viewmask.views.cutout import CUTOUT, WAYS, CutOut, cut
 from viewmask.views.picture import LARGEST, Picture, inside, read_mask, read_picture
 
@@ -69,15 +70,18 @@ class Photo:
         """The same with a mask that somebody painted: black is left out.
 
         Raises:
-            ViewmaskError: no picture, one of another size, or all of it is black.
+            ViewmaskError: no picture, one of another size, or one that tells nothing.
         """
         alpha = read_mask(mask)
         if alpha.shape != self.picture.shape[:2]:
             raise ViewmaskError("the painted cut-out has another size than the picture")
         if not inside(alpha).any():
             raise ViewmaskError("nothing is left of the picture: paint what belongs to the object")
+        if inside(alpha).all():
+            raise ViewmaskError("all of the picture is kept: remove what is not the object")
         picture = np.dstack([self.picture[..., :3], alpha])
-        return replace(self, shown=CutOut(picture, MENDED), trouble="", version=self.version + 1)
+        notes = tuple(cut_notes(self.picture, picture))
+        return replace(self, shown=CutOut(picture, MENDED, notes), trouble="", version=self.version + 1)
 
     @property
     def source(self) -> tuple[str, str]:

@@ -42,6 +42,7 @@ LARGEST_FILE = 100 * 2**20
 _LARGEST_TEXT = 10_000
 _PHOTOS = 32  # kept of everybody's, 8 MB each at most
 _COOKIE = "viewmask"
+_PATIENCE = 1.0  # seconds after a wrong password
 _STATIC = {"": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
 _OPTIONAL = {"grabcut": "cv2", "rembg": "rembg"}
 
@@ -92,7 +93,7 @@ class Guard:
         headers = Headers(scope=scope)
         if (refusal := self.refusal(headers)) is not None:
             if refusal.status_code == 401 and headers.get("authorization"):
-                await asyncio.sleep(1.0)  # who guesses passwords has to be patient
+                await asyncio.sleep(_PATIENCE)  # who guesses passwords has to be patient
             await refusal(scope, receive, send)
             return
 
@@ -164,11 +165,9 @@ class Site:
         return JSONResponse(
             {
                 "jobs": [described(self.worker, job) for job in self.worker.jobs.values() if job.owner == owner],
-                "ready": self.worker.ready.is_set(),
-                "broken": self.worker.broken,
                 "cutouts": ["auto", *(way for way in WAYS if way not in _OPTIONAL or find_spec(_OPTIONAL[way]))],
                 "schedules": list(MASK_SCHEDULES),
-                "limits": LIMITS | {"text": LONGEST},
+                "limits": LIMITS | {"text": LONGEST, "file": LARGEST_FILE},
                 "usual": {"draws": Order.draws, "steps": Sampling.steps, "schedule": Sampling.schedule},
                 "guidance": {"text": FROM_TEXT.guidance, "image": FROM_IMAGE.guidance},
             }
@@ -312,7 +311,7 @@ async def _receive(request: Request, file: IO[bytes] | Any, most: int) -> None:
     async for part in request.stream():
         size += len(part)
         if size > most:
-            raise RefusedError(413, f"that is too large: {most // 2**20 or 1} MB at most")
+            raise RefusedError(413, f"that is too large: {most / 2**20:.3g} MB at most")
         file.write(part)
     file.seek(0)
 

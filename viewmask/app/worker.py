@@ -13,8 +13,8 @@ import time
 import traceback
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,17 +103,16 @@ class Worker:
     """Makes jobs one after the other in a thread of its own.
 
     Args:
-        load: loads the generator; called in the thread.
+        generator: makes the views.
         folder: where results go, a folder for each job.
         options: words that the command of every job needs, too: which weights, which device.
+        keep: leave the results when the worker stops.
     """
 
-    def __init__(self, load: Callable[[], Generator], folder: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, generator: Generator, folder: Path, options: Sequence[str] = (), keep: bool = False) -> None:
         self.jobs: dict[str, Job] = {}
-        self.folder, self.options = folder, options
-        self.broken = ""  # why there is no generator
-        self.ready = threading.Event()
-        self._load = load
+        self.folder, self.options, self.keep = folder, options, keep
+        self._generator = generator
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._line: deque[Job] = deque()  # those that wait, and the one that is made
         self._pace: float | None = None  # seconds of a pass
@@ -125,21 +124,21 @@ class Worker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Cancel everything, and wait until the thread has ended."""
+        """Cancel everything, wait until the thread has ended, and clear up."""
         for job in list(self._line):
             job.cancelled.set()
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
+        if not self.keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def submit(self, owner: str, order: Order, photo: Photo | None = None) -> Job:
         """Put an order into the queue.
 
         Raises:
-            ViewmaskError: too many wait already, or the weights could not be loaded.
+            ViewmaskError: too many wait already.
         """
-        if self.broken:
-            raise ViewmaskError(self.broken)
         if sum(job.owner == owner for job in self._line) >= WAITING:
             raise ViewmaskError(f"{WAITING} of yours wait already: let one end, or cancel one")
         if len(self._line) >= 4 * WAITING:
@@ -177,21 +176,11 @@ class Worker:
         return passes * self._pace + whole * (1 - job.share)
 
     def _run(self) -> None:
-        try:
-            generator = self._load()
-        except ViewmaskError as error:
-            self.broken = str(error)
-            generator = None
-        self.ready.set()
         while (job := self._queue.get()) is not None:
             if job.over:
                 continue
-            if generator is None:
-                job.error = self.broken
-                self._end(job, "failed")
-                continue
             try:
-                self._make(generator, job)
+                self._make(self._generator, job)
                 self._end(job, "done")
             except Cancelled:
                 shutil.rmtree(job.folder, ignore_errors=True)
@@ -216,7 +205,7 @@ class Worker:
     def _forget(self) -> None:
         """Remove the oldest results: a disk is not endless."""
         over = [job for job in self.jobs.values() if job.over]
-        for job in over[: max(0, len(self.jobs) - MOST_JOBS)]:
+        for job in over[:-MOST_JOBS]:
             del self.jobs[job.key]
             shutil.rmtree(job.folder, ignore_errors=True)
 
@@ -238,7 +227,14 @@ class Worker:
             nonlocal draws
             if job.cancelled.is_set():
                 raise Cancelled
-            draws = generator.glimpse(known, unknown)
+            # A picture takes about as long as a step of its draw: of several, one is shown anew at a step.
+            last = job.step + 1 == order.steps
+            if last or not draws:
+                draws = generator.glimpse(known, unknown)
+            else:
+                one = slice(turn := job.step % len(draws), turn + 1)
+                part = replace(known, tokens=known.tokens[one], soft=known.soft[one])
+                draws[turn] = generator.glimpse(part, unknown[one])[0]
             _save(sheet(draws, _SIDE[len(draws) > 1]), job.folder / f"{job.step + 1}.webp")
             job.step += 1
             self._pace = (time.monotonic() - self._begun) / (job.passes * job.step / order.steps)
@@ -247,7 +243,6 @@ class Worker:
             generator, order.text, reference, order.views, draws=order.draws, seed=order.seed, watch=watch,
             cutout=job.photo.shown.way if job.photo and job.photo.shown else "", notes=known, **order.sampling,
         )  # fmt: skip
-        job.step = order.steps
         job.notes += outcome.notes
         job.kept = _kept(draws, outcome.views)
         self._write(job, outcome.views)
@@ -314,7 +309,7 @@ def described(worker: Worker, job: Job) -> dict[str, Any]:
     return {
         "id": job.key, "state": job.state, "text": order.text, "draws": 1 if job.photo else order.draws,
         "views": order.views, "steps": order.steps, "step": job.step, "doing": job.doing, "share": job.share,
-        "kept": job.kept, "ahead": worker.ahead(job), "left": worker.left(job), "loading": not worker.ready.is_set(),
+        "kept": job.kept, "ahead": worker.ahead(job), "left": worker.left(job),
         "notes": job.notes, "error": job.error, "command": " ".join(map(_quoted, command)),
         "files": job.files() if job.over else [], "picture": job.photo.name if job.photo else "",
         "mended": job.photo is not None and job.photo.source[0] == CUTOUT,

@@ -47,9 +47,10 @@ def cut(picture: Picture, how: str = "auto") -> CutOut:
 
     Args:
         picture: uint8 RGBA [height, width, 4].
-        how: `alpha`, `plain` (a plain background), `grabcut` (OpenCV; the middle as a first guess), `rembg` (its
-            model), or a file: a mask of the picture, black is left out. `auto` takes the first that works: alpha,
-            plain, rembg where its model has been fetched already, grabcut.
+        how: `alpha`, `plain` (a plain background), `grabcut` (OpenCV; the middle as a first guess), `rembg` (its model
+            U2-Net, fetched when it is first used), or a file: a mask of the picture, black is left out, or a model of
+            rembg's (`u2net.onnx`), wherever it lies. `auto` takes the first that works: alpha, plain, rembg where its
+            model has been fetched already, grabcut.
 
     Raises:
         ViewmaskError: that way tells no object, or needs a package that is not there.
@@ -60,11 +61,16 @@ def cut(picture: Picture, how: str = "auto") -> CutOut:
         alpha, way = _automatic(picture)
     elif how in WAYS:
         alpha, way = WAYS[how](picture), how
+    elif Path(how).suffix.lower() == ".onnx":
+        alpha, way = _rembg(picture, Path(how)), "rembg"
     elif Path(how).suffix:
         alpha, way = _masked(picture, how), "mask"
     else:
-        raise ViewmaskError(f"there is no cut-out {how!r}: choose auto, {', '.join(WAYS)}, or name a mask (MASK.png)")
-    words = _WORDS.get(way, f"the mask {how}")
+        raise ViewmaskError(
+            f"there is no cut-out {how!r}: choose auto, {', '.join(WAYS)}, or a mask (MASK.png) or "
+            "a model of rembg's (u2net.onnx)"
+        )
+    words = f"the mask {how}" if way == "mask" else _WORDS[way]
     if not inside(alpha).any():
         raise ViewmaskError(f"the picture shows nothing: by {words.split(' (')[0]}, nothing in it stands out")
     own = alpha is picture[..., 3] or np.array_equal(alpha, picture[..., 3])
@@ -123,12 +129,21 @@ def _grabcut(picture: Picture) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(kept, "L").resize((width, height), Image.Resampling.BICUBIC))
 
 
-def _rembg(picture: Picture) -> NDArray[np.uint8]:
+def _rembg(picture: Picture, model: Path | None = None) -> NDArray[np.uint8]:
+    """Qin et al., "U2-Net", Pattern Recognition 2020, as the package rembg runs it. Named, because the package's own
+    choice changes, and may be a model that is not free to use."""
     if not _has("rembg"):
-        raise ViewmaskError("--cutout rembg needs the package rembg: pip install rembg onnxruntime")
+        raise ViewmaskError("--cutout rembg needs the package rembg: pip install 'rembg[cpu]'")
+    if model is not None and not model.is_file():
+        raise ViewmaskError(f"no model at {model}")
     import rembg
 
-    mask = rembg.remove(Image.fromarray(picture[..., :3]), only_mask=True)
+    try:
+        session = rembg.new_session("u2net_custom", model_path=str(model)) if model else rembg.new_session("u2net")
+        mask = rembg.remove(Image.fromarray(picture[..., :3]), session=session, only_mask=True)
+    except Exception as error:  # of its network, its checksums, its runtime: all kinds
+        reason = " ".join(str(error).split())[:200]
+        raise ViewmaskError(f"rembg failed: {reason}: name its file instead (--cutout u2net.onnx)") from error
     return np.asarray(mask.convert("L"))
 
 

@@ -82,7 +82,9 @@ class Making:
                 raise ViewmaskError(f"its record of how it was made is damaged: {name} is {value!r}")
         if not all(_plain(value) for value in record.get("sampling", {}).values()):
             raise ViewmaskError("its record of how it was made is damaged: sampling holds more than numbers and names")
-        return cls(**{**record, "repeats": tuple(record.get("repeats", ()))})
+        sampling = {name: tuple(value) if isinstance(value, list) else value
+                    for name, value in record.get("sampling", {}).items()}  # fmt: skip
+        return cls(**{**record, "repeats": tuple(record.get("repeats", ())), "sampling": sampling})
 
     def asks_as(self, other: Making) -> bool:
         """Whether both were asked for alike; what came of it (`repeats`) does not count."""
@@ -94,6 +96,9 @@ class Making:
 
 
 def _plain(value: Any) -> bool:
+    """Numbers, words, and pairs of numbers."""
+    if isinstance(value, list | tuple):
+        return len(value) == 2 and all(isinstance(each, int | float) and math.isfinite(each) for each in value)
     return isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value))
 
 

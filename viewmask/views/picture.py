@@ -7,6 +7,7 @@ import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +30,7 @@ _HALF = 128  # alpha at and above this is inside
 _UNSEEN = 16  # a picture whose alpha stays below this shows nothing
 _LABELS = 32  # a mask of no more levels than this holds labels, not shades
 _DARK = 16  # a mask that is darker everywhere holds numbers, not shades
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _DEEP = ("I", "I;16", "I;16B", "I;16L", "F")
 # Whatever Pillow's readers raise for a file that is broken or hostile.
 _BROKEN = (
@@ -56,20 +58,22 @@ def read_picture(path: str | Path | IO[bytes], upright: bool = False, largest: i
         MissingPictureError: no such file.
         ViewmaskError: unreadable, truncated, larger than Pillow's limit, or no picture.
     """
-    name = path if isinstance(path, str | Path) else "the picture"
+    name, called = (path, f"the picture {path}") if isinstance(path, str | Path) else ("the picture",) * 2
     try:
-        with _bounded(), Image.open(path) as image:
+        with _bounded(), _opened(path) as image:
             return _rgba(image, upright, largest)
     except FileNotFoundError as error:
         raise MissingPictureError(f"no picture at {name}") from error
     except IsADirectoryError as error:
         raise ViewmaskError(f"{name} is a folder: name one picture in it") from error
     except UnidentifiedImageError as error:
+        if _is_heif(path):
+            raise ViewmaskError(f"{name} is a HEIC photo: pip install pillow-heif lets it be read") from error
         raise ViewmaskError(f"{name} is no picture that can be read here: give a PNG, JPEG, WebP or TIFF") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ViewmaskError(f"cannot read the picture {name}: it has too many pixels: shrink it first") from error
+        raise ViewmaskError(f"cannot read {called}: it has too many pixels: shrink it first") from error
     except _BROKEN as error:
-        raise ViewmaskError(f"cannot read the picture {name}: {error}") from error
+        raise ViewmaskError(f"cannot read {called}: {error}") from error
 
 
 def picture_of(source: AnyPicture, largest: int = LARGEST) -> Picture:
@@ -103,7 +107,7 @@ def read_mask(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
     Raises:
         ViewmaskError: as `read_picture`.
     """
-    name = path if isinstance(path, str | Path) else "the mask"
+    name, called = (path, f"the mask {path}") if isinstance(path, str | Path) else ("the mask",) * 2
     try:
         with _bounded(), Image.open(path) as image:
             if image.mode in _DEEP:
@@ -112,7 +116,7 @@ def read_mask(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
     except FileNotFoundError as error:
         raise MissingPictureError(f"no mask at {name}") from error
     except _BROKEN as error:
-        raise ViewmaskError(f"cannot read the mask {name}: {error}") from error
+        raise ViewmaskError(f"cannot read {called}: {error}") from error
     if (rgba[..., 3] < _HALF).any() and (rgba[..., 3] >= _HALF).any():
         return np.ascontiguousarray(rgba[..., 3])
     values = rgba[..., :3].max(axis=-1)
@@ -195,6 +199,30 @@ def _bounded() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         yield
+
+
+def _opened(path: str | Path | IO[bytes]) -> Image.Image:
+    """The picture; one in HEIF (phones' HEIC) where the package pillow-heif is there."""
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        if not _is_heif(path) or find_spec("pillow_heif") is None:
+            raise
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        return Image.open(path)
+
+
+def _is_heif(path: str | Path | IO[bytes]) -> bool:
+    """By its first bytes: a box `ftyp` that names a brand of HEIF."""
+    if isinstance(path, str | Path):
+        with open(path, "rb") as file:
+            return _is_heif(file)
+    path.seek(0)
+    head = path.read(12)
+    path.seek(0)
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF
 
 
 # -- from files -----------------------------------------------------------------------------------------------------

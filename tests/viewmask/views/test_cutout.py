@@ -73,12 +73,13 @@ def test_without_opencv_a_cluttered_photo_is_refused_with_the_way_out(monkeypatc
 def test_rembg_is_taken_where_its_model_lies_already(monkeypatch, tmp_path):
     picture, inside = photo(noise=90)
 
-    def remove(image, only_mask):
+    def remove(image, session, only_mask):
         assert image.mode == "RGB"
+        assert session == "u2net"
         assert only_mask
         return Image.fromarray(np.where(inside, 255, 0).astype(np.uint8))
 
-    monkeypatch.setitem(sys.modules, "rembg", SimpleNamespace(remove=remove))
+    monkeypatch.setitem(sys.modules, "rembg", SimpleNamespace(remove=remove, new_session=lambda name: name))
     without(monkeypatch, "cv2")
     monkeypatch.setenv("U2NET_HOME", str(tmp_path))
     with pytest.raises(ViewmaskError, match="no plain background"):

@@ -1,13 +1,18 @@
 """Any file that people have as 8-bit RGBA, or refused with the reason."""
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
 from viewmask.errors import ViewmaskError
 from viewmask.views.picture import MissingPictureError, inside, mask_of, read_mask, read_picture, shrunk
+
+ROOT = Path(__file__).parents[3]
 
 
 def test_any_picture_is_read_as_rgba(tmp_path):
@@ -90,6 +95,54 @@ def test_a_large_picture_is_shrunk_as_it_is_read(tmp_path):
         assert abs(int(picture[16, 10, 0]) - 90) <= 2
         assert abs(int(picture[16, 50, 0]) - 200) <= 2
     assert read_picture(tmp_path / "wide.png", largest=600).shape == (300, 600, 4)
+
+
+MEMORY = """
+import resource, sys
+from viewmask.views.picture import read_picture
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+picture = read_picture(sys.argv[1], upright=True, largest=1024)
+print(*picture.shape, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in other units")
+@pytest.mark.parametrize(("mode", "suffix"), [("RGB", "jpg"), ("RGB", "png"), ("CMYK", "tif"), ("I;16", "png")])
+def test_fifty_megapixels_take_bounded_memory(tmp_path, mode, suffix):
+    path = tmp_path / f"large.{suffix}"
+    Image.new(mode, (8192, 6144), 70).save(path, **({"compress_level": 1} if suffix == "png" else {}))
+    done = subprocess.run([sys.executable, "-c", MEMORY, path], cwd=ROOT, capture_output=True, text=True, check=True)
+    *shape, megabytes = map(int, done.stdout.split())
+    assert shape == [768, 1024, 4]
+    assert megabytes < 420  # the pixels alone are 50 to 200
+
+
+def heic(path):
+    heif = pytest.importorskip("pillow_heif")
+    heif.from_pillow(Image.new("RGB", (64, 48), (200, 40, 30))).save(path, quality=95)
+    return path
+
+
+def test_a_phones_heic_is_read_or_says_what_to_install(tmp_path, monkeypatch):
+    path = heic(tmp_path / "phone.heic")
+    picture = read_picture(path)
+    assert picture.shape == (48, 64, 4)
+    assert np.abs(picture[20, 20, :3].astype(int) - (200, 40, 30)).max() < 12
+    monkeypatch.setattr("viewmask.views.picture._opened", Image.open)
+    Image.init()
+    for table in (Image.OPEN, Image.EXTENSION):
+        for name in [name for name in table if "HEI" in name.upper()]:
+            monkeypatch.delitem(table, name)
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if "HEI" not in name])
+    with pytest.raises(ViewmaskError, match=r"phone.heic is a HEIC photo: pip install pillow-heif"):
+        read_picture(path)
+
+
+def test_avif_is_read(tmp_path):
+    if not features.check("avif"):
+        pytest.skip("this Pillow reads no AVIF")
+    Image.new("RGB", (64, 48), (200, 40, 30)).save(tmp_path / "phone.avif", quality=95)
+    assert np.abs(read_picture(tmp_path / "phone.avif")[20, 20, :3].astype(int) - (200, 40, 30)).max() < 12
 
 
 def test_shrinking_weighs_colour_by_alpha():

@@ -1,0 +1,45 @@
+"""Orders: bounds, and the command that makes the same files."""
+
+import pytest
+
+from viewmask.app.order import Order
+from viewmask.errors import ViewmaskError
+
+
+def test_what_is_usual_is_not_in_the_command():
+    assert Order("a red chair").words() == ["viewmask", "generate", "--text", "a red chair", "--seed", "0", "--mesh"]
+    order = Order.of_record({"text": "a cup", "guidance": 2.5, "seed": 7, "views": 8, "draws": 2, "schedule": "linear"})
+    assert " ".join(order.words()[4:]) == "--views 8 --schedule linear --guidance 2.5 --draws 2 --seed 7 --mesh"
+
+
+def test_a_picture_is_named_and_has_no_draws():
+    words = Order("a box", "key", draws=2).words("photo.jpg", "grabcut")
+    assert words[2:] == ["--image", "photo.jpg", "--cutout", "grabcut", "--text", "a box", "--seed", "0", "--mesh"]
+    assert Order("", "key").words("photo.jpg")[2:] == ["--image", "photo.jpg", "--seed", "0", "--mesh"]
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ({}, "say what to show"),
+        ({"text": "  "}, "say what to show"),
+        ({"text": "a" * 501}, "too long"),
+        ({"text": "a\0cup"}, "one line"),
+        ({"text": 3}, "text has no sensible value"),
+        ({"text": "a cup", "steps": 0}, "steps must lie between 1 and 200"),
+        ({"text": "a cup", "steps": True}, "steps has no sensible value"),
+        ({"text": "a cup", "seed": -1}, "seed must lie"),
+        ({"text": "a cup", "seed": 1.5}, "seed has no sensible value"),
+        ({"text": "a cup", "seed": None}, "seed has no sensible value"),
+        ({"text": "a cup", "draws": 10**9}, "draws must lie"),
+        ({"text": "a cup", "views": 5}, "4 or 8"),
+        ({"text": "a cup", "schedule": "__class__"}, "no such schedule"),
+        ({"text": "a cup", "guidance": float("nan")}, "guidance must lie"),
+        ({"text": "a cup", "out": "/etc"}, "no order"),
+        ([], "no order"),
+        ("x", "no order"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(record, says):
+    with pytest.raises(ViewmaskError, match=says):
+        Order.of_record(record)

@@ -1,0 +1,135 @@
+"""The worker: one order after the other, cancelled for real, limits, and the files."""
+
+import zipfile
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.viewmask.app.conftest import OVER, box, png, until
+from viewmask import pipeline
+from viewmask.app import worker as module
+from viewmask.app.order import Order
+from viewmask.app.photo import Photo
+from viewmask.app.worker import FILES, WAITING, Worker, described
+from viewmask.errors import ViewmaskError
+
+
+def over(job):
+    return until(lambda: job.state, lambda state: state in OVER)
+
+
+def test_what_was_ordered_is_made(worker, painter):
+    job = worker.submit("ann", Order("a ball", draws=4, steps=3, seed=9))
+    assert over(job) == "done", job.error
+    assert job.kept == 2  # the painter's third fits best
+    assert set(job.files()) == set(FILES)
+    record = described(worker, job)
+    assert record["command"] == 'viewmask generate --text "a ball" --steps 3 --seed 9 --mesh'
+    assert record["step"] == 3
+    rows = np.asarray(Image.open(job.folder / "3.webp").convert("RGB")).reshape(4, 128, 512, 3)[:, 64, 64]
+    assert np.abs(rows[:, 2].astype(int) - [0, 40, 80, 120]).max() < 12  # each draw has its row
+    views = pipeline.generate(painter, "a ball", draws=4, seed=9).views
+    files = pipeline.write_views(views, job.folder / "again")
+    with zipfile.ZipFile(job.folder / "views.zip") as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {
+            file.name: file.read_bytes() for file in files
+        }
+    pipeline.write_mesh(views, job.folder / "again" / "mesh.glb")
+    assert (job.folder / "again" / "mesh.glb").read_bytes() == (job.folder / "mesh.glb").read_bytes()
+
+
+def test_a_photo_goes_along_as_it_was_when_it_was_ordered(worker):
+    photo = Photo.read(BytesIO(png(box())), "box.png")
+    job = worker.submit("ann", Order("", photo.key, steps=2), photo)
+    assert over(job) == "done", job.error
+    assert job.notes[0] == "the object was cut out by its plain background"
+    with zipfile.ZipFile(job.folder / "views.zip") as archive:
+        assert np.array_equal(np.asarray(Image.open(archive.open("cutout.png"))), photo.shown.picture)
+
+
+def test_cancelling_stops_the_work_and_the_next_one_begins(worker, painter):
+    painter.gate.clear()
+    first, second, third = (worker.submit("ann", Order("a ball", steps=steps, draws=1)) for steps in (100, 100, 1))
+    until(lambda: first.state, lambda state: state == "views")
+    assert [worker.ahead(job) for job in (first, second, third)] == [0, 1, 2]
+    worker.cancel(second)
+    assert second.state == "cancelled"
+    worker.cancel(first)
+    painter.gate.set()
+    assert over(first) == "cancelled"
+    assert first.step < 100
+    assert not first.folder.exists()
+    assert over(third) == "done"
+
+
+def test_the_mesh_can_be_cancelled_too(worker, monkeypatch):
+    def write_mesh(*_, progress, **__):
+        worker.cancel(job)
+        progress("carving", 0.5)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(pipeline, "write_mesh", write_mesh)
+    job = worker.submit("ann", Order("a ball", steps=2, draws=1))
+    assert over(job) == "cancelled"
+    assert not job.folder.exists()
+
+
+def test_what_goes_wrong_is_said_and_the_worker_lives_on(worker, monkeypatch, capsys):
+    def no_mesh(*_, **__):
+        raise ViewmaskError("the views have no volume in common")
+
+    job = worker.submit("ann", Order("a broken thing"))
+    assert over(job) == "failed"
+    assert job.error.startswith("something unexpected went wrong")
+    assert "RuntimeError: broken" in capsys.readouterr().err
+    monkeypatch.setattr(pipeline, "write_mesh", no_mesh)
+    job = worker.submit("ann", Order("a ball", steps=1, draws=1))
+    assert over(job) == "done"
+    assert job.notes == ["no mesh: the views have no volume in common"]
+    assert job.files() == ["views.zip", "last.webp"]
+
+
+def test_nobody_fills_the_queue(worker, painter):
+    painter.gate.clear()
+    jobs = [worker.submit("ann", Order("a ball", draws=1, steps=1)) for _ in range(WAITING)]
+    with pytest.raises(ViewmaskError, match="of yours wait already"):
+        worker.submit("ann", Order("a ball"))
+    jobs += [worker.submit(f"bob {i}", Order("a ball", draws=1, steps=1)) for i in range(3 * WAITING)]
+    with pytest.raises(ViewmaskError, match="the queue is full"):
+        worker.submit("eve", Order("a ball"))
+    for job in jobs:
+        worker.cancel(job)
+
+
+def test_old_results_go(worker, monkeypatch):
+    monkeypatch.setattr(module, "MOST_JOBS", 2)
+    jobs = []
+    for _ in range(4):
+        jobs.append(worker.submit("ann", Order("a ball", draws=1, steps=1)))
+        over(jobs[-1])
+    assert list(worker.jobs.values()) == jobs[1:]  # the newest was not over when the first went
+    assert [job.folder.exists() for job in jobs] == [False, True, True, True]
+
+
+def test_time_left_is_said_once_it_is_known(worker, painter):
+    painter.gate.clear()
+    job = worker.submit("ann", Order("a ball", draws=1, steps=50))
+    until(lambda: job.state, lambda state: state == "views")
+    assert worker.left(job) is None
+    painter.gate.set()
+    until(lambda: job.step, lambda step: step > 0)
+    after = worker.submit("bob", Order("a ball", draws=1, steps=50))
+    assert (worker.left(after) or 0) > 0
+    for each in (after, job):
+        worker.cancel(each)
+
+
+def test_stopping_leaves_nothing_unless_it_is_to_be_kept(painter, tmp_path):
+    for keep in (False, True):
+        worker = Worker(painter, tmp_path / "results", keep=keep)
+        worker.start()
+        over(worker.submit("ann", Order("a ball", draws=1, steps=1)))
+        worker.stop()
+        assert (tmp_path / "results").exists() == keep
