@@ -93,7 +93,7 @@ def table(kind: str, settings: Settings, records: list[Record]) -> None:
     figures = METRICS[kind]
     rows = {name: [one for one in records if one["kind"] == kind and one["setting"] == name] for name in settings}
     exact = rows["exact"]
-    print(f"\n| {kind}s, {len(exact)} | times as fast | {' | '.join(figures)} |\n|{'---|' * (len(figures) + 2)}")
+    print(f"\n| {kind}, {len(exact)} objects | times as fast | {' | '.join(figures)} |\n|{'---|' * (len(figures) + 2)}")
     for name, row in rows.items():
         if not row:
             continue
@@ -132,7 +132,9 @@ def main() -> None:
         print(error, file=sys.stderr)
         lpips = None
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    records = [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    records: list[Record] = (
+        [json.loads(line) for line in arguments.out.read_text().splitlines()] if arguments.out.exists() else []
+    )
     own = {"weights": generator.fingerprint, "draws": arguments.draws}
     records = [one for one in records if own.items() <= one.items()]
     done = {(one["kind"], one["setting"], one["id"]) for one in records}

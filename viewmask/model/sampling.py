@@ -83,7 +83,7 @@ SPEED: Speed = "exact"  # the default
 # What `balanced` changes: chosen on `val` (docs/results/sampler.md).
 _BALANCED: dict[Sampling, dict[str, Any]] = {
     FROM_IMAGE: {"steps": 8, "schedule": "quadratic"},
-    FROM_TEXT: {"steps": 10, "schedule": "quadratic", "interval": (0.0, 0.5)},
+    FROM_TEXT: {"steps": 10, "interval": (0.0, 0.7)},
 }
 
 
