@@ -31,7 +31,10 @@ $("dice").onclick = () => { $("seed").value = Math.floor(Math.random() * 1e6); }
 
 function options(select, names) { select.replaceChildren(...names.map(name => new Option(name, name))); }
 
-function usualGuidance() { $("guidance").placeholder = photo ? state.guidance.image : state.guidance.text; }
+function usualGuidance() {
+  $("guidance").placeholder = photo ? state.guidance.image : state.guidance.text;
+  $("text").placeholder = photo ? "what it shows, if you like" : "a red chair";
+}
 
 // ---- the picture: drop, paste, choose; its cut-out under a brush -----------------------------------
 const canvas = document.querySelector("#easel canvas"), pen = canvas.getContext("2d");
@@ -44,9 +47,11 @@ async function take(file) {
   complain(null);
   if (file.size > state.limits.file) { complain(`that is too large: ${state.limits.file >> 20} MB at most`); return; }
   $("make").disabled = true;
+  show($("reading"), true);
   try { await shown(await ask(`api/photos?name=${encodeURIComponent(file.name || "photo.png")}`, { method: "POST", body: file })); }
   catch (error) { complain(error); }
   $("make").disabled = false;
+  show($("reading"), false);
 }
 
 const loaded = image => image.decode().then(() => image);
@@ -54,8 +59,6 @@ const loaded = image => image.decode().then(() => image);
 async function shown(record) {
   const other = !photo || photo.id != record.id;
   photo = record;
-  show($("photo"), true);
-  show($("drop"), false);
   usualGuidance();
   $("cutout").value = record.cutout;
   if (other) {
@@ -73,6 +76,8 @@ async function shown(record) {
   }
   say();
   paint();
+  show($("photo"), true);
+  show($("drop"), false);
 }
 
 function say() {
@@ -81,12 +86,24 @@ function say() {
     : [`Cut out by ${photo.how}.`, ...photo.notes].join(" ");
 }
 
+function chequers(pen) {  // as picture editors show what is transparent
+  const side = Math.max(4, Math.round(canvas.width / 40)), tile = document.createElement("canvas");
+  tile.width = tile.height = 2 * side;
+  const brush = tile.getContext("2d"), style = getComputedStyle(document.documentElement);
+  brush.fillStyle = style.getPropertyValue("--card");
+  brush.fillRect(0, 0, 2 * side, 2 * side);
+  brush.fillStyle = style.getPropertyValue("--line");
+  brush.fillRect(0, 0, side, side);
+  brush.fillRect(side, side, side, side);
+  return pen.createPattern(tile, "repeat");
+}
+
 function paint() {
   const cover = veil.getContext("2d");
   cover.globalCompositeOperation = "source-over";
   cover.clearRect(0, 0, veil.width, veil.height);
-  cover.fillStyle = getComputedStyle(document.body).backgroundColor;
-  cover.globalAlpha = 0.82;
+  cover.fillStyle = chequers(cover);
+  cover.globalAlpha = 0.86;
   cover.fillRect(0, 0, veil.width, veil.height);
   cover.globalAlpha = 1;
   cover.globalCompositeOperation = "destination-out";
