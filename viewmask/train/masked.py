@@ -14,7 +14,7 @@ from torch import Tensor
 from viewmask.errors import ViewmaskError
 from viewmask.learning import checkpoint
 from viewmask.learning.schedule import Schedule
-from viewmask.learning.task import Figures
+from viewmask.learning.task import WHOLE, Figures, Part
 from viewmask.learning.trainer import Validation
 from viewmask.model import sequence
 from viewmask.model.code import EMPTY, groups
@@ -87,7 +87,7 @@ SCHEDULES = {
 
 
 class Masked:
-    """Masked prediction over the four layouts (a `learning.task.Task` of a transformer).
+    """Masked prediction over the four layouts (a `learning.task.Divisible` task of a transformer).
 
     The loss is the cross-entropy of hidden target tokens (uniform mask ratio; paper, section 3),
     averaged over them; a visual token costs its emptiness and, where it is not empty, its code.
@@ -123,8 +123,15 @@ class Masked:
 
     def loss(self, model: Transformer, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, Figures]:
         """The loss of a batch of one layout, drawn by its share."""
+        return self.part_loss(model, step, random, batch, WHOLE)
+
+    def part_loss(
+        self, model: Transformer, step: int, random: np.random.Generator, batch: int, part: Part
+    ) -> tuple[Tensor, Figures]:
+        """What a part of such a batch adds to its loss and figures."""
         shares = self.shares()
-        return self.layout_loss(model, str(random.choice(list(shares), p=list(shares.values()))), random, batch)
+        name = str(random.choice(list(shares), p=list(shares.values())))
+        return self.layout_loss(model, name, random, batch, part)
 
     def absent(self) -> list[str]:
         """Layouts of the mixture that there are no tokens for: captioned objects seen from the front, or photos."""
@@ -138,25 +145,37 @@ class Masked:
         return {name: share / sum(present.values()) for name, share in present.items() if share}
 
     def layout_loss(
-        self, model: Transformer, name: str, random: np.random.Generator, batch: int
+        self, model: Transformer, name: str, random: np.random.Generator, batch: int, part: Part = WHOLE
     ) -> tuple[Tensor, Figures]:
-        """The loss of a batch of one layout, and its figures."""
+        """What a part of a batch of one layout adds to its loss, and its figures."""
         if name in ("t2i", "mmu"):
             batch *= self.views  # a sequence of one view is about so much shorter, and as cheap
-        layout, captions, tokens = self.draw(name, random, batch)
-        dropped = torch.from_numpy(random.random(batch) < self.mixture.dropped).to(self.device)
+        rows = part.rows(batch)
+        layout, captions, tokens = self.draw(name, random, batch, part)
+        dropped = torch.from_numpy(random.random(batch) < self.mixture.dropped)[rows].to(self.device)
         if layout.text_last:
-            loss, figures = self._text_loss(model, layout, captions, tokens, random)
+            chances = random.random((batch, layout.text)), random.random((batch, 1))
+            hidden = chances[0] < chances[1]
+            hidden[:, 0] |= ~hidden.any(axis=1)
+            loss, figures = self._text_loss(model, layout, captions, tokens, torch.from_numpy(hidden[rows]))
         else:
             captions = torch.where(dropped[:, None], PAD, captions)
-            masked = torch.from_numpy(self.mask(layout, tokens.shape[-1], random, batch)).to(self.device)
-            targets = masked.clone()
+            hidden = self.mask(layout, tokens.shape[-1], random, batch)
+            targets = torch.from_numpy(hidden[rows]).to(self.device)
+            masked = targets.clone()
             masked[:, : layout.given] |= dropped[:, None, None, None]
             loss, figures = self._visual_loss(model, layout, captions, tokens, masked, targets)
-        return loss, figures | {f"{name}": float(loss.detach())}
+        figures |= {f"{name}": float(loss.detach())}
+        if part == WHOLE:
+            return loss, figures
+        # Losses are means over what is hidden, of which one part may have more than another.
+        share = float(hidden[rows].sum() / hidden.sum())
+        return share * loss, {each: share * figure for each, figure in figures.items()}
 
-    def draw(self, name: str, random: np.random.Generator, batch: int) -> tuple[Layout, Tensor, Tensor]:
-        """A batch of one layout: the layout, captions [batch, text], tokens [batch, views, grid, grid]."""
+    def draw(
+        self, name: str, random: np.random.Generator, batch: int, part: Part = WHOLE
+    ) -> tuple[Layout, Tensor, Tensor]:
+        """A part of a batch of one layout: the layout, captions [rows, text], tokens [rows, views, grid, grid]."""
         length = self.tokens.tokens.shape[1]
         step = length // self.views
         offsets = np.arange(self.views) * step
@@ -181,17 +200,17 @@ class Masked:
             first, last = (np.searchsorted(self.tokens.photo_rows, objects, side) for side in ("left", "right"))
             photos = random.integers(first, last)
             start, references = self.tokens.photo_views[photos], [self.tokens.photos[photos][:, None]]
-        views = (start[:, None] + offsets) % length
+        captions = self._captions(layout, objects, random, part)
+        views, objects = ((each[part.rows(batch)]) for each in ((start[:, None] + offsets) % length, objects))
+        references = [photos[part.rows(batch)] for photos in references]
         tokens = np.concatenate([*references, self.tokens.tokens[objects[:, None], views]], axis=1).astype(np.int64)
-        return layout, self._captions(layout, objects, random), torch.from_numpy(tokens).to(self.device)
+        return layout, captions, torch.from_numpy(tokens).to(self.device)
 
-    def _captions(self, layout: Layout, rows: np.ndarray, random: np.random.Generator) -> Tensor:
+    def _captions(self, layout: Layout, rows: np.ndarray, random: np.random.Generator, part: Part) -> Tensor:
         if layout.text == 0:
-            return torch.zeros(len(rows), 0, dtype=torch.long, device=self.device)
-        words = []
-        for row in rows:
-            captions = self.tokens.captions[row]
-            words.append(self.vocabulary.encode(captions[random.integers(len(captions))], layout.text, cut=True))
+            return torch.zeros(len(rows[part.rows(len(rows))]), 0, dtype=torch.long, device=self.device)
+        said = [captions[random.integers(len(captions))] for captions in (self.tokens.captions[row] for row in rows)]
+        words = [self.vocabulary.encode(each, layout.text, cut=True) for each in said[part.rows(len(rows))]]
         return torch.tensor(words, device=self.device)
 
     def mask(self, layout: Layout, grid: int, random: np.random.Generator, batch: int) -> np.ndarray:
@@ -219,10 +238,9 @@ class Masked:
         return code_loss(model.config, prediction.empty, prediction.codes, tokens[targets])
 
     def _text_loss(
-        self, model: Transformer, layout: Layout, captions: Tensor, tokens: Tensor, random: np.random.Generator
+        self, model: Transformer, layout: Layout, captions: Tensor, tokens: Tensor, hidden: Tensor
     ) -> tuple[Tensor, Figures]:
-        hidden = torch.from_numpy(random.random(captions.shape) < random.random((len(captions), 1))).to(self.device)
-        hidden[:, 0] |= ~hidden.any(dim=1)
+        hidden = hidden.to(self.device)
         words = sequence.words(layout, torch.where(hidden, MASK, captions))
         nowhere = torch.zeros_like(tokens, dtype=torch.bool)
         features = model(layout, words, tokens, nowhere)[0][:, sequence.text_slice(layout)]
@@ -289,6 +307,9 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
     model = Transformer(config).to(run.device)
     schedule = run.schedule(SCHEDULES[run.preset, stage])
     schedule = run.begin(model, schedule, stage, lambda smaller: grown(smaller, config, vocabulary))
+    model.checkpointing = run.checkpointing
+    if run.compiled:
+        model.compile_blocks()
     about = {"stage": stage, "preset": run.preset, "mixture": asdict(mixture), "words": sorted(lexicon.words)} | about
     judge = validation(Masked(unseen, mixture, vocabulary, run.device)) if unseen else None
     return run.train(model, task, schedule, about, validation=judge, files=lexicon.files())
