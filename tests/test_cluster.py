@@ -20,10 +20,8 @@ BIN = Path(sys.executable).parent
 MORE = "--steps 2 --batch 2"  # the smallest run
 
 
-def block(kind: str) -> str:
-    found = re.search(rf"```{kind}\n(.*?)```", PAGE, re.S)
-    assert found is not None
-    return found[1]
+def block(kind: str, number: int = 0) -> str:
+    return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.S)[number]
 
 
 @pytest.fixture
@@ -59,6 +57,15 @@ def test_the_commands_of_one_machine(run):
     assert checkpoint.load_training(run.folder / "runs" / "t2mv" / "checkpoint")[1]["step"] == 3
 
 
+def test_weights_are_shared_by_the_configuration(run):
+    (run.folder / "fsdp2.yaml").write_text(block("yaml"))
+    (command,) = re.findall(r"^\$ (.*)$", block("console", 1), re.M)
+    done = run(f"{command.replace('launch', 'launch --cpu --num_processes 2')} {MORE}")
+    assert done.returncode == 0, done.stderr
+    record = checkpoint.load_training(run.folder / "runs" / "large" / "checkpoint")[1]
+    assert (record["processes"], record["sharded"], record["schedule"]["precision"]) == (2, True, "bfloat16")
+
+
 def test_the_slurm_script(run):
     names = {"SLURM_JOB_NODELIST": "node[0-1]", "SLURM_NNODES": "1", "SLURM_GPUS_ON_NODE": "2", "SLURM_JOB_ID": "7"}
     script = block("bash").replace(":29500", ":0")  # any port that is free
@@ -70,7 +77,7 @@ def test_the_slurm_script(run):
 
 def test_the_kubernetes_job(run):
     yaml = pytest.importorskip("yaml")
-    service, job = yaml.safe_load_all(block("yaml"))
+    service, job = yaml.safe_load_all(block("yaml", 1))
     assert service["metadata"]["name"] == job["spec"]["template"]["spec"]["subdomain"]
     (container,) = job["spec"]["template"]["spec"]["containers"]
     values = {each["name"]: each["value"] for each in container["env"]}

@@ -76,6 +76,9 @@ def train(
     accumulate: Annotated[
         int, typer.Option(min=1, help="Work a batch out in so many parts, one after the other: less memory.")
     ] = 1,
+    each_once: Annotated[
+        bool, typer.Option("--each-once", help="Every row of tokens once before any comes again; rare things as often.")
+    ] = False,
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="Work activations out again on the way back: less memory, slower.")
     ] = False,
@@ -124,8 +127,10 @@ def train(
         raise ViewmaskError("recon has one size and no tokenizer: leave out --preset and --tokenizer")
     if stage == "reranker" and preset != "nano":
         raise ViewmaskError("reranker has one size: leave out --preset")
-    if (checkpointing or compiled) and stage not in TRANSFORMER:
-        raise ViewmaskError(f"--checkpointing and --compile are for {', '.join(TRANSFORMER)}: leave them out")
+    if (checkpointing or compiled or each_once) and stage not in TRANSFORMER:
+        raise ViewmaskError(
+            f"--checkpointing, --compile and --each-once are for {', '.join(TRANSFORMER)}: leave them out"
+        )
     if (processes.launched() or accumulate > 1) and stage not in TRANSFORMER:
         raise ViewmaskError(
             f"only {', '.join(TRANSFORMER)} train on several processes or with --accumulate: {stage} learns from "
@@ -152,7 +157,7 @@ def train(
         run = Run(
             out, preset=preset, time_limit=limit, steps=steps, resume=resume, init=init, tokenizer=tokenizer, seed=seed,
             gentle=gentle, progress=show, note=note if first else _silent, batch=batch, accumulate=accumulate,
-            checkpointing=checkpointing, compiled=compiled, tracker=tracker,
+            each_once=each_once, checkpointing=checkpointing, compiled=compiled, tracker=tracker,
         )  # fmt: skip
         try:
             weights = stages.train(stage, data, run)

@@ -44,6 +44,18 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+@contextmanager
+def first_before_others() -> Iterator[None]:
+    """The first process goes through the block before the others do: what it writes to disk is there for them."""
+    import torch
+
+    if launched():
+        with _accelerate().PartialState(cpu=not torch.cuda.is_available()).main_process_first():
+            yield
+    else:
+        yield
+
+
 def joined(tracker: str | None = None, out: Path | None = None, about: dict[str, Any] | None = None) -> Processes:
     """This process and those that were started with it.
 
@@ -147,6 +159,10 @@ class Accelerated(Processes):
             kwargs_handlers=[unused], log_with=tracker, project_dir=str(out) if out else None,
             cpu=not torch.cuda.is_available(),
         )  # fmt: skip
+        if self.accelerator.distributed_type.value == "MULTI_CPU" and os.environ.get("ACCELERATE_USE_FSDP") == "true":
+            # Accelerate hears of FSDP on GPUs alone; torch can do it on CPUs, too.
+            self.accelerator.state.fsdp_plugin = accelerate.FullyShardedDataParallelPlugin()
+            self.accelerator.state.distributed_type = accelerate.DistributedType.FSDP
         kind = self.accelerator.distributed_type.value
         if kind == "FSDP" and not self.accelerator.is_fsdp2:
             raise ViewmaskError("FSDP of version 1 is not supported: set fsdp_version: 2 in Accelerate's configuration")
@@ -171,8 +187,16 @@ class Accelerated(Processes):
             return super().shard(model)
         from accelerate.utils.fsdp_utils import fsdp2_prepare_model
 
-        caller: Callable[..., Any] = fsdp2_prepare_model(self.accelerator, _caller(model))
-        return caller
+        caller: Any = fsdp2_prepare_model(self.accelerator, _caller(model))
+
+        def call(function: Callable[..., Any], *arguments: Any) -> Any:
+            result = caller(function, *arguments)
+            for module in caller.modules():  # no way back follows, after which shares would be let go of
+                if hasattr(module, "reshard"):
+                    module.reshard()
+            return result
+
+        return call
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
@@ -234,6 +258,7 @@ def _caller(model: nn.Module) -> nn.Module:
         def __init__(self) -> None:
             super().__init__()
             self.model = model
+            self._no_split_modules = ["Block"]  # what FSDP's policy TRANSFORMER_BASED_WRAP wraps
 
         def forward(self, function: Callable[..., Any], *arguments: Any) -> Any:
             return function(self.model, *arguments)
@@ -242,6 +267,8 @@ def _caller(model: nn.Module) -> nn.Module:
 
 
 def _accelerate() -> Any:
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        raise ViewmaskError("DeepSpeed is not supported: FSDP2 shares the same among processes (docs/cluster.md)")
     try:
         import accelerate
     except ImportError as error:

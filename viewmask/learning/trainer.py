@@ -158,6 +158,9 @@ class Trainer:
         """Write the checkpoint, and draw the loss curve. All processes must call it, and wait until it is written."""
         record = {"step": self.step, "seconds": self._seconds(), "peaks": self.peaks, "schedule": asdict(self.schedule)}
         record |= {"recent": self.recent} | ({"best": self.best} if self.best > -math.inf else {})
+        record |= {"processes": self.processes.count, "sharded": self.processes.sharded}
+        if position := getattr(self.task, "position", None):
+            record["position"] = position
         tensors, state = self._whole(self.network.state_dict()), self._whole(self._state())
         if self.processes.main:
             checkpoint.save(
@@ -292,6 +295,8 @@ class Trainer:
         tensors, record = checkpoint.load_training(self.out / CHECKPOINT)
         self.step, self.best = int(record["step"]), float(record.get("best", -math.inf))
         self.recent = record.get("recent", [])
+        if hasattr(self.task, "position"):
+            self.task.position = record.get("position", {})
         if self.processes.main:
             log.cut(self.out, self.step)  # what was lost since will be told anew
         self._started = time.monotonic() - float(record["seconds"])

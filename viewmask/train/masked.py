@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.vocabulary import FILE as VOCABULARY
 from viewmask.model.vocabulary import MASK, PAD, Vocabulary
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
+from viewmask.train.epochs import Epochs
 from viewmask.train.run import Run
-from viewmask.train.tokens import Tokens, by_thing, fronts, tokens_of
+from viewmask.train.tokens import Tokens, by_thing, captioned, fronts, tokens_of
 
 LAYOUTS = ("t2i", "mmu", "i2mv", "photo", "t2mv")
 _NAMED = ("t2i", "mmu", "t2mv")  # layouts that need captioned objects seen from the front
@@ -90,22 +91,30 @@ class Masked:
     """Masked prediction over the four layouts (a `learning.task.Divisible` task of a transformer).
 
     The loss is the cross-entropy of hidden target tokens (uniform mask ratio; paper, section 3),
-    averaged over them; a visual token costs its emptiness and, where it is not empty, its code.
+    averaged over them; a visual token costs its emptiness and, where it is not empty, its code. Rows come by their
+    chances or, with `epochs`, each once before any comes again.
     """
 
     def __init__(
-        self, tokens: Tokens, mixture: Mixture, vocabulary: Vocabulary, device: torch.device, views: int = 4
+        self,
+        tokens: Tokens,
+        mixture: Mixture,
+        vocabulary: Vocabulary,
+        device: torch.device,
+        views: int = 4,
+        epochs: Epochs | None = None,
     ) -> None:
         self.tokens = tokens
+        self.epochs = epochs
         self.mixture = mixture
         self.vocabulary = vocabulary
         self.device = device
         self.views = views
-        captioned = np.flatnonzero([bool(captions) for captions in tokens.captions])
+        said = np.flatnonzero(captioned(tokens))
         taken = np.unique(tokens.photo_rows)
         self.rows = {
-            "any": np.arange(len(tokens.ids)), "captioned": captioned, "front": fronts(tokens), "taken": taken,
-            "taken, captioned": np.intersect1d(taken, captioned),
+            "any": np.arange(len(tokens.ids)), "captioned": said, "front": fronts(tokens), "taken": taken,
+            "taken, captioned": np.intersect1d(taken, said),
         }  # fmt: skip
         weigh = {"front": lambda rows: by_thing(tokens, rows)}
         weigh = {name: weigh.get(name, self._by_source) for name in self.rows}
@@ -113,7 +122,7 @@ class Masked:
 
     def _by_source(self, rows: np.ndarray) -> np.ndarray:
         """Chance of each row, summed up: a source counts as the root of its objects, so that small ones are heard."""
-        objects = np.array(self.tokens.ids)[rows]
+        objects = self.tokens.numbers[rows]
         sources = self.tokens.sources[rows]
         weights = np.zeros(len(rows))
         for source in np.unique(sources):
@@ -129,9 +138,23 @@ class Masked:
         self, model: Transformer, step: int, random: np.random.Generator, batch: int, part: Part
     ) -> tuple[Tensor, Figures]:
         """What a part of such a batch adds to its loss and figures."""
+        if self.epochs:
+            self.epochs.begin(step)
         shares = self.shares()
         name = str(random.choice(list(shares), p=list(shares.values())))
         return self.layout_loss(model, name, random, batch, part)
+
+    @property
+    def position(self) -> dict[str, int]:
+        """Where in the data the task is; empty where rows come by chance."""
+        return self.epochs.position if self.epochs else {}
+
+    @position.setter
+    def position(self, record: dict[str, int]) -> None:
+        if bool(self.epochs) != bool(record):
+            raise ViewmaskError(f"this run {'drew each row once' if record else 'drew rows by chance'}: go on likewise")
+        if self.epochs:
+            self.epochs.position = record
 
     def absent(self) -> list[str]:
         """Layouts of the mixture that there are no tokens for: captioned objects seen from the front, or photos."""
@@ -192,7 +215,10 @@ class Masked:
             layout, rows = sequence.t2mv(tuple(360.0 * offset / length for offset in offsets.tolist())), "front"
         else:
             layout, rows, offsets = (sequence.t2i() if name == "t2i" else sequence.mmu()), "front", offsets[:1]
-        objects = self.rows[rows][np.searchsorted(self.weights[rows], random.random(batch), side="right")]
+        if self.epochs:
+            objects = self.epochs.take(rows, self.rows[rows], batch)
+        else:
+            objects = self.rows[rows][np.searchsorted(self.weights[rows], random.random(batch), side="right")]
         start, references = np.zeros(batch, dtype=np.int64), []
         if name == "i2mv":
             start = random.integers(length, size=batch)
@@ -289,19 +315,18 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
         ViewmaskError: tokens of another tokenizer, or none that the stage can learn from.
     """
     tokenizer = run.load_tokenizer()
-    rows, unseen, about = tokens_of(data, tokenizer)
-    captions: dict[str, set[str]] = {}  # by object, of which there may be variants
-    for name, each in zip(rows.ids, rows.captions, strict=True):
-        captions.setdefault(name, set()).update(each)
-    lexicon = _lexicon(run.start).taught(captions.values())
+    rows, unseen, about = tokens_of(data, tokenizer, run.out.with_name(f"{run.out.name}-tokens"), run.note)
+    lexicon = _lexicon(run.start).taught(_objects(rows))
     vocabulary, mixture = lexicon.vocabulary, MIXTURES[stage]
     if not len(rows.photos):
         if mixture.photo:
             run.note("the tokens hold no photos, so none are learnt: viewmask tokenize --photos DIR adds them")
         mixture = replace(mixture, photo=0.0)
-    task = Masked(rows, mixture, vocabulary, run.device)
+    task = Masked(rows, mixture, vocabulary, run.device, epochs=Epochs(run.seed) if run.each_once else None)
     if absent := [name for name in task.absent() if name in _NAMED]:
         raise ViewmaskError(f"the tokens hold no captioned objects seen from the front, which {absent[0]} trains on")
+    if rows.tokens.shape[1] < task.views and stage != "align":
+        raise ViewmaskError(f"the tokens hold {rows.tokens.shape[1]} view an object: pairs are for the stage align")
     grid, bits = tokenizer.config.grid, tokenizer.config.bits
     config = replace(TRANSFORMERS[run.preset], words=len(vocabulary), grid=grid, bits=bits)
     model = Transformer(config).to(run.device)
@@ -313,6 +338,15 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
     about = {"stage": stage, "preset": run.preset, "mixture": asdict(mixture), "words": sorted(lexicon.words)} | about
     judge = validation(Masked(unseen, mixture, vocabulary, run.device)) if unseen else None
     return run.train(model, task, schedule, about, validation=judge, files=lexicon.files())
+
+
+def _objects(tokens: Tokens) -> Iterator[set[str]]:
+    """The captions of each object, of which there may be variants."""
+    ids = tokens.numbers
+    order = np.argsort(ids, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(ids[order])), len(order) - 1) + 1
+    for start, end in zip(np.append(0, ends[:-1]), ends, strict=True):
+        yield {caption for row in order[start:end] for caption in tokens.captions[row]}
 
 
 def _lexicon(start: Path | None) -> Lexicon:

@@ -43,6 +43,7 @@ class Run:
         note: called with what people should know, a line each.
         batch: sequences, pictures or objects a step over all processes, in place of the preset's.
         accumulate: parts of it that each process works out one after the other.
+        each_once: every row of tokens comes once before any comes again, in place of by source and thing.
         checkpointing: the transformer's blocks keep their input alone, and are worked out again on the way back.
         compiled: the transformer's blocks are compiled.
         tracker: experiment tracker that Accelerate knows.
@@ -61,6 +62,7 @@ class Run:
     note: Callable[[str], None] = lambda line: None
     batch: int | None = None
     accumulate: int = 1
+    each_once: bool = False
     checkpointing: bool = False
     compiled: bool = False
     tracker: str | None = None

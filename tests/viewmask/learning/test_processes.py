@@ -61,6 +61,27 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(alone, pair, tmp_path):
     assert [loss for _, loss in curve(kept)] == pytest.approx([loss for _, loss in curve(alone)], abs=1e-5)
 
 
+FSDP = {
+    "ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2", "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_RESHARD_AFTER_FORWARD": "true", "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
+}  # fmt: skip
+
+
+def test_weights_may_be_sharded(alone, tmp_path):
+    assert together(train, tmp_path, environment=FSDP, event=(9, "SIGTERM", [0]), accumulate=2) == [0, 0]
+    kept = tmp_path.with_name("sharded")
+    shutil.copytree(tmp_path, kept)
+    assert together(train, tmp_path, environment=FSDP, resume=True) == [0, 0]
+    assert [loss for _, loss in curve(tmp_path)] == pytest.approx([loss for _, loss in curve(alone)], abs=1e-5)
+    (one,), (two,) = log.read(alone), log.read(tmp_path)
+    assert two["val"] == pytest.approx(one["val"], abs=1e-5)
+    for name, tensor in weights(alone).items():
+        torch.testing.assert_close(weights(tmp_path)[name], tensor, atol=2e-4, rtol=0)
+    # Files know nothing of shards: one process goes on.
+    train(kept, resume=True)
+    assert [loss for _, loss in curve(kept)] == pytest.approx([loss for _, loss in curve(alone)], abs=1e-5)
+
+
 def test_a_signal_to_any_process_writes_one_checkpoint(tmp_path):
     # Every process is told twice: by its launcher, and by the cluster.
     assert together(train, tmp_path, event=(7, "SIGTERM", [1])) == [0, 0]

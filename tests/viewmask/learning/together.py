@@ -20,14 +20,15 @@ from viewmask.learning.schedule import Schedule
 from viewmask.learning.trainer import CHECKPOINT, Trainer
 from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
-from viewmask.train.masked import Masked, Mixture
+from viewmask.train.epochs import Epochs
+from viewmask.train.masked import Masked, Mixture, validation
 from viewmask.train.tokens import Tokens
 
 SCHEDULE = Schedule(steps=20, batch=6, rate=2e-3, muon=4e-3, warmup=3, clip=0.5)
 CURVE = "curve.jsonl"  # the loss of each step, as rank 0 was told
 
 
-def task() -> Masked:
+def task(epochs: Epochs | None = None) -> Masked:
     """Some objects of random tokens, one of them without a caption."""
     random = np.random.default_rng(0)
     tokens = random.integers(0, 2**18, (6, 8, 2, 2)).astype(np.int32) * (random.random((6, 8, 2, 2)) < 0.7)
@@ -35,7 +36,7 @@ def task() -> Masked:
     azimuths = np.float32(np.arange(8) * 45 + np.zeros((6, 1)))
     some = Tokens([*"abcdef"], np.zeros(6, int), captions, azimuths, tokens)
     vocabulary = lexicon_of(SHIPPED / TRANSFORMER, {}).vocabulary
-    return Masked(some, Mixture(t2i=0.3, mmu=0.2, i2mv=0.3, t2mv=0.2), vocabulary, torch.device("cpu"))
+    return Masked(some, Mixture(t2i=0.3, mmu=0.2, i2mv=0.3, t2mv=0.2), vocabulary, torch.device("cpu"), epochs=epochs)
 
 
 def train(out: Path, schedule: Schedule = SCHEDULE, *, resume: bool = False, event=None, **options) -> None:
@@ -52,7 +53,12 @@ def train(out: Path, schedule: Schedule = SCHEDULE, *, resume: bool = False, eve
         if event and step == event[0] and joined.rank in event[2]:
             os.kill(os.getpid(), getattr(signal, event[1]))
 
-    trainer = Trainer(model, task(), out, schedule, {}, processes=joined, **options)
+    judge = validation(task(), batches=1, batch=4)
+    trainer = Trainer(
+        model, task(Epochs(5)), out, schedule, {}, processes=joined, validation=judge, validate_every=10, **options
+    )
+    assert joined.sharded == hasattr(next(model.parameters()), "full_tensor")
+    assert joined.sharded == (os.environ.get("ACCELERATE_USE_FSDP") == "true")
     with contextlib.suppress(KeyboardInterrupt):
         trainer.run(resume, progress)
 
