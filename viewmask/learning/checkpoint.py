@@ -40,6 +40,7 @@ def save(
     *,
     half: bool = False,
     training: tuple[dict[str, Tensor], dict[str, Any]] | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write a checkpoint folder atomically.
 
@@ -50,10 +51,12 @@ def save(
         about: how it was made (kept under "about").
         files: text files that belong to the weights, by name (`vocabulary.json`, `things.json`).
         training: optimizer tensors and the trainer's record, for exact resume.
+        tensors: what is written in place of the model's own state, of which this process may hold a share alone.
     """
-    tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
+    state = model.state_dict() if tensors is None else tensors
+    stored = {name: _stored(tensor, half) for name, tensor in state.items()}
     with atomic.folder(path, ours=OURS) as folder:
-        (folder / MODEL).write_bytes(save_tensors(tensors))
+        (folder / MODEL).write_bytes(save_tensors(stored))
         if training is not None:
             optimizer, record = training
             (folder / OPTIMIZER).write_bytes(save_tensors({k: v.contiguous() for k, v in optimizer.items()}))

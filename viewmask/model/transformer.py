@@ -15,6 +15,7 @@ from itertools import pairwise
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from viewmask.errors import ViewmaskError
 from viewmask.model.code import EMPTY, bits
@@ -62,6 +63,9 @@ PAPER = TransformerConfig(
     width=4096, layers=32, heads=32, hidden=12288, words=126464, grid=16, codes="table", positions="sequence",
     theta=500_000.0, query_norm=False,
 )  # fmt: skip
+
+
+_SHAPES = 64  # of batches: layouts, with and without text, and parts of a batch
 
 
 @dataclass(frozen=True)
@@ -277,6 +281,7 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width, eps=1e-5)
         self.word_head = nn.Linear(config.width, config.words, bias=False)
+        self.checkpointing = False  # while training, blocks keep their input alone, and are worked out again
         self._places: dict[tuple[Layout, str], Places] = {}
         self._order: dict[tuple[Layout, str], tuple[Tensor, Tensor]] = {}
         self._turns: dict[tuple[Layout, str], Turn] = {}
@@ -317,7 +322,10 @@ class Transformer(nn.Module):
         x, turn = self._start(layout, words, tokens, masked), self.turn(layout, words.device)
         yield x
         for block in self.blocks:
-            x = block(x, turn)
+            if self.checkpointing and self.training:
+                x = checkpoint(block, x, turn, use_reentrant=False)
+            else:
+                x = block(x, turn)
             yield x
 
     def features(
@@ -379,6 +387,12 @@ class Transformer(nn.Module):
             assert isinstance(block, Block)
             block.join()
         return self
+
+    def compile_blocks(self) -> None:
+        """Compile the blocks, for as many shapes of batches as training has; a deep copy is not compiled."""
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _SHAPES)
+        for block in self.blocks:
+            block.compile(dynamic=False)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Embed visual tokens [...] as [..., width]."""
