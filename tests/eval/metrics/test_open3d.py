@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import trimesh
@@ -10,7 +12,7 @@ from bench.open3d_peer import loaded
 from eval.metrics import geometry
 from eval.metrics.occupancy import occupancy
 
-o3d = loaded()
+o3d: Any = loaded()
 pytestmark = pytest.mark.skipif(o3d is None, reason="open3d is not installed (pip install open3d-cpu libusb-package)")
 
 
