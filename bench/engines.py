@@ -2,23 +2,32 @@
 
     python bench/engines.py [--meshes DIR-OR-INDEX] [--objects 8] [--views 8] [--size 128]
 
-Without --meshes the demo objects are rendered. The row `trimesh` is what a program without render/ would write: the
-same rays through `mesh.ray` (Embree too, where installed).
+Without --meshes the demo objects are rendered. The row `embree alone` is the limit: the rays of `raycast none`, made
+before the clock starts, sent to Embree by embreex and no pixel painted. `open3d alone` are the same rays by its
+RaycastingScene. The row `trimesh` is what a program without render/ would write: the same rays through `mesh.ray`
+(Embree too, where installed).
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # `bench` is not installed
+
 import numpy as np
 import trimesh
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
 
+from bench import open3d_peer
 from render import blender, demo, raycast
 from render.settings import LIGHTS
 from render.source import find
@@ -57,6 +66,13 @@ def main() -> None:
             f"raycast {light}": partial(raycast.render, cameras=cameras, light=light, samples=options.samples)
             for light in LIGHTS
         }
+        rays = {id(surface): _rays(surface, cameras, options.samples) for surface in surfaces}
+        engines["embree alone"] = lambda s: [rays[id(s)].embree.run(*part, output=1) for part in rays[id(s)].parts]
+        if (o3d := open3d_peer.loaded()) is not None:
+            scenes = {id(surface): _open3d(o3d, surface) for surface in surfaces}
+            engines["open3d alone"] = lambda s: [
+                scenes[id(s)].cast_rays(np.concatenate(part, axis=1)) for part in rays[id(s)].parts
+            ]
         engines["trimesh none"] = lambda s: [_by_trimesh(s, camera, options.samples) for camera in cameras]
         if blender.available():
             engines["blender none"] = lambda s: blender.render(s, cameras, "none", options.samples)
@@ -64,15 +80,40 @@ def main() -> None:
         shape = f"{options.views} views of {options.size} x {options.size}"
         print(f"{len(surfaces)} objects x {shape}, {options.samples**2} rays a pixel")
         print(f"loading {loading * 1e3:.0f} ms and saving {saving * 1e3:.0f} ms an object")
-        print(f"{'engine':16} {'ms/object':>10} {'Mrays/s':>8} {'objects/h':>10} {'time by raycast none':>21}")
-        rays = options.views * (options.size * options.samples) ** 2
+        print("| engine | ms an object | million rays a second | objects an hour | time by raycast none |")
+        print("|---|---|---|---|---|")
+        count = options.views * (options.size * options.samples) ** 2
         least = None
         for name, draw in engines.items():
             seconds = timed(draw)
             least = least or seconds
-            hourly = 3600 / (seconds + loading + saving)
-            row = f"{name:16} {seconds * 1e3:10.0f} {rays / seconds / 1e6:8.2f} {hourly:10.0f} {seconds / least:21.1f}"
-            print(row, flush=True)
+            hourly = f"{3600 / (seconds + loading + saving):,.0f}" if "alone" not in name else "–"
+            rate, ratio = count / seconds / 1e6, seconds / least
+            print(f"| {name} | {seconds * 1e3:,.0f} | {rate:.2f} | {hourly} | {ratio:.2f} |", flush=True)
+
+
+@dataclass(frozen=True)
+class _Rays:
+    """A surface ready in Embree, and origins and directions of every camera."""
+
+    embree: EmbreeScene
+    parts: list[tuple[np.ndarray, np.ndarray]]
+
+
+def _rays(surface: Surface, cameras: list[Camera], samples: int) -> _Rays:
+    embree = EmbreeScene()
+    TriangleMesh(embree, surface.vertices, surface.faces)
+    parts = [camera.rays(samples) for camera in cameras]
+    return _Rays(
+        embree,
+        [(np.float32(start.reshape(-1, 3)), np.float32(towards.reshape(-1, 3))) for start, towards in parts],
+    )
+
+
+def _open3d(o3d: Any, surface: Surface) -> Any:
+    scene = o3d.t.geometry.RaycastingScene()
+    scene.add_triangles(np.float32(surface.vertices), np.uint32(surface.faces))
+    return scene
 
 
 def _by_trimesh(surface: Surface, camera: Camera, samples: int) -> np.ndarray:

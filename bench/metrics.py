@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # `bench` is not installed
+
 import igl
 import numpy as np
 import torch
@@ -27,6 +30,7 @@ import torchmetrics.functional.image as tm
 import trimesh
 from skimage import metrics as sk
 
+from bench import open3d_peer
 from eval.benches import open_bench
 from eval.benches.bench import Bench
 from eval.metrics import appearance, geometry
@@ -136,17 +140,14 @@ def iou_by(inside: Callable[[Mesh, Any], Any]) -> Figure:
 
 
 def open3d_scene(mesh: Mesh) -> Any:
-    import open3d
-
-    scene = open3d.t.geometry.RaycastingScene(nthreads=1)
+    scene = open3d_peer.loaded().t.geometry.RaycastingScene(nthreads=1)
     scene.add_triangles(np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.uint32))
     return scene
 
 
 def between_clouds(a: Mesh, b: Mesh) -> float:
     """The usual Chamfer distance, between two clouds of points: too large by the gaps between the points."""
-    import open3d
-
+    open3d = open3d_peer.loaded()
     clouds = [
         open3d.geometry.PointCloud(open3d.utility.Vector3dVector(points))
         for points in (trimesh.sample.sample_surface(mesh, geometry.SAMPLES, seed=0)[0] for mesh in (a, b))
@@ -200,7 +201,7 @@ def of_meshes() -> dict[str, dict[str, Figure]]:
     }
     if installed("rtree"):  # trimesh's index of triangles
         figures["Chamfer"]["trimesh"] = chamfer_by(lambda m, p: trimesh.proximity.closest_point(m, p)[1])
-    if installed("open3d"):
+    if open3d_peer.loaded() is not None:
         figures["Chamfer"]["open3d, to the surface"] = chamfer_by(
             lambda m, p: open3d_scene(m).compute_distance(p.astype(np.float32)).numpy()
         )

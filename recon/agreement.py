@@ -227,7 +227,9 @@ def _by_colour(views: ViewSet, mistakes: list[_Mistake]) -> str | None:
 
     # Upside down a can is a can with other colours, of which fewer are seen twice: that is for silhouettes to tell.
     mistakes = [mistake for mistake in mistakes if 2 not in mistake.flips]
-    before, after = apart(trials.nothing), list(threads.each(apart, mistakes))
+    if (before := apart(trials.nothing)) < _FAINT:  # nothing can take so much away
+        return None
+    after = list(threads.each(apart, mistakes))
     if before - (best := min(after)) < max(_CLEARER * before, _FAINT):
         return None
     words = _either(mistakes, [each < 1.01 * best for each in after])

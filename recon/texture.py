@@ -16,7 +16,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from recon import threads
-from recon.atlas import Atlas, Floats, blended, scene
+from recon.atlas import Atlas, Floats, Indices, blended, scene
 from recon.silhouette import FloatImage
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import Picture, ViewSet
@@ -74,7 +74,8 @@ def _guessed(
             faces are. Otherwise at every texel.
     """
     hidden = np.flatnonzero(~seen)
-    points, share = atlas.points[hidden], None
+    points: Floats = atlas.points[hidden]
+    share: Indices | None = None
     if fast and len(surface.faces) >= _FINE:
         corners, share = np.unique(surface.faces[atlas.faces[hidden]], return_inverse=True)
         points = surface.vertices[corners].astype(np.float32)
@@ -82,7 +83,7 @@ def _guessed(
     blank = np.zeros_like(points)
     guess = _nearest(np.concatenate([atlas.points[seen], points]), np.concatenate([colours[seen], blank]), known)
     if unseen is not None:
-        guess = (guess + unseen(points)) / 2
+        guess = np.asarray((guess + unseen(points)) / 2, np.float32)
     return guess if share is None else blended(guess, share.reshape(-1, 3), atlas.weights[hidden])
 
 

@@ -123,3 +123,15 @@ def test_distances_up_to_what_is_wanted_are_the_same(far):
         assert (full < -far).any()
         np.testing.assert_allclose(short, np.maximum(full, -far), atol=1e-5)
     np.testing.assert_array_equal(signed_distance(np.zeros((5, 7), np.uint8), far), np.full((5, 7), -far))
+
+
+@pytest.mark.parametrize("size", [64, 520])
+def test_distances_of_small_and_of_large_pictures_are_those_of_a_disc(size):
+    """Large pictures are not refined: their edge is off by about half a pixel at most."""
+    x, y = np.meshgrid(np.arange(size) + 0.5 - size / 2, np.arange(size) + 0.5 - size / 3)
+    true = 0.3 * size - np.hypot(x, y)
+    found = signed_distance(np.round(255 * np.clip(true + 0.5, 0, 1)).astype(np.uint8))
+    assert found.dtype == np.float32
+    near = np.abs(true) < 0.25 * size
+    assert np.abs(found - true)[near].max() < (0.35 if size == 64 else 0.65)
+    assert np.abs((found - true)[near].mean()) < 0.1

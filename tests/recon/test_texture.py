@@ -258,7 +258,7 @@ def small_atlas(points, normals, places) -> atlas.Atlas:
         np.asarray(points, np.float32),
         np.asarray(normals, np.float32),
         np.zeros(len(rows), int),
-        np.tile(np.float32([1, 0, 0]), (len(rows), 1)),
+        np.tile(np.array([1, 0, 0], np.float32), (len(rows), 1)),
     )
 
 

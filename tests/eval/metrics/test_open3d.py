@@ -1,6 +1,8 @@
-"""open3d as an independent witness: our distances, normals' faces and fillings against its own ray caster's."""
+"""open3d as an independent witness: our distances and fillings against its own ray caster's."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from bench.open3d_peer import loaded
 from eval.metrics import geometry
 from eval.metrics.occupancy import occupancy
 
-o3d = loaded()
+o3d: Any = loaded()
 pytestmark = pytest.mark.skipif(o3d is None, reason="open3d is not installed (pip install open3d-cpu libusb-package)")
 
 
@@ -50,7 +52,8 @@ def test_what_a_mesh_fills_is_what_open3d_says(seed):
     mesh = bent(seed)
     theirs = scene(mesh).compute_occupancy(points).numpy() > 0.5
     assert 1000 < theirs.sum() < theirs.size / 2
-    assert (occupancy(mesh, axis, axis, axis) != theirs).sum() <= 2
+    # Of points that lie within rounding of the surface, either may be right.
+    assert (occupancy(mesh, axis, axis, axis) != theirs).mean() < 1e-4
 
 
 def test_volume_iou_is_that_of_open3d():
