@@ -46,9 +46,6 @@ Watch = Callable[[Unmasked, Tensor], None]
 next step: copy what is to stay. What it raises ends the sampling."""
 
 
-Memory = dict[int, list[Kept]]  # of every block, by the first sequence that a pass takes
-
-
 class Draw(NamedTuple):
     """Uniform numbers for n tokens.
 
@@ -115,7 +112,7 @@ def unmask(
     generators = [torch.Generator().manual_seed(seed + index * stride) for index in range(batch)]
     # Draws of one sentence differ by their random numbers alone: the first pass is one for all.
     alike = all(bool((one == one[:1]).all()) for one in (words, tokens, unknown))
-    memory: Memory = {}
+    memory: list[Kept] | None = None
     also, before = None, 0.0
     for step in range(sampling.steps):
         count = places.shape[1]
@@ -124,9 +121,9 @@ def unmask(
         guidance = sampling.guidance_at(step)
         some = slice(1 if step == 0 and alike else batch)
         if whole(step, sampling.refresh) or guidance != before:
-            memory, also = {}, None
+            memory, also = [Kept() for _ in model.blocks] if sampling.refresh > 1 else None, None
         seen = (tokens[some], unknown.view_as(tokens)[some], masked[some], guidance, places[some])
-        prediction = predict(model, layout, words[some], *seen, memory if sampling.refresh > 1 else None, also)
+        prediction = predict(model, layout, words[some], *seen, memory, also)
         prediction, before = prediction.repeated(batch // len(tokens[some])), guidance
         draw = _draws(generators, count, prediction, sampling, tokens.device)
         decided = decide(prediction, draw, sampling, 1 - (step + 1) / sampling.steps, model.config.bits)
@@ -161,7 +158,7 @@ def predict(
     masked: Tensor,
     guidance: float,
     places: Tensor,
-    memory: Memory | None = None,
+    memory: list[Kept] | None = None,
     also: Tensor | None = None,
 ) -> Prediction:
     """Predictions for all unknown tokens [n], in the order of the batch; guided if asked.
@@ -179,13 +176,8 @@ def predict(
         words, unknown = torch.cat([words, blank]), torch.cat([unknown, unknown | ~masked])
         tokens, places = torch.cat([tokens, tokens]), torch.cat([places, places])
         also = also if also is None else torch.cat([also, also])
-    parts, size = [], together(model, layout, len(words))
-    for start in range(0, len(words), size):
-        part = slice(start, start + size)
-        kept = None if memory is None else memory.setdefault(start, [Kept() for _ in model.blocks])
-        seen = (words[part], tokens[part], unknown[part], places[part], kept, None if also is None else also[part])
-        parts.append(model.features(layout, *seen))
-    said = model.predict((parts[0] if len(parts) == 1 else torch.cat(parts)).flatten(0, 1))
+    features = model.features(layout, words, tokens, unknown, places, memory, also)
+    said = model.predict(features.flatten(0, 1))
     if guidance == 0:
         return said
 
@@ -194,18 +186,6 @@ def predict(
         return (1 + guidance) * with_condition - guidance * without
 
     return Prediction(None if said.empty is None else guided(said.empty), guided(said.codes))
-
-
-def together(model: Transformer, layout: Layout, batch: int) -> int:
-    """How many sequences a pass takes: on a GPU all; on a CPU as many as need no more room than a block's weights.
-
-    What a pass writes between two products stays in the CPU's cache then, and large weights are still read seldom.
-    """
-    if model.mask.device.type != "cpu":
-        return batch
-    weights = sum(parameter.numel() for parameter in model.blocks[0].parameters())
-    length = layout.words + layout.views * model.config.grid**2
-    return max(1, weights // (2 * model.config.hidden * length))
 
 
 def decide(

@@ -80,7 +80,7 @@ FROM_TEXT = Sampling(temperature=0.4, noise=0.5, guidance=4.0, occupancy=0.8)
 DRAWS = 4  # of a sentence, of which one is kept
 SPEED: Speed = "exact"  # the default
 
-# What `balanced` changes: chosen on `val` (docs/results/sampler.md).
+# What `balanced` changes. Not the default: too little is measured yet (docs/results/sampler.md, studies/decoding.py).
 _BALANCED: dict[Sampling, dict[str, Any]] = {
     FROM_IMAGE: {"steps": 8, "schedule": "quadratic"},
     FROM_TEXT: {"steps": 10, "interval": (0.0, 0.7)},
@@ -92,7 +92,8 @@ def at_speed(exact: Sampling, speed: Speed | int | float | str | None = None, **
 
     Args:
         exact: FROM_IMAGE or FROM_TEXT, the paper's rule: 20 steps by cosine, guidance at each.
-        speed: "exact", or "balanced": fewer passes, nothing measured is lost. None is the default, SPEED.
+        speed: "exact", or "balanced": fewer passes; what that costs, docs/results/sampler.md says. None is SPEED, the
+            default.
         settings: fields of `Sampling`; None leaves one as the speed has it.
 
     Raises:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from viewmask.errors import ViewmaskError
-from viewmask.model import sampler, sequence, transformer, vocabulary
+from viewmask.model import sequence, transformer, vocabulary
 from viewmask.model.sampler import (
     MASK_SCHEDULES,
     Sampling,
@@ -20,7 +20,6 @@ from viewmask.model.sampler import (
     drawn,
     gumbel,
     predict,
-    together,
     unknown_after,
     unmask,
 )
@@ -236,8 +235,7 @@ def test_guidance_in_an_interval_of_steps(model, start, interval, monkeypatch):
         assert torch.equal(made.tokens[index], expected[0])
 
 
-@pytest.mark.parametrize("size", [1, 2, 8])
-def test_draws_of_one_sentence_share_their_first_pass(model, start, size, monkeypatch):
+def test_draws_of_one_sentence_share_their_first_pass(model, start, monkeypatch):
     layout = sequence.Layout(vocabulary.T2MV, sequence.azimuths(4), text=3)
     captions = torch.tensor([[9, 30, 12]]).expand(3, -1)
     tokens, masked = start[1][[0, 1, 0]], torch.ones(3, 4, 3, 3, dtype=torch.bool)
@@ -245,10 +243,8 @@ def test_draws_of_one_sentence_share_their_first_pass(model, start, size, monkey
     sequences = []
     features = model.features
     monkeypatch.setattr(model, "features", lambda _, *seen: sequences.append(len(seen[0])) or features(_, *seen))
-    monkeypatch.setattr(sampler, "together", lambda *_: size)
     made = unmask(model, layout, captions, tokens, masked, sampling, seed=2)
-    assert sum(sequences) == 2 + 2 * 3 * 2  # with and without the condition: once, then for each of three draws
-    assert max(sequences) == min(size, 6)
+    assert sequences == [2, 6, 6]  # with and without the condition: once, then for each of three draws
     for index in range(3):
         with torch.inference_mode():
             expected = reference(model, layout, captions[[index]], tokens[index], masked[index], sampling, 2 + index)
@@ -299,14 +295,6 @@ def test_kept_keys_and_values_spare_work(model, start, monkeypatch):
         rows = whole if step in (0, 1, 4) else left[step] + decided
         assert one == (rows, whole)
         assert last == (left[step], whole)  # the last block works for what is asked alone
-
-
-def test_on_a_cpu_a_pass_takes_what_its_cache_holds(model):
-    assert together(model, LAYOUT, 100) == max(1, (4 * 64**2 + 3 * 64 * 96 + 2 * 64 + 2 * 32) // (2 * 96 * 45))
-    paper = replace(CONFIG, width=1024, hidden=512, heads=8, layers=1)
-    assert together(Transformer(paper), LAYOUT, 100) == (4 * 1024**2 + 3 * 1024 * 512) // (2 * 512 * 45) == 125
-    with torch.device("meta"):
-        assert together(Transformer(CONFIG), LAYOUT, 100) == 100
 
 
 def test_known_tokens_stay_and_the_seed_decides(model, start):
