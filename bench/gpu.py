@@ -112,6 +112,7 @@ def main() -> None:
     options = parser.parse_args()
     place = device()
     measured = peak(place, 8192 if place.type == "cuda" else 1024)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: training writes a checkpoint first
     timer = threading.Timer(60 * options.slice - END, os.kill, (os.getpid(), signal.SIGTERM))
     timer.daemon = True
     timer.start()
@@ -134,12 +135,14 @@ def main() -> None:
             try:
                 stages.train(stage, options.data, run)
             except KeyboardInterrupt:
+                timer.cancel()
                 print(f"the slice is over after {time.monotonic() - begun:.0f} s: run the same command again")
                 return
             finally:
                 _tell(stage, meter, measured, named(place))
         before = weights
         done.append(weights)
+    timer.cancel()
     files = cut(done[-1:], options.out / "parts")
     print(f"all is done after {time.monotonic() - begun:.0f} s: {len(files)} files in {options.out / 'parts'}")
 

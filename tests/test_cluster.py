@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +21,12 @@ MORE = "--steps 2 --batch 2"  # the smallest run
 
 def block(kind: str, number: int = 0) -> str:
     return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.S)[number]
+
+
+def reached(out: Path) -> tuple[int, int, bool]:
+    """Steps of a run, the processes that it had, and whether they shared the weights."""
+    record = checkpoint.load_training(out / "checkpoint")[1]
+    return record["step"], record["processes"], record["sharded"]
 
 
 @pytest.fixture
@@ -51,19 +56,19 @@ def test_the_commands_of_one_machine(run):
     done = run(f"{first} {MORE}")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("weights") == 1  # one process speaks
-    more = second.replace("launch", "launch --cpu")
-    done = run(f"{more} --steps 3 --batch 2")
+    assert done.stderr.count("training on 2 processes (DDP)") == 1
+    done = run(f"{second} --steps 3 --batch 2")
     assert done.returncode == 0, done.stderr
-    assert checkpoint.load_training(run.folder / "runs" / "t2mv" / "checkpoint")[1]["step"] == 3
+    assert reached(run.folder / "runs" / "t2mv") == (3, 2, False)
 
 
 def test_weights_are_shared_by_the_configuration(run):
     (run.folder / "fsdp2.yaml").write_text(block("yaml"))
     (command,) = re.findall(r"^\$ (.*)$", block("console", 1), re.M)
-    done = run(f"{command.replace('launch', 'launch --cpu --num_processes 2')} {MORE}")
+    done = run(f"{command.replace('launch', 'launch --num_processes 2')} {MORE}")
     assert done.returncode == 0, done.stderr
-    record = checkpoint.load_training(run.folder / "runs" / "large" / "checkpoint")[1]
-    assert (record["processes"], record["sharded"], record["schedule"]["precision"]) == (2, True, "bfloat16")
+    assert reached(run.folder / "runs" / "large") == (2, 2, True)
+    assert checkpoint.about(run.folder / "runs" / "large" / "weights")["schedule"]["precision"] == "bfloat16"
 
 
 def test_the_slurm_script(run):
@@ -71,8 +76,7 @@ def test_the_slurm_script(run):
     script = block("bash").replace(":29500", ":0")  # any port that is free
     done = run(script, OUT="run", **names)
     assert done.returncode == 0, done.stderr
-    # Queued again, it resumes: there is nothing left to do, and no complaint about a run that stands there.
-    assert checkpoint.load_training(run.folder / "run" / "checkpoint")[1]["step"] == 2
+    assert reached(run.folder / "run") == (2, 2, False)
 
 
 def test_the_kubernetes_job(run):
@@ -86,11 +90,10 @@ def test_the_kubernetes_job(run):
     assert int(values["GPUS"]) == container["resources"]["limits"]["nvidia.com/gpu"]
     assert container["command"] == ["bash", "-c"]
     command = container["args"][0].replace("29500", str(free_port()))
-    shutil.rmtree(run.folder / "run", ignore_errors=True)
     here = {"NODES": "1", "GPUS": "2", "HEAD": "127.0.0.1", "OUT": "run", "JOB_COMPLETION_INDEX": "0"}
     done = run(command, **(values | here | {"DATA": "tokens.parquet"}))
     assert done.returncode == 0, done.stderr
-    assert checkpoint.load_training(run.folder / "run" / "checkpoint")[1]["step"] == 2
+    assert reached(run.folder / "run") == (2, 2, False)
 
 
 def free_port() -> int:

@@ -85,6 +85,10 @@ class Processes:
     rank, count, sharded = 0, 1, False
     precision: str | None = None
 
+    def __str__(self) -> str:
+        several = "FSDP2, weights are shared" if self.sharded else "DDP"
+        return f"{self.count} processes ({several})" if self.count > 1 else "one process"
+
     @property
     def main(self) -> bool:
         """Whether this process writes files."""

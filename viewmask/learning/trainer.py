@@ -97,7 +97,8 @@ class Trainer:
         self.judge = self.processes.shard(self.average.model)
         self.peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.device = next(model.parameters()).device.type
-        if asked := self.processes.precision or (schedule.precision == "auto" and fastest(self.device)):
+        asked: Any = self.processes.precision or (schedule.precision == "auto" and fastest(self.device))
+        if asked:
             self.schedule = replace(schedule, precision=self.processes.first(asked))
         self.step, self.best = 0, -math.inf
         self.recent: list[Figures] = []  # since the last line of the log
@@ -315,10 +316,10 @@ class Trainer:
                 states[int(number)].setdefault(int(index), {})[key] = tensor
         for optimizer, rates, state in zip(self.optimizers, self.peaks, states, strict=True):
             learnt = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            for index, tensors in state.items():
-                for key, tensor in tensors.items():
-                    if tensor.shape == learnt[index].shape:
-                        tensors[key] = self.processes.share(tensor, learnt[index])
+            for place, kept in state.items():
+                for key, whole in kept.items():
+                    if whole.shape == learnt[place].shape:
+                        kept[key] = self.processes.share(whole, learnt[place])
             optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
             for group, peak in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = peak

@@ -137,9 +137,12 @@ class Run:
         keep_best: bool = False,
     ) -> Path:
         """Train a model on a task as this run says; arguments as of `Trainer`. Returns the exported weights."""
+        together = processes.joined(self.tracker, self.out, about | {"schedule": asdict(schedule)})
+        if processes.launched():  # a launcher may start fewer than one thinks
+            self.note(f"training on {together}")
         trainer = Trainer(
             model, task, self.out, schedule, about, network=network, validation=validation, files=files,
             time_limit=self.time_limit, keep_best=keep_best, accumulate=self.accumulate,
-            processes=processes.joined(self.tracker, self.out, about | {"schedule": asdict(schedule)}),
+            processes=together,
         )  # fmt: skip
         return trainer.run(self.resume, self.progress)

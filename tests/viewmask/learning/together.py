@@ -33,7 +33,7 @@ def task(epochs: Epochs | None = None) -> Masked:
     random = np.random.default_rng(0)
     tokens = random.integers(0, 2**18, (6, 8, 2, 2)).astype(np.int32) * (random.random((6, 8, 2, 2)) < 0.7)
     captions = [["a red cup"], ["a chair", "it"], [], ["a blue dog"], ["a bag"], ["a hat", "a red hat"]]
-    azimuths = np.float32(np.arange(8) * 45 + np.zeros((6, 1)))
+    azimuths = (np.arange(8) * 45 + np.zeros((6, 1))).astype(np.float32)
     some = Tokens([*"abcdef"], np.zeros(6, int), captions, azimuths, tokens)
     vocabulary = lexicon_of(SHIPPED / TRANSFORMER, {}).vocabulary
     return Masked(some, Mixture(t2i=0.3, mmu=0.2, i2mv=0.3, t2mv=0.2), vocabulary, torch.device("cpu"), epochs=epochs)
@@ -69,7 +69,9 @@ def curve(out: Path) -> list[tuple[int, float]]:
     return sorted(dict(lines).items())
 
 
-def together(target, *arguments, count: int = 2, environment: dict[str, str] | None = None, **options) -> list[int]:
+def together(
+    target, *arguments, count: int = 2, environment: dict[str, str] | None = None, **options
+) -> list[int | None]:
     """Run a function in several processes that know of each other; gives their exit codes."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.viewmask.learning.together", "accelerate"])

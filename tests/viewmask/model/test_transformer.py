@@ -364,3 +364,28 @@ def test_norms_keep_the_precision_of_what_they_are_given(recwarn):
     assert norm(x.bfloat16()).dtype == torch.bfloat16
     torch.testing.assert_close(norm(x.bfloat16()).float(), theirs(x), atol=0.02, rtol=0.02)
     assert not recwarn.list
+
+
+def test_checkpointing_changes_no_gradient():
+    config = TransformerConfig(width=32, layers=2, heads=2, hidden=48, words=32, grid=2)
+    torch.manual_seed(0)
+    model, layout = Transformer(config).train(), sequence.i2mv()
+    tokens = torch.randint(0, 2**18, (2, 4, 2, 2))
+    words = sequence.words(layout, torch.zeros(2, layout.text, dtype=torch.long))
+    seen = []
+    for checkpointing in (False, True):
+        model.checkpointing = checkpointing
+        model.zero_grad()
+        kept: list[int] = []
+
+        def keep(tensor, kept=kept):
+            kept.append(tensor.numel())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            loss = model(layout, words, tokens, tokens % 2 == 0)[1].square().mean()
+        loss.backward()
+        seen.append(([p.grad.clone() for p in model.blocks.parameters()], sum(kept)))
+    for one, two in zip(seen[0][0], seen[1][0], strict=True):
+        torch.testing.assert_close(one, two)
+    assert seen[1][1] < 0.7 * seen[0][1]  # and less is kept for the way back

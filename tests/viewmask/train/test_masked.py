@@ -7,11 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from viewmask.errors import ViewmaskError
 from viewmask.learning.schedule import Schedule
 from viewmask.model import sequence
 from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.vocabulary import LENGTH, MASK, PAD
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
+from viewmask.train.epochs import Epochs
 from viewmask.train.masked import MIXTURES, SCHEDULES, TRANSFORMERS, Masked, Mixture, code_loss, validation
 from viewmask.train.tokens import Tokens
 
@@ -544,3 +546,22 @@ def test_the_recipes_of_the_shipped_weights():
         "nano": TransformerConfig(layers=9),
         "small": TransformerConfig(width=512, layers=10, heads=8, hidden=1408, grid=16),
     } == TRANSFORMERS
+
+
+def test_rows_may_come_once_each(tokens):
+    task = Masked(tokens, Mixture(i2mv=1.0, captioned=0.0), VOCABULARY, CPU, epochs=Epochs(3))
+    seen = []
+    for step in range(4):
+        task.epochs.begin(step)
+        drawn = task.draw("i2mv", np.random.default_rng(step), 2)[2]
+        seen += [
+            int(np.flatnonzero((tokens.tokens == row.numpy()).all(axis=(2, 3)).any(axis=1))[0]) for row in drawn[:, :1]
+        ]
+    assert sorted(seen[:4]) == sorted(seen[4:]) == [0, 1, 2, 3]
+    by_chance = Masked(tokens, Mixture(i2mv=1.0), VOCABULARY, CPU)
+    assert by_chance.position == {}
+    by_chance.position = {}
+    with pytest.raises(ViewmaskError, match="this run drew each row once"):
+        by_chance.position = task.position
+    with pytest.raises(ViewmaskError, match="this run drew rows by chance"):
+        task.position = {}

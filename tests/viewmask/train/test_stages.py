@@ -182,3 +182,12 @@ def test_a_decoder_learns_the_codes_of_a_tokenizer_and_resumes_exactly(tmp_path,
         stages.train("decoder", [], Run(tmp_path / "other", tokenizer=tokenizers[1], init=whole))
     gently = stages.train("decoder", [], Run(tmp_path / "more", tokenizer=tokenizers[0], init=whole))
     assert json.loads((gently / "config.json").read_text())["about"]["schedule"]["muon"] == pytest.approx(GENTLY * 1e-3)
+
+
+def test_pairs_are_for_the_first_stage(train, monkeypatch):
+    some = tokens.read()
+    pairs = Tokens(some.ids, some.sources, some.captions, some.azimuths[:, :1], some.tokens[:, :1])
+    monkeypatch.setattr(tokens, "read", lambda *_: pairs)
+    with pytest.raises(ViewmaskError, match="pairs are for the stage align"):
+        train("t2mv", "views", 2)
+    train("align", "pairs", 2)
