@@ -199,7 +199,7 @@ class Generator:
             views, seed, progress: as in `from_image`.
 
         Raises:
-            ViewmaskError: a sentence that is empty or too long, or a setting that makes no sense.
+            ViewmaskError: an empty sentence, or a setting that makes no sense.
         """
         kept = first_agreeing(self.samples(caption, draws, views, seed=seed, progress=progress, **sampling))
         kept.views.extra[KEY] = Making(
@@ -245,7 +245,7 @@ class Generator:
             views: evenly around the object, the front first, as `from_text` makes them.
 
         Raises:
-            ViewmaskError: more than 16 views, a sentence that is empty or too long, or weights without a reranker.
+            ViewmaskError: more than 16 views, an empty sentence, or weights without a reranker.
         """
         _azimuths(len(views))
         if self.weights.reranker is None:
@@ -253,8 +253,12 @@ class Generator:
         return self.weights.reranker(self.read(caption), self.encode(views.images)[None])[0]
 
     def read(self, caption: str) -> str:
-        """A sentence as these weights read it: without the words that training hardly had (`Lexicon.familiar`)."""
-        return self.weights.lexicon.familiar(caption)
+        """A sentence as these weights read it.
+
+        Words that training hardly had are left out (`Lexicon.familiar`), and the end that is too much for the text
+        field (`Vocabulary.fitting`).
+        """
+        return self.weights.lexicon.vocabulary.fitting(self.weights.lexicon.familiar(caption))
 
     def caption(self, picture: Picture, steps: int = 8) -> str:
         """A short description of a reference view (MMU), unmasked greedily in `steps` steps."""

@@ -187,7 +187,7 @@ def _batch(
 ) -> list[Path]:
     """Many inputs: the model is loaded once."""
     inputs: list[Path | str] = [*batch.pictures(images)] if text_file is None else [*batch.sentences(text_file)]
-    name = text_file.stem if text_file else images[0].resolve().name if len(images) == 1 else "pictures"
+    name = text_file.stem if text_file else f"{images[0].resolve().name}-views" if len(images) == 1 else "pictures"
     folder = out or Path(output.slug(name) + (f"-{asked.seed}" if asked.seed else ""))
     generator = loaded(weights, device, precision)
     settings = asked.settings() | {"weights": generator.fingerprint, "runs_on": str(generator.weights.runs_on)}
