@@ -136,6 +136,10 @@ def generate(
         mesh=mesh or video is not None, video=video,
         sampling={"steps": steps, "schedule": schedule, "temperature": temperature, "guidance": guidance},
     )  # fmt: skip
+    if several and Path(cutout).suffix:
+        raise ViewmaskError(
+            f"{cutout} is a mask of one picture: leave it out of a batch, or cut the pictures out first"
+        )
     if several:
         return _batch(asked, text, text_file, image or [], out, weights, device, precision, force, as_json)
     subject = Subject(text or "", image[0] if image else None)

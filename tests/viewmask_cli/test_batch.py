@@ -105,6 +105,7 @@ def test_other_settings_are_refused_and_named(shell, painter):
         (["--text-file", "prompts.txt", "--text", "a cup"], "leave out --text and --image"),
         (["--text-file", "prompts.txt", "--out", "papers"], "holds something else than a batch"),
         (["--text-file", "prompts.txt", "--out", "empty.txt"], "is a file"),
+        (["--image", "a.png", "--image", "b.png", "--cutout", "mask.png"], "mask.png is a mask of one picture"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_changes_nothing(shell, painter, words, says):
