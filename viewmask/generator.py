@@ -149,6 +149,7 @@ class Generator:
         making = Making(
             text=caption, picture=digest(picture), views=views, seed=seed, as_view=as_view, symmetry=symmetry,
             sampling=asdict(settings), weights=self.fingerprint, runs_on=str(self.weights.runs_on),
+            threads=self.threads,
         )  # fmt: skip
         around, with_text = _azimuths(views), bool(caption)
         if not as_view and self.weights.photos:
@@ -204,7 +205,7 @@ class Generator:
         kept = first_agreeing(self.samples(caption, draws, views, seed=seed, progress=progress, **sampling))
         kept.views.extra[KEY] = Making(
             text=caption, views=views, seed=seed, draws=draws, sampling=asdict(FROM_TEXT.changed(**sampling)),
-            weights=self.fingerprint, runs_on=str(self.weights.runs_on),
+            weights=self.fingerprint, runs_on=str(self.weights.runs_on), threads=self.threads,
         ).record()  # fmt: skip
         return kept
 
@@ -297,6 +298,11 @@ class Generator:
     def fingerprint(self) -> str:
         """Names the weights (`Weights.fingerprint`)."""
         return self.weights.fingerprint
+
+    @property
+    def threads(self) -> int:
+        """Threads that it uses on the CPU; 0 on a GPU."""
+        return torch.get_num_threads() if self.weights.runs_on.place.type == "cpu" else 0
 
     def _unmask(
         self,

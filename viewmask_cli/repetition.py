@@ -58,6 +58,10 @@ def repeat(
         generator = loaded(weights, device, precision)
         if (runs_on := str(generator.weights.runs_on)) != making.runs_on:
             note(f"made on {making.runs_on}, repeated on {runs_on}: numbers may round differently")
+        if making.threads and generator.threads:
+            import torch
+
+            torch.set_num_threads(making.threads)  # sums depend on how they are split
         with progress("generating") as report:
             outcome = pipeline.again(generator, views, reference, report)
     except ViewmaskError as error:
