@@ -5,6 +5,7 @@
 # make bench  speeds into docs/results/speed.md, at most 15 minutes; ARGS="--data DIR" scores, too
 # make mutants  what tests do not notice (docs/testing.md); hours, not part of make test
 # make gpu    the preset small on one GPU from packed tokens, in slices (bench/gpu.py; ARGS="--data tokens.parquet")
+# make docs   the documentation site, in build/site
 # make clean  remove what these made
 #
 # Needs Python 3.11 or newer and pip, nothing else. Everything is installed into .venv; a stamp file there
@@ -21,7 +22,7 @@ SENTENCE ?= a green bottle
 OUT ?= out/demo
 CASES ?= ../shared/cases
 
-.PHONY: demo test setup setup-dev lint types imports unit wheel-check cases bench mutants gpu clean
+.PHONY: demo test setup setup-dev lint types imports unit wheel-check cases bench mutants gpu docs clean
 
 demo: setup
 	$(BIN)/viewmask generate --text "$(SENTENCE)" --mesh --out $(OUT)
@@ -88,6 +89,20 @@ mutants: setup-dev
 gpu: setup
 	$(BIN)/python bench/gpu.py --out runs/gpu $(ARGS)
 
+# The site is built from the pages as they lie in the tree; mkdocs has an environment of its own, for torch needs none.
+docs: $(VENV)-docs/.done
+	@rm -rf build/pages && mkdir -p build/pages
+	@git ls-files '*.md' '*.jpg' '*.png' LICENSE CITATION.cff Makefile constraints.txt '*.toml' '*.sh' '*.py' 'docs/figures' \
+		| xargs cp --parents --target-directory build/pages
+	$(VENV)-docs/bin/mkdocs build --strict --quiet
+	@echo "site   build/site/index.html"
+
+$(VENV)-docs/.done: pyproject.toml
+	@test -x $(VENV)-docs/bin/python || "$(PYTHON)" -m venv $(VENV)-docs
+	@$(VENV)-docs/bin/python -m pip --disable-pip-version-check install -qq $$($(VENV)-docs/bin/python -c \
+		'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-docs build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -22,6 +22,7 @@ from eval.protocols import Protocol
 from eval.result import METRICS, Record, Result, means_of
 from eval.scoring import Scorer, Scoring
 from viewmask.errors import ViewmaskError
+from viewmask.files.counting import counted
 from viewmask.files.manifest import Manifest
 from viewmask.views.conventions import DISTANCE, ELEVATION, FIELD_OF_VIEW
 
@@ -212,11 +213,11 @@ def _remarks(records: list[Record], method: Method, ruler: Protocol) -> Iterator
     """What a reader should know of how it went."""
     failures = [record["id"] for record in records if "mesh_error" in record]
     if failures:
-        yield f"no mesh from the views of {len(failures)} objects: {', '.join(failures)}"
+        yield f"no mesh from the views of {counted(len(failures), 'object')}: {', '.join(failures)}"
     # Sheets hold nothing: such an object is no part of the mean.
     empty = [record["id"] for record in records if record.get("chamfer") is not None and record.get("iou") is None]
     if empty:
-        yield f"IoU undefined for {len(empty)} objects, whose true meshes have no inside: {', '.join(empty)}"
+        yield f"IoU undefined where the true mesh has no inside, {counted(len(empty), 'object')}: {', '.join(empty)}"
     if ruler.given and not any(record["given"] for record in records):
         yield f"the given view is not scored: {method.name} hands it back as it is"
 
@@ -243,7 +244,7 @@ def _seen_anew(bench: Bench) -> Bench:
     if not subjects:
         raise ViewmaskError(f"{bench.title} have no meshes that another camera could see: --given camera needs them")
     left = len(bench.subjects) - len(subjects)
-    note = (f"left out: {left} objects without a mesh that another camera could see",) if left else ()
+    note = (f"left out: {counted(left, 'object')} without a mesh that another camera could see",) if left else ()
     return replace(bench, subjects=subjects, notes=(*bench.notes, *note))
 
 

@@ -28,6 +28,7 @@ from recon.meshing import is_closed
 from recon.page import page
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.counting import counted
 from viewmask.version import VERSION
 
 # glTF's +Y up with its front on +Z, of the world's +Z up with its front on +X: (x, y, z) becomes (y, z, x).
@@ -68,7 +69,7 @@ class TexturedMesh:
     def __repr__(self) -> str:
         facts = self.summary()
         size = " x ".join(f"{side:.3g}" for side in facts["size"])
-        words = f"{facts['faces']:,} triangles, {facts['components']} piece{'' if facts['components'] == 1 else 's'}"
+        words = f"{counted(facts['faces'], 'triangle')}, {counted(facts['components'], 'piece')}"
         closed = "watertight" if facts["watertight"] else "not watertight"
         return f"<TexturedMesh: {words}, {closed}, size {size}, texture {facts['texture']} px>"
 

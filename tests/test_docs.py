@@ -11,7 +11,9 @@ import typer
 from viewmask_cli.main import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(page for pattern in ("*.md", "docs/**/*.md", "*/weights/**/*.md") for page in ROOT.glob(pattern))
+PAGES = sorted(
+    page for pattern in ("*.md", "docs/**/*.md", "examples/*.md", "*/weights/**/*.md") for page in ROOT.glob(pattern)
+)
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 # Lists of makers are no prose.
 PROSE = [page for page in PAGES if "credits" not in page.parts]
@@ -44,7 +46,7 @@ def test_commands_exist_with_their_options(page):
             source = (ROOT / words[1]).read_text()
             assert all(f'"{option}"' in source for option in options), words
         elif words[1].startswith("-"):
-            assert options <= {"--help", "--version", "--debug"}, words
+            assert options <= {"--help", "--version", "--debug", "--install-completion"}, words
         else:
             assert words[1] in COMMANDS, words
             known = {name for option in COMMANDS[words[1]].params for name in (*option.opts, *option.secondary_opts)}

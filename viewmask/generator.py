@@ -155,6 +155,7 @@ class Generator:
         making = Making(
             text=caption, picture=digest(picture), views=views, seed=seed, as_view=as_view, symmetry=symmetry,
             sampling=asdict(settings), weights=self.fingerprint, runs_on=str(self.weights.runs_on),
+            threads=self.threads,
         )  # fmt: skip
         around, with_text = _azimuths(views), bool(caption)
         if not as_view and self.weights.photos:
@@ -208,12 +209,12 @@ class Generator:
             views, seed, progress, watch: as in `from_image`.
 
         Raises:
-            ViewmaskError: a sentence that is empty or too long, or a setting that makes no sense.
+            ViewmaskError: an empty sentence, or a setting that makes no sense.
         """
         kept = first_agreeing(self._ranked(caption, draws, views, seed, progress, watch, sampling))
         kept.views.extra[KEY] = Making(
             text=caption, views=views, seed=seed, draws=draws, sampling=asdict(at_speed(FROM_TEXT, **sampling)),
-            weights=self.fingerprint, runs_on=str(self.weights.runs_on),
+            weights=self.fingerprint, runs_on=str(self.weights.runs_on), threads=self.threads,
         ).record()  # fmt: skip
         return kept
 
@@ -316,7 +317,7 @@ class Generator:
             views: evenly around the object, the front first, as `from_text` makes them.
 
         Raises:
-            ViewmaskError: more than 16 views, a sentence that is empty or too long, or weights without a reranker.
+            ViewmaskError: more than 16 views, an empty sentence, or weights without a reranker.
         """
         _azimuths(len(views))
         if self.weights.reranker is None:
@@ -324,8 +325,12 @@ class Generator:
         return self.weights.reranker(self.read(caption), self.encode(views.images)[None])[0]
 
     def read(self, caption: str) -> str:
-        """A sentence as these weights read it: without the words that training hardly had (`Lexicon.familiar`)."""
-        return self.weights.lexicon.familiar(caption)
+        """A sentence as these weights read it.
+
+        Words that training hardly had are left out (`Lexicon.familiar`), and the end that is too much for the text
+        field (`Vocabulary.fitting`).
+        """
+        return self.weights.lexicon.vocabulary.fitting(self.weights.lexicon.familiar(caption))
 
     def caption(self, picture: Picture) -> str:
         """What a reference view shows (MMU), unmasked word by word, the likeliest each: in order, so that the text's
@@ -375,6 +380,11 @@ class Generator:
     def fingerprint(self) -> str:
         """Names the weights (`Weights.fingerprint`)."""
         return self.weights.fingerprint
+
+    @property
+    def threads(self) -> int:
+        """Threads that it uses on the CPU; 0 on a GPU."""
+        return torch.get_num_threads() if self.weights.runs_on.place.type == "cpu" else 0
 
     def _unmask(
         self,

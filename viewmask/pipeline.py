@@ -28,6 +28,7 @@ from render import turntable
 from render.surface import Surface
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.counting import counted
 from viewmask.model.captions import thing
 from viewmask.model.sampling import DRAWS, Sampling
 from viewmask.views.conventions import MADE_BY
@@ -184,11 +185,12 @@ def _repeats(views: ViewSet) -> list[str]:
     given = views.extra.get(KEY, {}).get("repeats", [])
     if len(given) > 1:
         return [
-            f"{len(given) - 1} of the {len(views) - 1} made views repeat your picture or its mirror image: where those "
-            "sides look otherwise, leave out --symmetry"
+            f"of {counted(len(views) - 1, 'made view')}, {len(given) - 1} repeat your picture or its mirror image: "
+            "where those sides look otherwise, leave out --symmetry"
         ]
     if repeated := len(views) - len({image.tobytes() for image in views.images}):
-        return [f"{repeated} of {len(views)} views repeat another one: a mesh of them is a guess"]
+        verb = "repeats" if repeated == 1 else "repeat"
+        return [f"{repeated} of {len(views)} views {verb} another one: a mesh of them is a guess"]
     return []
 
 
@@ -210,6 +212,9 @@ def word_notes(generator: Generator, text: str) -> list[str]:
         says = [f"'{read}' is what it reads"] if left != strange else []
         says += ["what comes out may be something else"] if left else []
         notes.append(f"training told the model little or nothing of {named}: {' and '.join(says)}")
+    whole = lexicon.familiar(text)
+    if (fitting := lexicon.vocabulary.fitting(whole)) != whole:
+        notes.append(f"the sentence is longer than the model reads: it is cut after '{fitting}'")
     name = thing(text)
     if name and lexicon.things and not lexicon.count(text) and name not in map(str.lower, strange):
         notes.append(f"training showed nothing that is called '{name}': what comes out may be something else")

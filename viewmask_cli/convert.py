@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask.files.counting import counted
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress
 
@@ -62,7 +63,12 @@ def convert(
     with progress("converting", "MB") as report:
         files = job.write(to, force, lambda done, total: report(done // 10**6, total // 10**6))
     record |= {"out": str(to), "files": [str(file) for file in files]}
-    output.say(as_json, record, [to], f"{job.plan.peer}, {len(job.plan.targets)} tensors, {job.plan.size / 1e9:.2f} GB")
+    output.say(
+        as_json,
+        record,
+        [to],
+        f"{job.plan.peer}, {counted(len(job.plan.targets), 'tensor')}, {job.plan.size / 1e9:.2f} GB",
+    )
     return files
 
 
@@ -81,4 +87,4 @@ def _show(plan: Any, record: dict[str, Any], as_json: bool) -> None:
         print(f"{name}  ->  nowhere")
     for line in plan.notes:
         print(f"# {line}")
-    print(f"# {plan.peer}: {len(plan.targets)} tensors, {plan.size / 1e9:.2f} GB; nothing was written")
+    print(f"# {plan.peer}: {counted(len(plan.targets), 'tensor')}, {plan.size / 1e9:.2f} GB; nothing was written")

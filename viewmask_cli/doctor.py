@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask.files.counting import counted
 from viewmask_cli.progress import progress
 
 if TYPE_CHECKING:
@@ -97,22 +98,21 @@ def _finding(what: str, check: Callable[[], str], remedy: str, needed: bool) -> 
         return Finding(what, True, check(), needed=needed)
     except Exception as error:  # a broken package may raise anything, and the report is the place for it
         reason = " ".join(str(error).split()) or type(error).__name__
-        return Finding(what, False, reason if len(reason) < 160 else reason[:157] + "...", remedy, needed)
+        return Finding(what, False, reason, remedy, needed)
 
 
 def _print(findings: list[Finding]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    # Lines are left to the terminal to break, so that a command can be copied whole.
+    console, width = Console(), max(len(finding.what) for finding in findings)
     for finding in findings:
-        mark = "[green]works[/]" if finding.works else "[red]broken[/]" if finding.needed else "[yellow]absent[/]"
-        remedy = "" if finding.works else f"\n→ {finding.remedy}"
-        table.add_row(finding.what, mark, (finding.found + remedy).replace("[", r"\["))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+        mark = "[green]works [/]" if finding.works else "[red]broken[/]" if finding.needed else "[yellow]absent[/]"
+        line = f"[bold]{escape(finding.what.ljust(width))}[/]  {mark}  {escape(finding.found)}"
+        console.print(line, soft_wrap=True, highlight=False)
+        if not finding.works:
+            console.print(f"{'':{width + 10}}→ {escape(finding.remedy)}", soft_wrap=True, highlight=False)
 
 
 def _python() -> str:
@@ -122,7 +122,11 @@ def _python() -> str:
 def _torch() -> str:
     import torch
 
-    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    device = (
+        torch.cuda.get_device_name(0)
+        if torch.cuda.is_available()
+        else f"CPU, {counted(torch.get_num_threads(), 'thread')}"
+    )
     return f"{torch.__version__}, {device}"
 
 

@@ -151,6 +151,10 @@ def generate(
             "speed": speed, "steps": steps, "schedule": schedule, "temperature": temperature, "guidance": guidance,
         },
     )  # fmt: skip
+    if several and Path(cutout).suffix:
+        raise ViewmaskError(
+            f"{cutout} is a mask of one picture: leave it out of a batch, or cut the pictures out first"
+        )
     if several:
         return _batch(asked, text, text_file, image or [], out, weights, device, precision, force, as_json)
     subject = Subject(text or "", image[0] if image else None)
@@ -202,7 +206,7 @@ def _batch(
 ) -> list[Path]:
     """Many inputs: the model is loaded once."""
     inputs: list[Path | str] = [*batch.pictures(images)] if text_file is None else [*batch.sentences(text_file)]
-    name = text_file.stem if text_file else images[0].resolve().name if len(images) == 1 else "pictures"
+    name = text_file.stem if text_file else f"{images[0].resolve().name}-views" if len(images) == 1 else "pictures"
     folder = out or Path(output.slug(name) + (f"-{asked.seed}" if asked.seed else ""))
     generator = loaded(weights, device, precision)
     settings = asked.settings() | {"weights": generator.fingerprint, "runs_on": str(generator.weights.runs_on)}

@@ -25,13 +25,13 @@ from viewmask_cli.eval import evaluate
 from viewmask_cli.generate import generate
 from viewmask_cli.reconstruct import reconstruct
 from viewmask_cli.render import render
+from viewmask_cli.threads import make_way
 from viewmask_cli.tokenize import tokenize
 from viewmask_cli.train import train
 
 app = typer.Typer(
     name="viewmask",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A sentence or a picture in, four consistent views and a textured mesh out.\n\n"
@@ -69,13 +69,12 @@ app.command()(doctor)
 
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit code: 0 done, 1 a repetition that differs, 2 an expected failure,
-    130 interrupted.
+    """Run the command line and leave with its exit code: 0 done, 1 a repetition that differs or a batch of which some
+    failed, 2 an expected failure, 130 interrupted.
 
     An expected failure is one line on standard error. `--debug` may stand anywhere.
     """
-    # Threads that spin while they wait make a busy machine six times slower. Read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    make_way()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]

@@ -1,7 +1,7 @@
 """Where results go: names, what may be overwritten, and what was written last.
 
-A small state file (`$XDG_STATE_HOME/viewmask/last.json`) remembers the newest views and the files that viewmask
-wrote, so that `viewmask reconstruct` finds the one and never overwrites anything else than the others.
+A small state file (`$XDG_STATE_HOME/viewmask/last.json`) remembers the files that viewmask wrote, and each terminal's
+newest views, so that `viewmask reconstruct` finds these and never overwrites anything else than those.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ _OURS = re.compile(
 )
 _KEPT = 200
 """How many written files are remembered."""
+_TERMINALS = 50
+"""Of how many terminals the newest views are remembered."""
 
 
 def slug(sentence: str) -> str:
@@ -121,33 +123,67 @@ def say(as_json: bool, record: dict[str, Any], files: Iterable[Path], facts: str
 
 def remember(files: Iterable[Path] = (), views: Path | None = None) -> None:
     """Note what was written. A home that cannot be written is no reason to fail."""
-    state = _state()
-    fingerprints = state["files"]
-    fingerprints |= {str(file.resolve()): _fingerprint(file) for file in files if file.is_file()}
-    state["files"] = dict(list(fingerprints.items())[-_KEPT:])
-    if views is not None:
-        state["views"] = str(views.resolve())
-    try:
+    with contextlib.suppress(ViewmaskError, OSError), _alone():
+        state = _state()
+        fingerprints = state["files"]
+        fingerprints |= {str(file.resolve()): _fingerprint(file) for file in files if file.is_file()}
+        state["files"] = dict(list(fingerprints.items())[-_KEPT:])
+        if views is not None:
+            state["views"].pop(_terminal(), None)  # the newest stands last
+            state["views"][_terminal()] = str(views.resolve())
+            state["views"] = dict(list(state["views"].items())[-_TERMINALS:])
         atomic.write(_state_path(), json.dumps(state, indent=1))
-    except ViewmaskError:
-        return
 
 
-def last_views() -> Path:
-    """The views written last.
+def last_views() -> tuple[Path, str]:
+    """The views that were written last from this terminal, and how they were made in brackets.
 
     Raises:
         ViewmaskError: there are none (any more).
     """
-    name = _state()["views"]
+    known = _state()["views"]
+    name = known.get(_terminal())
     if not name:
-        raise ViewmaskError('no views were written yet: name a folder, or run `viewmask generate --text "a red chair"`')
+        elsewhere = f" (another terminal's are in {list(known.values())[-1]})" if known else ""
+        raise ViewmaskError(
+            f"no views were written yet in this terminal{elsewhere}: name a folder, or run "
+            '`viewmask generate --text "a red chair"`'
+        )
     path = Path(name)
     with contextlib.suppress(ValueError):
         path = path.relative_to(Path.cwd())
     if not (path / TRANSFORMS).exists():
         raise ViewmaskError(f"the views written last, {path}, are gone: name a folder of posed views")
-    return path
+    how = held(path)
+    return path, f" ({how})" if isinstance(how, Making) else ""
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two commands that end at once both leave their trace."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    lock = _state_path().with_suffix(".lock")
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _terminal() -> str:
+    """Names the terminal, or the script without one: the session, and when its leader began.
+
+    Session numbers come again after a while; together with the start they do not.
+    """
+    if not hasattr(os, "getsid"):
+        return os.environ.get("WT_SESSION", "")
+    session = os.getsid(0)
+    with contextlib.suppress(OSError, IndexError):
+        return f"{session}-{Path(f'/proc/{session}/stat').read_text().rpartition(')')[2].split()[19]}"
+    return str(session)
 
 
 def _strange(path: Path) -> str:
@@ -166,8 +202,7 @@ def _fingerprint(path: Path) -> list[int]:
 
 def _state() -> dict[str, Any]:
     state = _json(_state_path())
-    files, views = state.get("files"), state.get("views")
-    return {"files": files if isinstance(files, dict) else {}, "views": views if isinstance(views, str) else ""}
+    return {name: state[name] if isinstance(state.get(name), dict) else {} for name in ("files", "views")}
 
 
 def _json(path: Path) -> dict[str, Any]:

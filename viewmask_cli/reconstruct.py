@@ -9,27 +9,33 @@ import typer
 
 from recon.formats import SUFFIXES, UP, SheetFormat
 from viewmask.errors import ViewmaskError
+from viewmask.files.counting import counted
 from viewmask.views.conventions import TRANSFORMS
-from viewmask_cli import output
-from viewmask_cli.progress import note, steps
+from viewmask.views.video import check_format
+from viewmask_cli import batch, output
+from viewmask_cli.progress import note, progress, steps
 
 if TYPE_CHECKING:
-    pass
+    from recon.mesh import TexturedMesh
+    from viewmask.views.viewset import ViewSet
 
 
 def reconstruct(
-    folder: Annotated[
-        Path | None,
+    folders: Annotated[
+        list[Path] | None,
         typer.Argument(
-            metavar="[DIR]",
-            help="Folder of posed views; with --layout, one picture of several views.",
-            show_default="the views written last",
+            metavar="[DIR]...",
+            help="Folder of posed views; with --layout, one picture of several views. Several are a batch.",
+            show_default="the views written last in this terminal",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Mesh file: .glb, .obj, .ply, .stl or .3mf.", show_default="mesh.glb beside the views"
+            "--out",
+            "-o",
+            help="Mesh file: .glb, .obj, .ply, .stl or .3mf; of a batch, the folder for its meshes.",
+            show_default="mesh.glb beside the views; of a batch, meshes",
         ),
     ] = None,
     method: Annotated[
@@ -76,12 +82,17 @@ def reconstruct(
         SheetFormat | None, typer.Option(help="DIR is one picture of several views, as this generator writes it.")
     ] = None,
     page: Annotated[Path | None, typer.Option(help="Also write a turntable page (.html).")] = None,
+    video: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write a turntable: .gif, .webp or .mp4.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> list[Path]:
     """Turn posed views (four or more work best) into a closed, textured mesh.
 
     Posed views are a folder of pictures with their cameras (transforms.json).
+    Several folders are a batch: a mesh each in --out, and a row in results.jsonl. What is done is skipped; a bad
+    folder is a row, and the exit code is 1.
 
     Example: viewmask reconstruct chair --out chair.glb
     """
@@ -92,49 +103,99 @@ def reconstruct(
             from recon.nerfstudio import find_method
 
             find_method(method, nerfstudio)
-    if folder is None and layout is not None:
+    if not folders and layout is not None:
         raise ViewmaskError(f"--layout {layout} needs a picture: viewmask reconstruct grid.png --layout {layout}")
-    if folder is None:
-        folder = output.last_views()
-        note(f"taking the views written last: {folder}")
-    if layout is None and folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
-        raise ViewmaskError(
-            f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus; "
-            f"or take it for a photo: viewmask generate --image {folder} --mesh"
-        )
+    if video is not None:
+        check_format(video)
+    options = {
+        "method": method, "faces": faces, "texture": texture, "resolution": resolution, "refine": refine,
+        "weights": weights, "nerfstudio": nerfstudio, "steps": nerf_steps,
+    }  # fmt: skip
+    if folders and len(folders) > 1:
+        if page is not None or video is not None:
+            raise ViewmaskError("--page and --video name one file: leave them out of a batch")
+        return _batch(folders, out or Path("meshes"), layout, raw, options, force, as_json)
+    if folders:
+        folder = folders[0]
+    else:
+        folder, about = output.last_views()
+        note(f"taking the views written last in this terminal: {folder}{about}")
     home = folder.parent if folder.is_file() else folder  # a transforms.json stands for its folder
     out = out or (home / "mesh.glb" if layout is None else folder.with_suffix(".glb"))
     if out.suffix.lower() not in SUFFIXES:
         raise ViewmaskError(f"{out} has no suffix of a mesh format: choose one of {', '.join(SUFFIXES)}")
     beside = [out.with_suffix(suffix) for suffix in (".mtl", ".png")] if out.suffix.lower() == ".obj" else []
     field = out.with_suffix(".npz") if raw else None
-    for file in filter(None, (out, *beside, page, field)):
+    for file in filter(None, (out, *beside, page, video, field)):
         output.check_file(file, force)
+    views = _read(folder, layout, texture)
+    files, mesh = _mesh(views, out, page, field, options)
+    if video is not None:
+        from viewmask.pipeline import write_turntable
 
+        with progress("rendering the turntable", "frames") as report:
+            files.append(write_turntable(mesh, video, progress=report))
+    output.remember(files)
+    about_mesh = mesh.summary() | {"up": UP[out.suffix.lower()], "notes": list(mesh.notes)}
+    record = {"views": str(folder), "mesh": about_mesh, "files": [str(file) for file in files]}
+    output.say(as_json, record, files, facts(about_mesh))
+    return files
+
+
+def _batch(
+    folders: list[Path],
+    out: Path,
+    layout: SheetFormat | None,
+    raw: bool,
+    options: dict[str, Any],
+    force: bool,
+    as_json: bool,
+) -> list[Path]:
+    """Many sets of views: a mesh each."""
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    rows = batch.Batch(out, "reconstruct", settings | {"layout": layout, "raw": raw}, force)
+
+    def one(index: int, name: str) -> batch.Made:
+        views = _read(folders[index], layout, options["texture"])
+        path = out / f"{name}.glb"
+        files, mesh = _mesh(views, path, None, path.with_suffix(".npz") if raw else None, options)
+        output.remember(files)
+        about = {"mesh": mesh.summary() | {"up": UP[path.suffix]}}
+        return batch.Made(name, files, mesh.notes, about)
+
+    done = rows.run(folders, one)
+    batch.finish(rows, done, as_json, {})
+    return [out / file for row in done for file in row.get("files", [])]
+
+
+def _read(folder: Path, layout: SheetFormat | None, texture: int) -> ViewSet:
+    """The views of a folder, or of one picture with a layout."""
     if layout is not None:
         from recon.sheet import read
 
-        views = read(folder, layout)
-    else:
-        from viewmask.views.picture import LARGEST
-        from viewmask.views.viewset import ViewSet
+        return read(folder, layout)
+    if folder.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
+        raise ViewmaskError(
+            f"{folder} is one picture: name the generator that wrote it, as in --layout zero123plus; "
+            f"or take it for a photo: viewmask generate --image {folder} --mesh"
+        )
+    from viewmask.views.picture import LARGEST
+    from viewmask.views.viewset import ViewSet
 
-        _check_views(folder)
-        views = ViewSet.load(folder, largest=max(LARGEST, texture), partial=True)
+    _check_views(folder)
+    return ViewSet.load(folder, largest=max(LARGEST, texture), partial=True)
+
+
+def _mesh(
+    views: ViewSet, out: Path, page: Path | None, field: Path | None, options: dict[str, Any]
+) -> tuple[list[Path], TexturedMesh]:
     with steps("reconstructing the mesh") as report:
         from viewmask.pipeline import write_mesh
 
-        files, mesh = write_mesh(
-            views, out, page, field, progress=report, method=method, faces=faces, texture=texture,
-            resolution=resolution, refine=refine, weights=weights, nerfstudio=nerfstudio, steps=nerf_steps,
-        )  # fmt: skip
+        files, mesh = write_mesh(views, out, page, field, progress=report, **options)
     for line in mesh.notes:
         note(line)
-    output.remember(files)
-    about = mesh.summary() | {"up": UP[out.suffix.lower()], "notes": list(mesh.notes)}
-    record = {"views": str(folder), "mesh": about, "files": [str(file) for file in files]}
-    output.say(as_json, record, files, facts(about))
-    return files
+    return files, mesh
 
 
 def _check_views(folder: Path) -> None:
@@ -142,7 +203,9 @@ def _check_views(folder: Path) -> None:
     sets = sorted(place.parent for place in folder.glob(f"*/{TRANSFORMS}") if not place.parent.name.startswith("."))
     if sets and not any(folder.glob("transforms*.json")):
         others = f" (or another of its {len(sets)})" if len(sets) > 1 else ""
-        raise ViewmaskError(f"{folder} holds folders of posed views: name one of them, as {sets[0]}{others}")
+        raise ViewmaskError(
+            f"{folder} holds folders of posed views: name one of them, as {sets[0]}{others}, or all: {folder}/*/"
+        )
 
 
 def facts(about: dict[str, Any]) -> str:
@@ -151,6 +214,6 @@ def facts(about: dict[str, Any]) -> str:
     digits = ".2f" if max(about["size"]) >= 0.1 else ".3g"
     size = " x ".join(f"{side:{digits}}" for side in about["size"])
     return (
-        f"{'' if about['watertight'] else 'not '}watertight, {components} component{'s' if components > 1 else ''}, "
-        f"{about['faces']:,} faces, size {size}, {about['up']} up"
+        f"{'' if about['watertight'] else 'not '}watertight, {counted(components, 'component')}, "
+        f"{counted(about['faces'], 'face')}, size {size}, {about['up']} up"
     )

@@ -14,6 +14,7 @@ import typer
 from render.settings import PASSES, Engine, Light, Limits, Settings, Up
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.counting import counted
 from viewmask.views.conventions import TRANSFORMS
 from viewmask_cli import output
 from viewmask_cli.progress import duration, note, progress
@@ -310,7 +311,7 @@ def _say_status(out: Path, as_json: bool) -> list[dict[str, Any]]:
         print(json.dumps(asdict(state), indent=1))
         return [asdict(state)]
     failed = sum(state.failed.values())
-    print(f"{'running' if state.running else 'not running'}: {state.objects} objects")
+    print(f"{'running' if state.running else 'not running'}: {counted(state.objects, 'object')}")
     each = state.bytes / 1e3 / max(state.done, 1)
     print(f"done    {state.done:7}   {state.bytes / 1e6:.1f} MB, {each:.0f} kB an object")
     print(f"failed  {failed:7}")

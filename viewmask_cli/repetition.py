@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask.files.counting import counted
 from viewmask.views.conventions import TRANSFORMS
 from viewmask.views.video import VideoFormat
 from viewmask_cli import output
@@ -57,6 +58,10 @@ def repeat(
         generator = loaded(weights, device, precision)
         if (runs_on := str(generator.weights.runs_on)) != making.runs_on:
             note(f"made on {making.runs_on}, repeated on {runs_on}: numbers may round differently")
+        if making.threads and generator.threads:
+            import torch
+
+            torch.set_num_threads(making.threads)  # sums depend on how they are split
         with progress("generating") as report:
             outcome = pipeline.again(generator, views, reference, report)
     except ViewmaskError as error:
@@ -65,9 +70,9 @@ def repeat(
     files = [Path(file) for file in result["files"]]
     both = [file for file in files if (folder / file.name).exists()]
     changed = [file.name for file in both if file.read_bytes() != (folder / file.name).read_bytes()]
-    facts = f"{len(both)} files, the same bytes as in {folder}"
+    facts = f"{counted(len(both), 'file')}, the same bytes as in {folder}"
     if changed:
-        facts = f"{len(changed)} of {len(both)} files differ from those in {folder}: {', '.join(changed)}"
+        facts = f"{len(changed)} of {counted(len(both), 'file')} not as in {folder}: {', '.join(changed)}"
     record = {"out": str(out), "device": runs_on, "samples": [result], "again": str(folder), "changed": changed}
     output.say(as_json, record, files, facts)
     if changed:

@@ -17,6 +17,7 @@ import numpy as np
 
 from eval.benches.bench import Bench, Subject, digest, drawn, photographed, rendered_words
 from viewmask.errors import ViewmaskError
+from viewmask.files.counting import counted
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import ViewSet, read_picture
 
@@ -107,7 +108,9 @@ def _all_there(subjects: list[Subject | str], folder: Path) -> list[Subject]:
         raise ViewmaskError(f"{folder} holds no object in Google's own layout, <GSO name>/{MODEL}")
     if missing:
         some = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
-        raise ViewmaskError(f"{len(missing)} objects of the bench are missing in {folder} ({some}): put there {LAYOUT}")
+        raise ViewmaskError(
+            f"the bench lacks {counted(len(missing), 'object')} in {folder} ({some}): put there {LAYOUT}"
+        )
     return [one for one in subjects if isinstance(one, Subject)]
 
 

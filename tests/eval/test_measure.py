@@ -229,7 +229,7 @@ def test_an_object_whose_mesh_has_no_inside_is_no_part_of_the_mean_iou(
     assert result.means["iou"] == 1
     assert (result.counts["iou"], result.counts["chamfer"]) == (1, 2)
     assert result.records[1]["iou"] is None
-    assert result.notes[-1] == "IoU undefined for 1 objects, whose true meshes have no inside: flat"
+    assert result.notes[-1] == "IoU undefined where the true mesh has no inside, 1 object: flat"
 
 
 @pytest.mark.skipif(not (SHARED / "gso" / "cameras.json").is_file(), reason="needs ../shared/data/gso")

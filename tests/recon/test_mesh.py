@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -17,6 +18,10 @@ from recon.mesh import TexturedMesh
 from recon.meshing import is_closed
 from recon.reconstructor import METHODS, reconstruct
 from viewmask.errors import ViewmaskError
+from viewmask.version import VERSION
+from viewmask.views.camera import orbit
+from viewmask.views.making import KEY, Making
+from viewmask.views.viewset import ViewSet
 
 # From the file's axes (+Y up, front +Z) to the world's (+Z up, front +X): the project's load rule.
 FILE_TO_WORLD = np.array([[0, 0, 1], [1, 0, 0], [0, 1, 0]])
@@ -199,3 +204,50 @@ def test_a_3mf_and_a_glb_lie_alike_where_render_reads_them(mesh, tmp_path):
     np.testing.assert_allclose(solid.box, glb.box, atol=1e-6)
     front = solid.vertices[solid.faces].mean(1)[:, 0] > 0.09
     assert (solid.colours[front, :, 0] > 0).all()
+
+
+def test_every_format_that_can_says_how_it_was_made(mesh, tmp_path):
+    making = {"method": "hull", "views": {"making": {"text": 'a "red" grün <chair>\nwith --> legs', "seed": 7}}}
+    made = replace(mesh, making=making)
+    glb, obj, ply, model = (made.save(tmp_path / f"m.{suffix}")[0] for suffix in ("glb", "obj", "ply", "3mf"))
+    data = glb.read_bytes()
+    length = int.from_bytes(data[12:16], "little")
+    extras = json.loads(data[20 : 20 + length])["asset"]["extras"]
+    assert extras == {"made_by": f"viewmask {VERSION}", "making": making}
+    for text in (obj.read_text(), ply.read_bytes().split(b"end_header")[0].decode("ascii")):
+        (line,) = (line for line in text.splitlines() if f"viewmask {VERSION} " in line)
+        assert json.loads(line.split(VERSION, 1)[1]) == making
+    root = ElementTree.fromstring(zipfile.ZipFile(model).read("3D/3dmodel.model"))
+    told = {node.get("name"): node.text for node in root if node.tag.endswith("metadata")}
+    assert json.loads(str(told["Description"])) == making
+    for path in (glb, obj, ply):
+        assert len(trimesh.load(path, force="mesh").faces) == len(mesh.faces)
+
+
+def test_a_mesh_tells_its_settings_and_the_views_that_it_was_made_of(bar_views):
+    quick = {"faces": 300, "texture": 32, "resolution": 20}
+    known = ViewSet(bar_views.images, bar_views.cameras, {KEY: Making(text="a bar", seed=3, weights="w").record()})
+    made = reconstruct(known, "hull", **quick).making
+    assert made | quick == made
+    assert (made["method"], made["version"], made["views"]["count"]) == ("hull", VERSION, 4)
+    assert made["views"]["making"]["seed"] == 3
+    strange = ViewSet(bar_views.images, bar_views.cameras, {KEY: {"weights": [float("nan")]}})
+    assert "making" not in reconstruct(strange, "hull", **quick).making["views"]
+    assert reconstruct(strange, "hull", **quick).making["views"]["digest"] == made["views"]["digest"]
+
+
+def test_a_mesh_in_pieces_says_so(pictures):
+    def balls(camera):
+        """Two bars, one above the other."""
+        picture = np.zeros((camera.height, camera.width, 4), np.uint8)
+        half = pictures(camera)
+        for up in (-1, 1):
+            small = np.asarray(Image.fromarray(half).resize((camera.width // 4, camera.height // 4)))
+            top, left = camera.height // 2 + up * camera.height // 4 - camera.height // 8, camera.width * 3 // 8
+            picture[top : top + small.shape[0], left : left + small.shape[1]] = small
+        return picture
+
+    cameras = orbit(4, elevation=0.0, size=96)
+    mesh = reconstruct(ViewSet([balls(camera) for camera in cameras], cameras), "hull", faces=600, texture=32)
+    assert mesh.summary()["components"] == 2
+    assert "the mesh is in 2 pieces: the views show parts that do not meet" in mesh.notes

@@ -3,12 +3,13 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import trimesh
 
-from recon.page import write_page
+from recon.page import page, write_page
 from recon.reconstructor import reconstruct
 from viewmask.views.viewset import ViewSet
 
@@ -52,3 +53,13 @@ def test_texts_cannot_break_the_page(mesh, bar_views, tmp_path):
     page = write_page(mesh, views, tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<title>&lt;/script&gt;&lt;b&gt;&amp;</title>" in page
     assert page.count("</script>") == 2
+
+
+def test_what_people_should_know_stands_on_the_page(mesh, bar_views):
+    told = ViewSet(bar_views.images, bar_views.cameras, {"notes": ["the views agree to 40% </script>", "both"]})
+    page_text = page(replace(mesh, notes=("the mesh is in 3 pieces", "both")), told)
+    assert _data(page_text)["notes"] == ["the views agree to 40% </script>", "both", "the mesh is in 3 pieces"]
+    assert page_text.count("</script>") == 2
+    odd = ViewSet(bar_views.images, bar_views.cameras, {"notes": "no list"})
+    assert _data(page(mesh, odd))["notes"] == list(mesh.notes)
+    assert _data(page(mesh))["views"] == []

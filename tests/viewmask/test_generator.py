@@ -316,8 +316,15 @@ def test_bad_options(generator, options, word):
 def test_bad_pictures_and_texts(generator, picture):
     with pytest.raises(ViewmaskError, match="square RGBA"):
         generator.from_reference(picture[:100])
-    with pytest.raises(ViewmaskError, match="too long"):
-        generator.from_text("a chair " * 100)
+
+
+def test_a_sentence_is_read_as_far_as_it_fits(generator):
+    whole = "a red chair with a round seat and four legs and a high back and " * 3
+    read = generator.read(whole)
+    assert 10 < len(read.split()) < 30
+    assert whole.startswith(f"{read} ")
+    long, cut = (generator.from_text(text, steps=1, draws=1) for text in (whole, read))
+    assert all(np.array_equal(*pair) for pair in zip(long.images, cut.images, strict=True))
 
 
 def test_parts_that_do_not_belong_together(tmp_path):

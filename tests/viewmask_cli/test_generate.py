@@ -227,7 +227,7 @@ def test_of_several_samples_the_one_that_fits_best_is_named_and_taken_next(shell
     done = shell("generate", "--text", "a cup", "--samples", 3, "--seed", 5, "--out", "cups", "--json")
     assert [sample["fit"] for sample in json.loads(done.out)["samples"]] == [-1, 0, -1]
     assert f"{Path('cups', '001')} fits the sentence best" in done.err
-    assert last_views() == Path("cups/001")
+    assert last_views()[0] == Path("cups/001")
     done = shell("generate", "--image", photo("p.png"), "--text", "a box", "--samples", 2, "--json")
     assert "fit" not in json.loads(done.out)["samples"][0]  # they all hold the picture
     assert "fits" not in done.err
@@ -330,7 +330,7 @@ def test_views_of_which_no_mesh_can_be_made_are_kept_and_named(shell, painter, m
     assert error.startswith("no mesh: ")
     assert error.endswith("(the views are in a-cup)")
     assert len(ViewSet.load("a-cup")) == 4
-    assert str(output.last_views()) == "a-cup"
+    assert str(output.last_views()[0]) == "a-cup"
 
 
 def test_ctrl_c_leaves_nothing(shell, painter, monkeypatch):

@@ -23,7 +23,7 @@ def test_it_takes_the_views_written_last_and_says_which(shell, views):
     assert done.code == 0
     facts = r"watertight, \d components?, \d+ faces, size 0\.\d\d x 0\.\d\d x \d\.\d\d, \+Y up"
     assert re.fullmatch(rf"wrote views/chair/mesh\.glb \({facts}\)\n", done.out)
-    assert "taking the views written last: views/chair" in done.err
+    assert "taking the views written last in this terminal: views/chair" in done.err
 
 
 def test_a_second_run_overwrites_its_own_files_only(shell, views, tmp_path):

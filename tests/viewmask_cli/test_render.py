@@ -19,7 +19,7 @@ def test_without_a_mesh_a_demo_object_is_rendered(shell):
     views = ViewSet.load("views/chair")
     assert [image.shape for image in views.images] == [(24, 24, 4)] * 3
     assert [camera.azimuth for camera in views.cameras] == pytest.approx([0, 120, 240])
-    assert str(output.last_views()) == "views/chair"
+    assert str(output.last_views()[0]) == "views/chair"
 
 
 def test_json_holds_the_manifest_and_nothing_else(shell):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.viewmask.test_generator import random_weights
@@ -42,6 +43,19 @@ def test_a_result_is_made_again_to_the_byte(shell, weights, words):
     making = json.loads(text)[KEY]
     assert (making["seed"], making["sampling"]["steps"], making["sampling"]["temperature"]) == (5, 3, 0.9)
     assert ("cutout" in making) == ("--image" in words)
+
+
+def test_the_number_of_threads_is_taken_from_the_record(shell, weights):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        shell("generate", "--text", "a cup", "--weights", weights, "--steps", 1, "--draws", 1, "--out", "first")
+        torch.set_num_threads(1)
+        assert shell("generate", "--again", "first", "--weights", weights).code == 0
+        assert torch.get_num_threads() == 2
+        assert json.loads(Path("first-again/transforms.json").read_text())[KEY]["threads"] == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_what_differs_is_named_with_exit_code_1(shell, weights):

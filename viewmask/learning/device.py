@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from viewmask.errors import ViewmaskError
+from viewmask.files.counting import counted
 
 if TYPE_CHECKING:  # the command line takes the names from here, and torch takes a second to load
     import torch
@@ -57,7 +58,7 @@ def chosen(device: str = "auto", precision: str = "auto") -> Device:
     if not there[place.type]:
         raise ViewmaskError(f"torch finds no {place.type} device here: `viewmask doctor` says what it finds")
     if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
-        raise ViewmaskError(f"there is no {device}: torch finds {torch.cuda.device_count()} GPUs")
+        raise ViewmaskError(f"there is no {device}: torch finds {counted(torch.cuda.device_count(), 'GPU')}")
     if precision == "auto":
         precision = "bfloat16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
     if precision not in ("float32", "bfloat16"):

@@ -41,14 +41,15 @@ def plot(folder: Path) -> None:
     from matplotlib.figure import Figure  # half a second to load
 
     records = read(folder)
-    if len(records) < 2:
+    if not records:
         return
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot(xlabel="step", ylabel="loss", title=f"loss {records[-1]['loss']:.4f}")
     for name in ("loss", "val"):
         lines = [record for record in records if name in record]
         if lines:
-            axes.plot([line["step"] for line in lines], [line[name] for line in lines], label=name)
+            mark = "o" if len(lines) == 1 else ""  # a line of one point is not seen
+            axes.plot([line["step"] for line in lines], [line[name] for line in lines], marker=mark, label=name)
     losses = [record["loss"] for record in records]
     low, high = min(losses), float(np.quantile(losses, 0.98))  # a few bad steps do not flatten the curve
     if high > low:

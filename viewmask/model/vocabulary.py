@@ -88,6 +88,15 @@ class Vocabulary:
             )
         return words[:length] + [PAD] * (length - len(words[:length]))
 
+    def fitting(self, text: str, length: int = LENGTH) -> str:
+        """As many whole words of a text as the text field holds; the text as it is if it fits."""
+        words = text.split()
+        if not words or len(self._bpe.encode(" ".join(words), add_special_tokens=False).ids) <= length:
+            return text
+        while len(words) > 1 and len(self._bpe.encode(" ".join(words), add_special_tokens=False).ids) > length:
+            words.pop()
+        return " ".join(words)
+
     def decode(self, words: Iterable[int]) -> str:
         """Word ids back to text, specials left out."""
         return str(self._bpe.decode([int(word) for word in words if word >= len(SPECIALS)])).strip()

@@ -42,6 +42,7 @@ class Making:
         sampling: every setting of the sampler, those that nobody chose included.
         weights: fingerprint of the networks.
         runs_on: device and precision; others may round differently.
+        threads: of the CPU, for sums depend on how they are split; 0 on a GPU.
         version: of this program.
     """
 
@@ -57,6 +58,7 @@ class Making:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     weights: str = ""
     runs_on: str = ""
+    threads: int = 0
     version: str = VERSION
 
     def record(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.counting import counted
 from viewmask.files.record import json_text
 from viewmask.views import transforms
 from viewmask.views.camera import Camera
@@ -74,7 +75,9 @@ class ViewSet:
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.cameras):
-            raise ViewmaskError(f"{len(self.images)} pictures do not match {len(self.cameras)} cameras")
+            raise ViewmaskError(
+                f"{counted(len(self.images), 'picture')} cannot have {counted(len(self.cameras), 'camera')}"
+            )
         for index, (image, camera) in enumerate(zip(self.images, self.cameras, strict=True)):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4:
                 raise ViewmaskError(f"view {index}: a picture must be uint8 RGBA, not {image.dtype} {image.shape}")
@@ -106,7 +109,7 @@ class ViewSet:
         size = f" of {sizes.pop()}" if len(sizes) == 1 else ""
         around = ", ".join(f"{camera.azimuth:.0f}°" for camera in self.cameras[:8]) + (", ..." if len(self) > 8 else "")
         words = [
-            f"{len(self)} view{'' if len(self) == 1 else 's'}{size}",
+            f"{counted(len(self), 'view')}{size}",
             *([repr(self.caption)] if self.caption else []),
         ]
         return f"<ViewSet: {', '.join(words)}, azimuths {around or 'none'}>"

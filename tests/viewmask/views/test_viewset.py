@@ -181,7 +181,7 @@ def test_pictures_that_do_not_fit_are_refused(image, says):
     assert len(ViewSet([np.zeros((4, 6, 4), np.uint8)], [camera])) == 1
     with pytest.raises(ViewmaskError, match=says):
         ViewSet([image], [camera])
-    with pytest.raises(ViewmaskError, match="1 pictures do not match 2 cameras"):
+    with pytest.raises(ViewmaskError, match="1 picture cannot have 2 cameras"):
         ViewSet([image], [camera, camera])
 
 
