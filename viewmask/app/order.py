@@ -68,11 +68,6 @@ class Order:
                 raise ViewmaskError(f"{name} has no sensible value")
         return cls(**record)
 
-    @property
-    def sampling(self) -> dict[str, int | float | str | None]:
-        """What of it goes to the sampler."""
-        return {"steps": self.steps, "schedule": self.schedule, "guidance": self.guidance}
-
     def words(self, image: str = "", cutout: str = "auto") -> list[str]:
         """The words of the command that makes the same files.
 

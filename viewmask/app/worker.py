@@ -239,7 +239,7 @@ class Worker:
 
         outcome = pipeline.generate(
             generator, order.text, reference, order.views, draws=order.draws, seed=order.seed, watch=watch,
-            **order.sampling,
+            steps=order.steps, schedule=order.schedule, guidance=order.guidance,
         )  # fmt: skip
         job.notes += outcome.notes
         job.kept = _kept(draws, outcome.views)
