@@ -26,7 +26,7 @@ def generate(
         str,
         typer.Option(
             metavar="auto|alpha|plain|grabcut|rembg|MASK.png|u2net.onnx",
-            help="What tells the object of --image: transparency, a plain background, GrabCut, rembg (or its model), a mask.",
+            help="What tells the object of --image: transparency, a plain background, GrabCut, rembg, a mask.",
         ),
     ] = "auto",
     out: Annotated[

@@ -100,7 +100,7 @@ class Visitor:
     cookie: str = ""
 
     def ask(self, path: str, method: str = "GET", body=None, **headers) -> Answer:
-        connection = http.client.HTTPConnection(*self.address, timeout=60)
+        connection = http.client.HTTPConnection(self.address[0], self.address[1], timeout=60)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie:
             sent["cookie"] = self.cookie
