@@ -117,7 +117,6 @@ class Worker:
         self._line: deque[Job] = deque()  # those that wait, and the one that is made
         self._pace: float | None = None  # seconds of a pass
         self._mesh: float | None = None  # seconds of a mesh
-        self._begun = 0.0
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -126,7 +125,7 @@ class Worker:
     def stop(self) -> None:
         """Cancel everything, wait until the thread has ended, and clear up."""
         for job in list(self._line):
-            job.cancelled.set()
+            self.cancel(job)
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
@@ -139,7 +138,7 @@ class Worker:
         Raises:
             ViewmaskError: too many wait already.
         """
-        if sum(job.owner == owner for job in self._line) >= WAITING:
+        if sum(job.owner == owner for job in list(self._line)) >= WAITING:
             raise ViewmaskError(f"{WAITING} of yours wait already: let one end, or cancel one")
         if len(self._line) >= 4 * WAITING:
             raise ViewmaskError("the queue is full: try again in a few minutes")
@@ -218,7 +217,7 @@ class Worker:
             job.notes += [f"the object was cut out by {job.photo.shown.how}", *job.photo.shown.notes]
         job.notes += pipeline.word_notes(generator, order.text)
         draws: list[list[np.ndarray]] = []
-        self._begun = time.monotonic()
+        begun = time.monotonic()
         job.state = "views"
 
         def watch(known: Unmasked, unknown: Tensor) -> None:
@@ -235,7 +234,7 @@ class Worker:
                 draws[turn] = generator.glimpse(part, unknown[one])[0]
             _save(sheet(draws, _SIDE[len(draws) > 1]), job.folder / f"{job.step + 1}.webp")
             job.step += 1
-            self._pace = (time.monotonic() - self._begun) / (job.passes * job.step / order.steps)
+            self._pace = (time.monotonic() - begun) / (job.passes * job.step / order.steps)
 
         outcome = pipeline.generate(
             generator, order.text, reference, order.views, draws=order.draws, seed=order.seed, watch=watch,
@@ -263,6 +262,7 @@ class Worker:
             _, mesh = pipeline.write_mesh(views, job.folder / "mesh.glb", job.folder / "page.html", progress=progress)
             for name in MESHES:
                 if name != "mesh.glb":
+                    progress("writing", 0.98)
                     mesh.save(job.folder / name)
             _zip(mesh.save(job.folder / "obj" / "mesh.obj"), job.folder / OBJ)
         except ViewmaskError as error:
