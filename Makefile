@@ -2,7 +2,9 @@
 # make test   set up and run every check: lint, types, import rules, tests
 # make wheel-check   build the wheel and run it from another folder
 # make cases  small inputs that went wrong once: right by now? (needs their folder, CASES=../shared/cases)
+# make bench  speeds into docs/results/speed.md, at most 15 minutes; ARGS="--data DIR" scores, too
 # make mutants  what tests do not notice (docs/testing.md); hours, not part of make test
+# make gpu    the preset small on one GPU from packed tokens, in slices (bench/gpu.py; ARGS="--data tokens.parquet")
 # make clean  remove what these made
 #
 # Needs Python 3.11 or newer and pip, nothing else. Everything is installed into .venv; a stamp file there
@@ -19,7 +21,7 @@ SENTENCE ?= a green bottle
 OUT ?= out/demo
 CASES ?= ../shared/cases
 
-.PHONY: demo test setup setup-dev lint types imports unit wheel-check cases mutants clean
+.PHONY: demo test setup setup-dev lint types imports unit wheel-check cases bench mutants gpu clean
 
 demo: setup
 	$(BIN)/viewmask generate --text "$(SENTENCE)" --mesh --out $(OUT)
@@ -74,10 +76,17 @@ wheel-check: setup-dev
 cases: setup-dev
 	OMP_NUM_THREADS=1 $(BIN)/python studies/cases.py $(CASES)
 
+bench: setup-dev
+	$(BIN)/python -m bench.page $(ARGS)
+
 # ARGS chooses: make mutants ARGS="recon/hull.py --most 100"
 mutants: setup-dev
 	@$(PIP) "$(TORCH)" --editable ".[dev,mutants]"
 	OMP_NUM_THREADS=1 nice $(BIN)/python -m tests.mutants $(ARGS)
+
+# On a machine without a GPU: make gpu ARGS="--data tokens.parquet --steps 3 --batch 2"
+gpu: setup
+	$(BIN)/python bench/gpu.py --out runs/gpu $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

@@ -69,7 +69,7 @@ def run(
         progress: called with (objects done, of).
 
     Raises:
-        ViewmaskError: unknown names, missing data or weights, fewer than two views.
+        ViewmaskError: unknown names, missing data or weights, fewer than two views, or captions that a bench lacks.
     """
     scoring = scoring or Scoring()
     if scoring.count < 2:
@@ -78,6 +78,10 @@ def run(
     bench = open_bench(bench) if isinstance(bench, str) else bench
     method = open_method(method, options, scoring.seed) if isinstance(method, str) else method
     bench = _seen_anew(bench) if method.given == "camera" else bench
+    if method.captions and not all(subject.caption for subject in bench.subjects):
+        raise ViewmaskError(
+            f"{bench.title} have no captions: leave --captions away, or take scans, furniture or objects"
+        )
     beside = [open_method(other) for other in scoring.beside if other != method.name]
     lpips, missing = _lpips(scoring.ruler.lpips, lpips_weights)
     artefacts = Artefacts(Path(out), method.name) if out is not None else None

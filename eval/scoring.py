@@ -119,12 +119,13 @@ class Scorer:
 
 
 def given(method: Method, subject: Subject, truth: ViewSet) -> ViewSet:
-    """The true views with what the method wants in place of view 0 (`Options.given`)."""
+    """The true views with what the method wants in place of view 0 (`Options.given`), and the bench's caption."""
+    extra = truth.extra | {"caption": subject.caption}
     if method.given != "camera" or subject.photo is None:
-        return truth
+        return ViewSet(truth.images, truth.cameras, extra)
     picture = subject.photo()
     camera = truth.cameras[0].resized(picture.shape[1], picture.shape[0])  # it is unknown: nothing may look at it
-    return ViewSet([picture, *truth.images[1:]], [camera, *truth.cameras[1:]], truth.extra)
+    return ViewSet([picture, *truth.images[1:]], [camera, *truth.cameras[1:]], extra)
 
 
 def _views(method: Method, subject: Subject, truth: ViewSet) -> list[Picture]:

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import combinations
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
-from recon import atlas, texture
+from recon import atlas, texture, threads
 from recon.hull import Grid, Volume, cone, frame, unexplained
 from recon.meshing import surface
 from recon.placement import Placement
@@ -171,10 +172,11 @@ def explained(
     grid: Grid, cones: list[Volume], cameras: list[Camera], distances: list[FloatImage]
 ) -> NDArray[np.float64]:
     """The share of every silhouette that what all cones have in common projects to, [views]."""
-    hull = np.min(cones, axis=0)
+    hull = reduce(np.minimum, cones)
+    points = np.argwhere(hull > -grid.pitch / 2)
     return np.array(
         [
-            1 - unexplained(grid, hull, camera, distance).sum() / max((distance > 0).sum(), 1)
+            1 - unexplained(grid, points, camera, distance).sum() / max((distance > 0).sum(), 1)
             for camera, distance in zip(cameras, distances, strict=True)
         ]
     )
@@ -225,7 +227,7 @@ def _by_colour(views: ViewSet, mistakes: list[_Mistake]) -> str | None:
 
     # Upside down a can is a can with other colours, of which fewer are seen twice: that is for silhouettes to tell.
     mistakes = [mistake for mistake in mistakes if 2 not in mistake.flips]
-    before, after = apart(trials.nothing), [apart(mistake) for mistake in mistakes]
+    before, after = apart(trials.nothing), list(threads.each(apart, mistakes))
     if before - (best := min(after)) < max(_CLEARER * before, _FAINT):
         return None
     words = _either(mistakes, [each < 1.01 * best for each in after])

@@ -35,6 +35,7 @@ class Atlas:
         uv: [corners, 2] in [0, 1], origin lower left; `uv_faces`: [faces, 3] into it.
         rows, columns: the texels that show surface, [texels] each.
         points, normals: their places in the world and the surface's unit normals there, [texels, 3] each.
+        faces, weights: the face [texels] that a texel lies in, and the shares of its corners there [texels, 3].
     """
 
     uv: NDArray[np.float64]
@@ -43,6 +44,8 @@ class Atlas:
     columns: Indices
     points: Floats
     normals: Floats
+    faces: NDArray[np.integer]
+    weights: Floats
 
 
 def unwrap(surface: trimesh.Trimesh, size: int) -> Atlas:
@@ -57,9 +60,10 @@ def unwrap(surface: trimesh.Trimesh, size: int) -> Atlas:
 
 
 def scene(vertices: NDArray[np.floating], faces: NDArray[np.integer]) -> EmbreeScene:
-    """Triangles ready for ray casting."""
+    """Triangles ready for ray casting, by several threads at once."""
     triangles = EmbreeScene()
     TriangleMesh(triangles, np.ascontiguousarray(vertices, np.float32), np.ascontiguousarray(faces, np.int32))
+    triangles.run(np.zeros((1, 3), np.float32), np.ones((1, 3), np.float32))  # the first ray builds the tree
     return triangles
 
 
@@ -121,18 +125,28 @@ def _flat(surface: trimesh.Trimesh, charts: tuple[Indices, Indices]) -> tuple[ND
 
 def _texels(surface: trimesh.Trimesh, uv: NDArray[np.float64], uv_faces: Indices, size: int) -> Atlas:
     """The atlas, its texels found by rays straight down on the charts laid flat."""
-    column, row = (axis.ravel() for axis in np.meshgrid(np.arange(size), np.arange(size)))
-    above = np.column_stack([column + 0.5, size - row - 0.5, np.ones(size * size)]).astype(np.float32)
-    down = np.broadcast_to(np.array([0, 0, -1], np.float32), above.shape).copy()
-    hit = scene(np.column_stack([uv * size, np.zeros(len(uv))]), uv_faces).run(above, down, output=True)
+    above = np.ones((size, size, 3), np.float32)
+    above[..., 0] = np.arange(size) + 0.5
+    above[..., 1] = (size - np.arange(size) - 0.5)[:, None]
+    down = np.broadcast_to(np.array([0, 0, -1], np.float32), (size * size, 3)).copy()
+    flat = scene(np.column_stack([uv * size, np.zeros(len(uv))]), uv_faces)
+    hit = flat.run(above.reshape(-1, 3), down, output=True)
     texel = np.flatnonzero(hit["primID"] >= 0)
+    row, column = np.divmod(texel, size)
     u, v = hit["u"][texel], hit["v"][texel]
-    weights = np.column_stack([1 - u - v, u, v])[:, :, None]
-    corners = surface.faces[hit["primID"][texel]]
-    normals = (surface.vertex_normals.astype(np.float32)[corners] * weights).sum(1)
+    weights = np.column_stack([1 - u - v, u, v])
+    faces = hit["primID"][texel]
+    corners = surface.faces[faces]
+    normals = blended(surface.vertex_normals.astype(np.float32), corners, weights)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
-    points = (surface.vertices.astype(np.float32)[corners] * weights).sum(1)
-    return Atlas(uv, uv_faces, row[texel], column[texel], points, normals)
+    points = blended(surface.vertices.astype(np.float32), corners, weights)
+    return Atlas(uv, uv_faces, row, column, points, normals, faces, weights)
+
+
+def blended(values: Floats, corners: Indices, weights: Floats) -> Floats:
+    """Values of vertices [vertices, channels] between three corners [n, 3], by weights [n, 3]: [n, channels]."""
+    first, second, third = (values[corners[:, i]] * weights[:, i, None] for i in range(3))
+    return first + second + third
 
 
 def _graph(pairs: NDArray[np.integer], count: int) -> sparse.csr_matrix:

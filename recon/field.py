@@ -66,6 +66,13 @@ class Views:
     directions: Tensor
     distances: list[Tensor]
 
+    def frame(self, number: int) -> Views:
+        """One of the batch, as a batch of its own."""
+        one = slice(number, number + 1)
+        return Views(
+            self.pictures[one], self.projection[one], self.directions[one], [each[one] for each in self.distances]
+        )
+
 
 @dataclass
 class Lifted:
@@ -74,6 +81,11 @@ class Lifted:
     views: Views
     maps: Tensor
     volume: Tensor
+
+    def frame(self, number: int) -> Lifted:
+        """One of the batch, as a batch of its own."""
+        one = slice(number, number + 1)
+        return Lifted(self.views.frame(number), self.maps[one], self.volume[one])
 
 
 class _Block(nn.Module):
@@ -138,13 +150,18 @@ class Field(nn.Module):
         """See `encode` and `decode`."""
         return self.decode(self.encode(views), points)
 
-    def encode(self, views: Views) -> Lifted:
-        """Look at the views once. Points are cheap after that."""
+    def encode(self, views: Views, frames: bool = False) -> Lifted:
+        """Look at the views once. Points are cheap after that.
+
+        Args:
+            frames: the batch is one object in several frames, so its pictures are the same: one is looked at.
+        """
         batch, count = views.pictures.shape[:2]
-        x = self.fine(self.stem(views.pictures.flatten(0, 1)))
+        looked = 1 if frames else batch
+        x = self.fine(self.stem(views.pictures[:looked].flatten(0, 1)))
         below = self.coarse(self.down2(x))
         x = x + F.interpolate(self.up2(below), scale_factor=4, mode="bilinear")
-        maps = self.out2(F.relu(self.out2_norm(x))).unflatten(0, (batch, count))
+        maps = self.out2(F.relu(self.out2_norm(x))).unflatten(0, (looked, count)).expand(batch, -1, -1, -1, -1)
 
         n = self.config.resolution
         cells = _cells(n, maps)
@@ -162,7 +179,9 @@ class Field(nn.Module):
         x3 = self.block3(self.down4(x2))
         x2 = self.block4(x2 + self.up4(F.relu(x3)))
         x1 = self.block5(x1 + self.up3(F.relu(x2)))
-        return Lifted(views, maps, self.leave(F.relu(self.leave_norm(x1))))
+        volume = self.leave(F.relu(self.leave_norm(x1)))
+        # Frames read all channels of a cell at once.
+        return Lifted(views, maps, volume.contiguous(memory_format=torch.channels_last_3d) if frames else volume)
 
     def decode(self, lifted: Lifted, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is at points [batch, points, 3].
@@ -178,6 +197,49 @@ class Field(nn.Module):
         hull = cones.amin(1)
         out = self.decoder(torch.cat([seen, volume.transpose(1, 2), _near(hull), points], -1))
         return out[..., 0], hull, torch.sigmoid(out[..., 1:])
+
+    def decode_frames(self, lifted: Lifted, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [frames, points] and colours [frames, points, 3] of one object: the fast twin of `decode`.
+
+        What a view shows of a point, and how far the point is from its silhouette, is the same in every frame. Only
+        directions and the volume differ, so the frames part after that, and directions enter as a constant.
+
+        Args:
+            lifted: of `encode` with `frames`.
+            points: [frames, points, 3], the same ones in every frame.
+        """
+        # Channels stand before points here, as grids are sampled: no copy turns them.
+        views = lifted.frame(0).views
+        at, depth, cones = _project(views, points[:1])
+        place, (cones, hull) = at[0][:, None], (cones[0], cones[0].amin(0))
+        shown = torch.cat(
+            [
+                F.grid_sample(lifted.maps[0], place, padding_mode="border", align_corners=False)[:, :, 0],
+                _near(cones).transpose(1, 2),
+                (depth[0] - views.projection[0, :, 2, 3:])[:, None],
+                F.grid_sample(views.pictures[0, :, :3], place, padding_mode="border", align_corners=False)[:, :, 0],
+            ],
+            1,
+        )
+        enter, look, first, second, last = (
+            (layer.get_parameter("weight"), layer.get_parameter("bias"))
+            for layer in (self.look[0], self.look[2], self.decoder[0], self.decoder[2], self.decoder[4])
+        )
+        before, facing, after = enter[0].split([shown.shape[1] - 3, 3, 3], 1)
+        constant = F.linear(lifted.views.directions, facing, enter[1])[..., None]
+        x = F.relu_(_mix(torch.cat([before, after], 1), shown) + constant)  # [frames, views, channels, points]
+        x = _mix(look[0], x.flatten(0, 1)).unflatten(0, x.shape[:2])
+        mean, greatest = x.mean(1), x.amax(1)
+        spread = (x.sub_(mean[:, None]).square_().mean(1) + 1e-4).sqrt_()  # as in `_spread`
+        pooled = torch.cat([mean + look[1][:, None], greatest + look[1][:, None], spread], 1)
+        volume = _interpolated(lifted.volume, points / REACH)
+        of_pooled, *others = first[0].split([pooled.shape[1], volume.shape[2], len(_NEAR), 3], 1)
+        x = _mix(of_pooled, pooled)
+        for weight, values in zip(others, (volume, _near(hull)[None], points), strict=True):
+            x += _mix(weight, values.transpose(1, 2))
+        x = _mix(second[0], F.relu_(x.add_(first[1][:, None]))).add_(second[1][:, None])
+        out = _mix(last[0], F.relu_(x)).add_(last[1][:, None])
+        return out[:, 0], torch.sigmoid(out[:, 1:].transpose(1, 2))
 
 
 def _cells(n: int, like: Tensor) -> Tensor:
@@ -223,10 +285,37 @@ def _seen(views: Views, maps: Tensor, at: Tensor, depth: Tensor, cones: Tensor) 
     return torch.cat([_sampled(maps.flatten(0, 1), at), *about], -1)
 
 
+def _mix(weight: Tensor, x: Tensor) -> Tensor:
+    """Channels of x [batch, in, points] mixed by one weight [out, in]."""
+    return torch.bmm(weight.expand(len(x), -1, -1), x)
+
+
 def _sampled(maps: Tensor, at: Tensor) -> Tensor:
     """Maps [batch views, channels, height, width] at places of every view: [batch, views, points, channels]."""
     values = F.grid_sample(maps, at.flatten(0, 1)[:, None], padding_mode="border", align_corners=False)[:, :, 0]
     return values.unflatten(0, at.shape[:2]).transpose(2, 3)
+
+
+def _interpolated(volume: Tensor, at: Tensor) -> Tensor:
+    """A volume [batch, channels, x, y, z] at places [batch, points, 3] from -1 to 1: [batch, points, channels].
+
+    The same as `grid_sample` with "border", which fetches every channel of a corner from another line of memory.
+    """
+    batch, channels, *shape = volume.shape
+    last = torch.tensor(shape, device=at.device) - 1
+    where = ((at + 1) / 2 * (last + 1) - 0.5).clamp(min=0).minimum(last.to(at.dtype))
+    low = where.floor()
+    beyond = where - low
+    low = low.long()
+    steps = torch.tensor([shape[1] * shape[2], shape[2], 1], device=at.device)
+    rows = torch.stack([low, (low + 1).minimum(last)], -1) * steps[:, None]  # [batch, points, 3, 2]
+    shares = torch.stack([1 - beyond, beyond], -1)
+    rows[:, :, 0] += torch.arange(batch, device=at.device)[:, None, None] * (shape[0] * shape[1] * shape[2])
+    row = rows[:, :, 0, :, None, None] + rows[:, :, 1, None, :, None] + rows[:, :, 2, None, None, :]
+    share = shares[:, :, 0, :, None, None] * shares[:, :, 1, None, :, None] * shares[:, :, 2, None, None, :]
+    table = volume.permute(0, 2, 3, 4, 1).reshape(-1, channels)
+    found = F.embedding_bag(row.reshape(-1, 8), table, per_sample_weights=share.reshape(-1, 8), mode="sum")
+    return found.unflatten(0, (batch, -1))
 
 
 def _near(distance: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ SHIPPED = Path(__file__).parent / "weights" / "field"
 _COARSE = 4  # steps of the grid between the points that are predicted first; halved until 1
 _UNSURE = 0.5  # a logit so near the level may hide a surface that its neighbours miss
 
-_CHUNK = 32_768
+_CHUNK = 2048  # points asked at once: what four frames of four views know of them stays in a core's cache
 _POLL = 8192  # points of the hull that choose the level
 _LEAST = 0.05  # an expected IoU below this is no object
 _LOWER = (1.0, 2.0, 4.0, 8.0)  # by so much the level falls, in turn, where a view shows what the network denies
@@ -70,30 +70,31 @@ class Predictor:
         count = len(cameras)
         frames = max(1, min(count, _LOOKS // count))
         self.turns = [upright(cameras[i * count // frames]) for i in range(frames)]
-        self.lifted: list[Lifted] = []
-        for turn in self.turns:
-            seen = collate([inputs(pictures, edges, cameras, turn)], torch.device("cpu"))
-            seen.distances = cones
-            with torch.inference_mode():
-                self.lifted.append(self.model.encode(seen))
+        seen = collate([inputs(pictures, edges, cameras, turn) for turn in self.turns], torch.device("cpu"))
+        seen.distances = [cone.expand(frames, -1, -1, -1) for cone in cones]
+        with torch.inference_mode():
+            self.lifted = self.model.encode(seen, frames=True)
 
     def logits(self, points: NDArray[np.floating]) -> Floats:
         """At points of the world [n, 3]: [n], inside where positive."""
-        looks = zip(self.lifted, self.turns, strict=True)
-        return np.mean([self._about(points, lifted, turn)[0] for lifted, turn in looks], 0, dtype=np.float32)
+        return self._about(points, self.lifted, self.turns)[0]
 
     def colours(self, points: Floats) -> Floats:
         """At points of the world [n, 3]: sRGB from 0 to 255, of the first frame, as a texture needs no more."""
-        return self._about(points, self.lifted[0], self.turns[0])[1]
+        return self._about(points, self.lifted.frame(0), self.turns[:1])[1]
 
-    def _about(self, points: NDArray[np.floating], lifted: Lifted, turn: NDArray[np.float64]) -> tuple[Floats, Floats]:
+    def _about(
+        self, points: NDArray[np.floating], lifted: Lifted, turns: list[NDArray[np.float64]]
+    ) -> tuple[Floats, Floats]:
+        """Logits [n] and colours [n, 3], averaged over frames."""
         logits, colours = np.empty(len(points), np.float32), np.empty((len(points), 3), np.float32)
+        turn = np.stack(turns)
         with torch.inference_mode():
             for start in range(0, len(points), _CHUNK):
-                part = ((points[start : start + _CHUNK] - self.centre) / self.unit) @ turn
-                inside, _, colour = self.model.decode(lifted, torch.from_numpy(part.astype(np.float32))[None])
-                logits[start : start + _CHUNK] = inside[0]
-                colours[start : start + _CHUNK] = 255 * colour[0].numpy()
+                part = (((points[start : start + _CHUNK] - self.centre) / self.unit) @ turn).astype(np.float32)
+                inside, colour = self.model.decode_frames(lifted, torch.from_numpy(part))
+                logits[start : start + _CHUNK] = inside.mean(0)
+                colours[start : start + _CHUNK] = 255 * colour.mean(0)
         return logits, colours
 
 
@@ -141,6 +142,7 @@ def restore(
         volume: as `fill` gives it, from the same `carved`, `grid` and `level`.
         cameras, distances: of the views; see `hull.volume`.
     """
+    logits = np.full(grid.shape, np.nan, np.float32)  # what has been asked
     for lower in (*_LOWER, None):
         # The sign alone counts: below zero a field made of logits is no distance, and may be small far from the shape.
         behind = hull.missing(grid, np.where(volume > 0, volume, -grid.pitch), cameras, distances)
@@ -148,8 +150,10 @@ def restore(
             break
         behind = np.minimum(carved, behind)
         if lower is not None:
-            logits = _everywhere(predictor, behind > -grid.pitch, grid, level)
-            behind = _above(level - lower, logits, behind, grid)
+            within = behind > -grid.pitch
+            new = within & np.isnan(logits)
+            logits[new] = predictor.logits(grid.origin + grid.pitch * np.argwhere(new))
+            behind = _above(level - lower, np.where(within, logits, np.float32(level - 1)), behind, grid)
         volume = np.maximum(volume, behind)
     return volume
 

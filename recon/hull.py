@@ -8,11 +8,13 @@ them is positive. A distance, unlike an occupancy, is smooth: the surface lies b
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from recon import threads
 from recon.silhouette import FloatImage, signed_distance
 from viewmask.errors import ViewmaskError
 from viewmask.views.camera import Camera
@@ -120,8 +122,8 @@ def volume(grid: Grid, cameras: list[Camera], distances: list[FloatImage], toler
     Args:
         cameras, distances: per view, its camera and `silhouette.signed_distance`.
     """
-    each = np.stack([cone(grid, camera, distance) for camera, distance in zip(cameras, distances, strict=True)])
-    hull = each.min(0)
+    each = list(threads.each(partial(cone, grid), cameras, distances))
+    hull = reduce(np.minimum, each)
     if len(cameras) == 1 and (distances[0] > 0).any():
         hull = np.minimum(hull, ball(grid, cameras[0], distances[0]))
     if not tolerant or len(cameras) < 3:
@@ -130,7 +132,7 @@ def volume(grid: Grid, cameras: list[Camera], distances: list[FloatImage], toler
         behind = missing(grid, hull, cameras, distances)
         if behind is None:
             break
-        hull = np.maximum(hull, np.minimum(behind, np.partition(each, outvoted, axis=0)[outvoted]))
+        hull = np.maximum(hull, np.minimum(behind, np.partition(np.stack(each), outvoted, axis=0)[outvoted]))
     return hull
 
 
@@ -139,14 +141,17 @@ def missing(grid: Grid, volume: Volume, cameras: list[Camera], distances: list[F
 
     It is exact up to two cells outside.
     """
-    behind = None
-    for camera, distance in zip(cameras, distances, strict=True):
-        mask = unexplained(grid, volume, camera, distance)
-        if mask.any():
-            far = _in_pixels(grid, camera, 3)  # the third is for what lies between pixels
-            there = cone(grid, camera, signed_distance(np.where(mask, 255, 0).astype(np.uint8), far))
-            behind = there if behind is None else np.maximum(behind, there)
-    return behind
+    points = np.argwhere(volume > -grid.pitch / 2)
+
+    def there(camera: Camera, distance: FloatImage) -> Volume | None:
+        mask = unexplained(grid, points, camera, distance)
+        if not mask.any():
+            return None
+        far = _in_pixels(grid, camera, 3)  # the third is for what lies between pixels
+        return cone(grid, camera, signed_distance(np.where(mask, 255, 0).astype(np.uint8), far))
+
+    behind = [each for each in threads.each(there, cameras, distances) if each is not None]
+    return reduce(np.maximum, behind) if behind else None
 
 
 def _in_pixels(grid: Grid, camera: Camera, cells: int) -> float | None:
@@ -188,9 +193,12 @@ def ball(grid: Grid, camera: Camera, distance: FloatImage) -> Volume:
     return (radius - np.sqrt(squares[0] + squares[1] + squares[2])).astype(np.float32)
 
 
-def unexplained(grid: Grid, hull: Volume, camera: Camera, distance: FloatImage) -> NDArray[np.bool_]:
-    """Pixels inside a silhouette that no part of the hull projects to, slivers left out."""
-    points = np.argwhere(hull > -grid.pitch / 2)
+def unexplained(grid: Grid, points: NDArray[np.integer], camera: Camera, distance: FloatImage) -> NDArray[np.bool_]:
+    """Pixels inside a silhouette that no part of a shape projects to, slivers left out.
+
+    Args:
+        points: indices [n, 3] of the grid's points in the shape, or within half a cell of it.
+    """
     covered = np.zeros(distance.shape, bool)
     spread = 1.0
     if len(points):
@@ -202,6 +210,6 @@ def unexplained(grid: Grid, hull: Volume, camera: Camera, distance: FloatImage) 
         spread = np.ceil(grid.pitch * max(camera.fl_x, camera.fl_y) / max(depth.min(), 1e-6))
     tolerance = max(camera.width, camera.height) / 128
     margin = int(np.ceil(spread / 2 + tolerance))
-    missing = (distance > 0) & ~ndimage.binary_dilation(covered, np.ones((3, 3)), iterations=margin)
+    missing = (distance > 0) & ~ndimage.maximum_filter(covered, 2 * margin + 1, mode="constant", cval=0)
     missing = ndimage.binary_opening(missing, iterations=int(np.ceil(tolerance / 2)))
     return ndimage.binary_dilation(missing, iterations=margin + 2, mask=distance > 0) if missing.any() else missing

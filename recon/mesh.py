@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import io
+import json
 import math
+import tempfile
+import webbrowser
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +25,15 @@ from trimesh.exchange.stl import export_stl
 from recon.formats import SUFFIXES
 from recon.hull import Grid, Volume
 from recon.meshing import is_closed
+from recon.page import page
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.version import VERSION
 
 # glTF's +Y up with its front on +Z, of the world's +Z up with its front on +X: (x, y, z) becomes (y, z, x).
 _WORLD_TO_FILE = [1, 2, 0]
+
+_MAKER = f"viewmask {VERSION}"
 
 _XML = '<?xml version="1.0" encoding="UTF-8"?>'
 _OPC = "http://schemas.openxmlformats.org/package/2006"
@@ -32,7 +41,7 @@ _3MF = "http://schemas.microsoft.com/3dmanufacturing"
 _3MF_MODEL = f"{_3MF}/2013/01/3dmodel"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class TexturedMesh:
     """A closed surface with a picture on it. World axes: +Z up, azimuth 0 on +X.
 
@@ -44,6 +53,7 @@ class TexturedMesh:
         texture: uint8 RGB [size, size, 3], sRGB, first row on top.
         notes: what a user should know of how it was made, a line each.
         raw: the signed field (world units, positive inside) whose zero surface this is, smoothed and simplified.
+        making: how it was made, the views that it was made of included, ready for JSON.
     """
 
     vertices: NDArray[np.float64]
@@ -53,6 +63,28 @@ class TexturedMesh:
     texture: NDArray[np.uint8]
     notes: tuple[str, ...] = ()
     raw: tuple[Volume, Grid] | None = None
+    making: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        facts = self.summary()
+        size = " x ".join(f"{side:.3g}" for side in facts["size"])
+        words = f"{facts['faces']:,} triangles, {facts['components']} piece{'' if facts['components'] == 1 else 's'}"
+        closed = "watertight" if facts["watertight"] else "not watertight"
+        return f"<TexturedMesh: {words}, {closed}, size {size}, texture {facts['texture']} px>"
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: turnable."""
+        source = html.escape(page(self, title=repr(self)))
+        return f'<iframe srcdoc="{source}" style="width: 100%; height: 480px; border: 0"></iframe>'
+
+    def show(self) -> Path:
+        """Open the mesh in the browser, turnable; the page, a temporary file that stays until the system clears it."""
+        with tempfile.NamedTemporaryFile(
+            "w", suffix=".html", prefix="viewmask-", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(page(self, title=repr(self)))
+        webbrowser.open(Path(file.name).as_uri())
+        return Path(file.name)
 
     def geometry(self) -> trimesh.Trimesh:
         """The closed surface alone, without seams, in world coordinates."""
@@ -106,7 +138,8 @@ class TexturedMesh:
         world unit is a metre; only 3MF is +Z up with azimuth 0 on +X, as 3MF demands.
 
         `.glb` and `.obj` (with `.mtl` and `.png` beside it) carry the texture, `.ply` and `.3mf` vertex colours,
-        `.stl` the shape alone.
+        `.stl` the shape alone. All but `.stl`, which has no place for it, say how the mesh was made: GLB in
+        `asset.extras`, OBJ and PLY in a comment, 3MF in its metadata.
 
         Returns:
             All files written, the one asked for first.
@@ -124,7 +157,7 @@ class TexturedMesh:
             raise ViewmaskError(f"{path.name} cannot be written: the mesh has no triangles, or holds no finite numbers")
         if suffix == ".obj":
             return self._save_obj(path)
-        writer = {".glb": self._glb, ".ply": self._ply, ".stl": self._stl, ".3mf": self._3mf}[suffix]
+        writer = {".glb": self.glb, ".ply": self._ply, ".stl": self._stl, ".3mf": self._3mf}[suffix]
         return [atomic.write(path, writer())]
 
     def save_raw(self, path: str | Path) -> Path:
@@ -149,7 +182,8 @@ class TexturedMesh:
         )
         return atomic.write(path, packed.getvalue())
 
-    def _glb(self) -> bytes:
+    def glb(self) -> bytes:
+        """The content of a GLB file of the mesh."""
         positions, normals, faces = self.split()
         material = trimesh.visual.material.PBRMaterial(
             name="texture", baseColorTexture=Image.fromarray(self.texture), metallicFactor=0.0, roughnessFactor=1.0
@@ -161,13 +195,22 @@ class TexturedMesh:
             visual=trimesh.visual.TextureVisuals(uv=self.uv, material=material),
             process=False,
         )
-        return export_glb(trimesh.Scene([mesh]), include_normals=True)
+
+        def tell(tree: dict[str, Any]) -> None:
+            tree["asset"]["extras"] = {"made_by": _MAKER, "making": dict(self.making)}
+
+        return export_glb(trimesh.Scene([mesh]), include_normals=True, tree_postprocessor=tell)
+
+    def _told(self) -> str:
+        """How it was made as one line of ASCII: comments of OBJ and PLY know no other letters."""
+        return f"{_MAKER} {json.dumps(dict(self.making), allow_nan=False)}"
 
     def _ply(self) -> bytes:
         mesh = trimesh.Trimesh(
             self.vertices[:, _WORLD_TO_FILE], self.faces, vertex_colors=self.vertex_colours(), process=False
         )
-        return export_ply(mesh, vertex_normal=True)
+        magic, form, rest = export_ply(mesh, vertex_normal=True).split(b"\n", 2)
+        return b"\n".join((magic, form, f"comment {self._told()}".encode(), rest))
 
     def _stl(self) -> bytes:
         return export_stl(trimesh.Trimesh(self.vertices[:, _WORLD_TO_FILE], self.faces, process=False))
@@ -186,6 +229,8 @@ class TexturedMesh:
             lines.append(f'<triangle v1="{a}" v2="{b}" v3="{c}" pid="1" p1="{p}" p2="{q}" p3="{r}"/>')
         model = (
             f'{_XML}<model unit="meter" xml:lang="en-US" xmlns="{_3MF}/core/2015/02" xmlns:m="{_3MF}/material/2015/02">'
+            f'<metadata name="Application">{_MAKER}</metadata>'
+            f'<metadata name="Description">{html.escape(json.dumps(dict(self.making)))}</metadata>'
             f'<resources><m:colorgroup id="1">{"".join(lines)}</triangles></mesh></object></resources>'
             f'<build><item objectid="2" transform="1 0 0 0 1 0 0 0 1 {right}"/></build></model>'
         )
@@ -210,7 +255,7 @@ class TexturedMesh:
     def _save_obj(self, path: Path) -> list[Path]:
         picture, material = path.with_suffix(".png"), path.with_suffix(".mtl")
         digits = self._digits()
-        lines = [f"mtllib {material.name}", "usemtl texture"]
+        lines = [f"# {self._told()}", f"mtllib {material.name}", "usemtl texture"]
         lines += [f"v {x:.{digits}f} {y:.{digits}f} {z:.{digits}f}" for x, y, z in self.vertices[:, _WORLD_TO_FILE]]
         lines += [f"vt {u:.6f} {v:.6f}" for u, v in self.uv]
         lines += [f"vn {x:.4f} {y:.4f} {z:.4f}" for x, y, z in self.normals()[:, _WORLD_TO_FILE]]

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from recon import agreement, atlas, hull, meshing, silhouette
+from recon import agreement, atlas, hull, meshing, silhouette, threads
 from recon import texture as baking
 from recon.atlas import Floats
 from recon.hull import Grid, Volume
@@ -20,7 +21,9 @@ from recon.mesh import TexturedMesh
 from recon.placement import Placement
 from recon.silhouette import FloatImage
 from viewmask.errors import ViewmaskError
+from viewmask.version import VERSION
 from viewmask.views.camera import Camera
+from viewmask.views.making import KEY, Making
 from viewmask.views.picture import LARGEST
 from viewmask.views.viewset import ViewSet
 
@@ -45,12 +48,14 @@ class SignedField:
         volume, grid: signed distances (world units, positive inside) on a grid.
         colours: float32 [n, 3], 0 to 255, of points [n, 3] that no view sees; None if the method knows none.
         notes: what a user should know, a line each.
+        weights: fingerprint of the network that saw the shape, if one did.
     """
 
     volume: Volume
     grid: Grid
     colours: Callable[[Floats], Floats] | None = None
     notes: tuple[str, ...] = ()
+    weights: str = ""
 
 
 def reconstruct(
@@ -96,7 +101,7 @@ def reconstruct(
         raise ViewmaskError(f"{method} uses no weights: leave them out, or choose the method field")
     progress("cutting the object out", 0.0)
     cut = silhouette.cut_out(views.shrunk(max(LARGEST, texture)))
-    distances = [silhouette.signed_distance(image[..., 3]) for image in cut.images]
+    distances = list(threads.each(silhouette.signed_distance, (image[..., 3] for image in cut.images)))
     place = _placed(cut, distances)
     given, cut = cut.cameras, replace(cut, cameras=place.inward(cut.cameras))
     doubts, complaint = _doubts(cut, distances, method, given)
@@ -132,10 +137,25 @@ def reconstruct(
     picture = baking.bake(surface, places, cut, distances, texture, field.colours)
     place, far = place.nearer(float(surface.extents.max()))
     notes += [far] if far else []
+    if (pieces := int(surface.body_count)) > 1:
+        notes.append(f"the mesh is in {pieces} pieces: the views show parts that do not meet")
+    making = {
+        "method": method, "faces": faces, "texture": texture, "resolution": resolution, "refine": refine,
+        "steps": steps or 0, "weights": field.weights, "version": VERSION,
+        "views": {"count": len(views), "digest": views.digest(), **_made(views)},
+    }  # fmt: skip
     return TexturedMesh(
         place.outward(surface.vertices), surface.faces, places.uv, places.uv_faces, picture, tuple(notes),
-        place.field(volume, field.grid),
+        place.field(volume, field.grid), {name: value for name, value in making.items() if value},
     )  # fmt: skip
+
+
+def _made(views: ViewSet) -> dict[str, Any]:
+    """How the views were made, where they tell; others' records are not passed on."""
+    try:
+        return {KEY: Making.of(views.extra.get(KEY)).record()}
+    except ViewmaskError:
+        return {}
 
 
 @contextmanager
@@ -190,6 +210,7 @@ def _learnt(
     """The hull less what the network takes from it; the hull where the network finds no object."""
     carved = _carved(cut, distances, resolution, progress)
     from recon import field_grid  # torch takes a second to load
+    from viewmask.learning import checkpoint
 
     progress("predicting the shape", PREDICTION)
     predictor = field_grid.Predictor(cut, distances, weights)
@@ -198,7 +219,7 @@ def _learnt(
         return replace(carved, notes=("the field finds no object in these views: the mesh is their hull",))
     filled = field_grid.fill(predictor, carved.volume, carved.grid, level)
     volume = field_grid.restore(filled, predictor, carved.volume, carved.grid, level, cut.cameras, distances)
-    return SignedField(volume, carved.grid, predictor.colours)
+    return SignedField(volume, carved.grid, predictor.colours, weights=checkpoint.fingerprint(predictor.model))
 
 
 def _trained(

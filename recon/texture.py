@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from recon.atlas import Atlas, Floats, scene
+from recon import threads
+from recon.atlas import Atlas, Floats, blended, scene
 from recon.silhouette import FloatImage
 from viewmask.views.camera import Camera
 from viewmask.views.viewset import Picture, ViewSet
@@ -25,6 +26,7 @@ _RIM = 2.0  # pixels inside the silhouette where colours are still mixed with th
 _GRAZING = 0.1  # cosine below which a view tells nothing
 # Seen texels that the others take after: four times as many cost seconds and change a colour by 2 of 255.
 _SOURCES = 10_000
+_FINE = 5_000  # faces of a mesh between whose corners such colours hardly bend
 
 
 def bake(
@@ -46,16 +48,42 @@ def bake(
             seen texels, which otherwise stand alone.
     """
     shape = scene(surface.vertices, surface.faces)
-    looks = (
-        (spread(image, inside), camera, weigh(shape, atlas.points, atlas.normals, camera, inside))
-        for image, camera, inside in zip(views.images, views.cameras, distances, strict=True)
-    )
-    colours, total = blend(atlas.points, looks)
+
+    def look(image: Picture, camera: Camera, inside: FloatImage) -> tuple[FloatImage, Camera, Floats]:
+        return spread(image, inside), camera, weigh(shape, atlas.points, atlas.normals, camera, inside)
+
+    colours, total = blend(atlas.points, threads.each(look, views.images, views.cameras, distances))
     seen = total > 0
-    colours[~seen] = _nearest(atlas.points, colours, seen)
-    if unseen is not None and not seen.all():
-        colours[~seen] = (colours[~seen] + unseen(atlas.points[~seen])) / 2
+    if not seen.all():
+        colours[~seen] = _guessed(surface, atlas, colours, seen, unseen)
     return padded(colours, atlas, size)
+
+
+def _guessed(
+    surface: trimesh.Trimesh,
+    atlas: Atlas,
+    colours: Floats,
+    seen: NDArray[np.bool_],
+    unseen: Callable[[Floats], Floats] | None,
+    fast: bool = True,
+) -> Floats:
+    """Colours for the texels not seen.
+
+    Args:
+        fast: where faces are small, ask at their corners only, and mix the answers: what is guessed is smoother than
+            faces are. Otherwise at every texel.
+    """
+    hidden = np.flatnonzero(~seen)
+    points, share = atlas.points[hidden], None
+    if fast and len(surface.faces) >= _FINE:
+        corners, share = np.unique(surface.faces[atlas.faces[hidden]], return_inverse=True)
+        points = surface.vertices[corners].astype(np.float32)
+    known = np.arange(seen.sum() + len(points)) < seen.sum()
+    blank = np.zeros_like(points)
+    guess = _nearest(np.concatenate([atlas.points[seen], points]), np.concatenate([colours[seen], blank]), known)
+    if unseen is not None:
+        guess = (guess + unseen(points)) / 2
+    return guess if share is None else blended(guess, share.reshape(-1, 3), atlas.weights[hidden])
 
 
 def blend(points: Floats, looks: Iterable[tuple[FloatImage, Camera, Floats]]) -> tuple[Floats, Floats]:

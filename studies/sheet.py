@@ -152,7 +152,7 @@ def main() -> None:
         for subject in open_bench(name, arguments.data / name, limit=count).subjects:
             print(subject.id, subject.caption, flush=True)
             sheets["sentences"].append(row(subject.caption, generator.from_text(subject.caption)))
-            sheets["pictures"].append(row(subject.caption, generator.from_image(subject.views(4).images[0])))
+            sheets["pictures"].append(row(subject.caption, generator.from_reference(subject.views(4).images[0])))
     for name, rows in sheets.items():
         save(stacked(rows), arguments.out / f"{name}.jpg")
 

@@ -78,7 +78,7 @@ def along_an_orbit(cameras: list[Camera], count: int) -> bool:
 
 def write(generator: Generator, place: Path, views: ViewSet, out: Path, steps: int | None) -> None:
     """Make an object's views; its folder is whole when its points stand in it, for they come last."""
-    synthetic = generator.from_image(views.images[0], len(views), steps=steps, as_view=True).resized(
+    synthetic = generator.from_reference(views.images[0], len(views), steps=steps, as_view=True).resized(
         views.cameras[0].width
     )
     formats = {name: text for name, text in views.extra.get("passes", {}).items() if name == "points"}

@@ -8,24 +8,30 @@ views.save("chair")
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from recon.agreement import AGREED, agreement
 from viewmask.errors import ViewmaskError
-from viewmask.model import sequence, vocabulary
+from viewmask.model import edit, sequence, vocabulary
+from viewmask.model.reference import reference_view
 from viewmask.model.sampler import Unmasked, Watch, unmask
-from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling, at_speed
 from viewmask.model.symmetry import reused
 from viewmask.model.tokenizer import pack, unpack
 from viewmask.model.weights import Weights
 from viewmask.views import camera
 from viewmask.views.conventions import SIZE
+from viewmask.views.cutout import cut
+from viewmask.views.making import KEY, Making, digest
+from viewmask.views.picture import AnyPicture, picture_of
 from viewmask.views.viewset import Picture, ViewSet, resize
 
 MOST_VIEWS = 16
@@ -55,7 +61,8 @@ class Generator:
     """Makes views, all of an object's at once.
 
     The settings of its methods, `**sampling`, are the fields of `viewmask.model.sampling.Sampling`: `steps`,
-    `schedule`, `temperature`, `guidance` ... What is left out, or None, is as was best for the shipped weights.
+    `schedule`, `temperature`, `guidance` ..., and `speed`, which sets those that are left out: "exact", the paper's
+    rule, or "balanced" (`viewmask.model.sampling.at_speed`). None is as left out.
     """
 
     weights: Weights
@@ -72,6 +79,40 @@ class Generator:
         return cls(Weights.load(weights, device, precision))
 
     def from_image(
+        self,
+        picture: AnyPicture,
+        views: int = 4,
+        *,
+        cutout: str = "auto",
+        as_view: bool = False,
+        seed: int = 0,
+        caption: str = "",
+        symmetry: bool = False,
+        progress: Progress | None = None,
+        watch: Watch | None = None,
+        **sampling: int | float | str | None,
+    ) -> ViewSet:
+        """Views all around the object of any picture, cut out as the command line does it.
+
+        Args:
+            picture: a file's path, a Pillow picture, or a uint8 array: grey, RGB or RGBA.
+            cutout: what tells the object, as in `viewmask.views.cutout.cut`.
+            views, as_view, seed, caption, symmetry, progress, watch: as in `from_reference`.
+
+        Raises:
+            ViewmaskError: no picture, none whose object can be told, or a setting that makes no sense.
+        """
+        shown = cut(picture_of(picture), cutout)
+        reference = reference_view(shown.picture, frame=not as_view)
+        made = self.from_reference(
+            reference, views, as_view=as_view, seed=seed, caption=caption, symmetry=symmetry, progress=progress,
+            watch=watch, **sampling,
+        )  # fmt: skip
+        made.extra[KEY] = replace(Making.of(made.extra[KEY]), cutout=shown.way).record()
+        made.notes = (f"the object was cut out by {shown.how}", *shown.notes)
+        return made
+
+    def from_reference(
         self,
         picture: Picture,
         views: int = 4,
@@ -110,22 +151,28 @@ class Generator:
             raise ViewmaskError(f"a reference view must be square RGBA, not {'x'.join(map(str, picture.shape))}")
         if symmetry and not as_view:
             raise ViewmaskError("symmetry repeats a given view: it needs as_view (--as-view)")
-        settings = FROM_IMAGE.changed(**sampling)
+        settings = at_speed(FROM_IMAGE, **sampling)
+        making = Making(
+            text=caption, picture=digest(picture), views=views, seed=seed, as_view=as_view, symmetry=symmetry,
+            sampling=asdict(settings), weights=self.fingerprint, runs_on=str(self.weights.runs_on),
+        )  # fmt: skip
         around, with_text = _azimuths(views), bool(caption)
         if not as_view and self.weights.photos:
             layout = sequence.photo(around, with_text)
             known = self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, _made(watch))
             made = self._decode(known)
-            return self._views(made[0][1:], caption)
+            return self._views(made[0][1:], caption, making)
         first = resize(picture, SIZE)
         if views == 1:
-            return self._views([first], caption)
+            return self._views([first], caption, replace(making, repeats=(0,)))
         layout = sequence.i2mv(around, with_text)
         made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, watch))
         others = made[0][1:]
+        repeats = [0]
         if symmetry:
-            others = reused(others, first, self.round_trip)
-        return self._views([first, *others], caption)
+            own, others = others, reused(others, first, self.round_trip)
+            repeats += [index for index, pair in enumerate(zip(own, others, strict=True), 1) if pair[0] is not pair[1]]
+        return self._views([first, *others], caption, replace(making, repeats=tuple(repeats)))
 
     def from_text(
         self,
@@ -163,9 +210,12 @@ class Generator:
         Raises:
             ViewmaskError: a sentence that is empty or too long, or a setting that makes no sense.
         """
-        return first_agreeing(
-            self.samples(caption, draws, views, seed=seed, progress=progress, watch=watch, **sampling)
-        )
+        kept = first_agreeing(self._ranked(caption, draws, views, seed, progress, watch, sampling))
+        kept.views.extra[KEY] = Making(
+            text=caption, views=views, seed=seed, draws=draws, sampling=asdict(at_speed(FROM_TEXT, **sampling)),
+            weights=self.fingerprint, runs_on=str(self.weights.runs_on),
+        ).record()  # fmt: skip
+        return kept
 
     def samples(
         self,
@@ -187,16 +237,77 @@ class Generator:
             View sets, `extra["fit"]` telling how well each fits (`fit`). Weights without a reranker leave them in the
             order in which they were drawn.
         """
+        return list(self._ranked(caption, count, views, seed, progress, watch, sampling))
+
+    def _ranked(
+        self,
+        caption: str,
+        count: int,
+        views: int,
+        seed: int,
+        progress: Progress | None,
+        watch: Watch | None,
+        sampling: dict[str, Any],
+    ) -> Iterator[ViewSet]:
+        """`samples`, each decoded when it is asked for: the ranking needs no pictures."""
         if count < 1:
             raise ViewmaskError(f"at least one draw is needed, not {count}")
-        layout = sequence.t2mv(_azimuths(views))
-        unmasked = self._unmask(layout, caption, None, FROM_TEXT.changed(**sampling), seed, progress, watch, count)
-        sets = [self._views(pictures, caption) for pictures in self._decode(unmasked)]
-        if self.weights.reranker is None:
-            return sets
-        for each, fit in zip(sets, self.weights.reranker(self.read(caption), unmasked.tokens), strict=True):
-            each.extra["fit"] = round(fit, 4)
-        return sorted(sets, key=lambda each: -float(each.extra["fit"]))  # stable: of equals the first drawn
+        # One view is what text to a picture was trained as: alignment's own task word.
+        layout = sequence.t2i() if views == 1 else sequence.t2mv(_azimuths(views))
+        unmasked = self._unmask(layout, caption, None, at_speed(FROM_TEXT, **sampling), seed, progress, watch, count)
+        fits: list[float] = []
+        if self.weights.reranker is not None:
+            fits = [round(fit, 4) for fit in self.weights.reranker(self.read(caption), unmasked.tokens)]
+        order = sorted(range(count), key=lambda draw: -fits[draw]) if fits else range(count)
+        for draw in order:  # stable: of equals the first drawn
+            made = self._decode(Unmasked(unmasked.tokens[draw : draw + 1], unmasked.soft[draw : draw + 1]))[0]
+            sample = self._views(made, caption)
+            if fits:
+                sample.extra["fit"] = fits[draw]
+            yield sample
+
+    def edit(
+        self,
+        views: ViewSet,
+        regions: Sequence[NDArray[np.bool_]],
+        caption: str = "",
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+        **sampling: int | float | str | None,
+    ) -> ViewSet:
+        """Views with some regions made anew, and nothing else changed: they are masked and unmasked as in T2MV.
+
+        Args:
+            views: as `from_image` and `from_text` make them: an orbit of square views, evenly spaced.
+            regions: bool [height, width], one a view, where it is to be made anew (`recon.region`). Views are made in
+                patches, so every patch that a region touches is; pixels of all others stay as they are.
+            caption: what the object shall be. Without one the views alone tell.
+            seed, progress: as in `from_image`.
+
+        Raises:
+            ViewmaskError: views that are no such orbit, regions of another size or without a pixel, or a setting that
+                makes no sense.
+        """
+        around = _azimuths(len(views))
+        edit.check_orbit(views)
+        if [region.shape for region in regions] != [image.shape[:2] for image in views.images]:
+            raise ViewmaskError("a region is needed for each view, as large as its picture")
+        tokens = self.encode(views.images)
+        masked = torch.stack([edit.patches(region, tokens.shape[-1]) for region in regions]).to(tokens.device)
+        if not masked.any():
+            raise ViewmaskError("no region holds a pixel: nothing is to be made anew")
+        settings = at_speed(FROM_TEXT if caption else FROM_IMAGE, **sampling)
+        unmasked = self._fill(sequence.t2mv(around), caption, tokens[None], masked[None], settings, seed, progress)
+        made = self._decode(unmasked)[0]
+        images = [
+            edit.joined(old, resize(new, old.shape[0]), where.cpu().numpy())
+            for old, new, where in zip(views.images, made, masked, strict=True)
+        ]
+        of_old = ("fit", "captions", "notes", KEY)  # they tell how the views were made that are edited
+        extra = {name: value for name, value in views.extra.items() if name not in of_old}
+        extra |= ({"caption": caption} if caption else {}) | {"weights": self.fingerprint}
+        return ViewSet(images, views.cameras, extra)
 
     def fit(self, caption: str, views: ViewSet) -> float:
         """How well views fit a sentence, -1 to 1, by the reranker.
@@ -216,25 +327,22 @@ class Generator:
         """A sentence as these weights read it: without the words that training hardly had (`Lexicon.familiar`)."""
         return self.weights.lexicon.familiar(caption)
 
-    def caption(self, picture: Picture, steps: int = 8) -> str:
-        """A short description of a reference view (MMU), unmasked greedily in `steps` steps."""
+    def caption(self, picture: Picture) -> str:
+        """What a reference view shows (MMU), unmasked word by word, the likeliest each: in order, so that the text's
+        length is not decided before its words."""
         layout, transformer = sequence.mmu(), self.weights.transformer
         tokens = self.encode([picture])[None]
         words = torch.full((1, vocabulary.LENGTH), vocabulary.MASK, device=tokens.device)
         nowhere = torch.zeros_like(tokens, dtype=torch.bool)
-        left = vocabulary.LENGTH
         with torch.inference_mode():
-            for step in range(steps):
-                arranged = sequence.words(layout, words)
-                features = transformer(layout, arranged, tokens, nowhere)[0][:, sequence.text_slice(layout)]
-                logits = transformer.word_head(features).float()
-                logits[..., vocabulary.MASK] = -torch.inf
-                sure, best = logits.softmax(dim=-1).max(dim=-1)
-                hidden = words == vocabulary.MASK
-                keep = -(-left // (steps - step))
-                left -= keep
-                surest = torch.where(hidden, sure, -1.0).topk(keep, dim=1).indices
-                words = words.scatter(1, surest, best.gather(1, surest))
+            for place in range(vocabulary.LENGTH):
+                features = transformer(layout, sequence.words(layout, words), tokens, nowhere)[0]
+                logits = transformer.word_head(features[:, sequence.text_slice(layout)][:, place]).float()
+                logits[:, vocabulary.MASK] = -torch.inf
+                words[:, place] = logits.argmax(dim=-1)
+                if words[0, place] == vocabulary.PAD:
+                    words[:, place:] = vocabulary.PAD
+                    break
         return self.weights.lexicon.vocabulary.decode(words[0].tolist())
 
     def encode(self, pictures: list[Picture]) -> Tensor:
@@ -286,8 +394,26 @@ class Generator:
         if reference is not None:
             tokens[:, : len(reference)] = reference
             masked[:, : len(reference)] = False
-        field = weights.lexicon.vocabulary.encode(self.read(caption), layout.text) if layout.text else []
-        captions = torch.tensor([field] * draws, dtype=torch.long, device=weights.device)
+        return self._fill(layout, caption, tokens, masked, sampling, seed, progress, watch)
+
+    def _fill(
+        self,
+        layout: sequence.Layout,
+        caption: str,
+        tokens: Tensor,
+        masked: Tensor,
+        sampling: Sampling,
+        seed: int,
+        progress: Progress | None,
+        watch: Watch | None = None,
+    ) -> Unmasked:
+        """Fill in the masked tokens of some draws, int64 and bool [draws, views, grid, grid]."""
+        weights, field = self.weights, list[int]()
+        if layout.text:
+            field = [vocabulary.PAD] * layout.text
+        if layout.text and caption:
+            field = weights.lexicon.vocabulary.encode(self.read(caption), layout.text)
+        captions = torch.tensor([field] * len(tokens), dtype=torch.long, device=weights.device)
         return unmask(weights.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE, watch)
 
     def _decode(self, unmasked: Unmasked) -> list[list[Picture]]:
@@ -298,8 +424,10 @@ class Generator:
         views = unmasked.tokens.shape[1]
         return [_enlarge(pictures[start : start + views]) for start in range(0, len(pictures), views)]
 
-    def _views(self, pictures: list[Picture], caption: str) -> ViewSet:
-        extra = {"caption": caption, "source": "viewmask", "weights": self.fingerprint}
+    def _views(self, pictures: list[Picture], caption: str, making: Making | None = None) -> ViewSet:
+        extra: dict[str, Any] = {"caption": caption, "source": "viewmask", "weights": self.fingerprint}
+        if making is not None:
+            extra[KEY] = making.record()
         return ViewSet(pictures, camera.orbit(len(pictures)), extra)
 
 

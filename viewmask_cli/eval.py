@@ -130,6 +130,12 @@ def evaluate(
             rich_help_panel=METHOD,
         ),
     ] = "view",
+    captions: Annotated[
+        bool,
+        typer.Option(
+            "--captions", help="Tell viewmask what each object is, in the bench's words.", rich_help_panel=METHOD
+        ),
+    ] = False,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -282,6 +288,8 @@ def evaluate(
         return again
     if given != "view" and method != "viewmask":
         raise ViewmaskError(f"--given {given} is for the method viewmask: {method} looks at view 0")
+    if captions and method != "viewmask":
+        raise ViewmaskError(f"--captions is for the method viewmask: {method} reads no words")
     if given != "view" and symmetry:
         raise ViewmaskError("--symmetry repeats a given view: leave it or --given away")
     swept = parse(sweep or [])
@@ -292,6 +300,7 @@ def evaluate(
         guidance=guidance,
         symmetry=symmetry,
         given=given,
+        captions=captions,
         weights=weights,
         device=None if device == "auto" else device,
         precision=None if precision == "auto" else precision,

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask.learning.device import DeviceName, Precision
-from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, MaskSchedule, Sampling
-from viewmask_cli import output
-from viewmask_cli.progress import note, progress, working
-from viewmask_cli.progress import steps as steps_of
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, SPEED, MaskSchedule, Speed, at_speed
+from viewmask.views.making import Making
+from viewmask.views.video import VideoFormat
+from viewmask_cli import batch, output, repetition
+from viewmask_cli.progress import note
+from viewmask_cli.subject import Asked, Subject, loaded, make
+
+
+def _by_speed(name: str) -> str:
+    """What a setting is by default."""
+    sentence, picture = (str(getattr(at_speed(each), name)) for each in (FROM_TEXT, FROM_IMAGE))
+    return sentence if sentence == picture else f"{sentence}; {picture} with --image"
 
 
 def generate(
@@ -20,7 +28,19 @@ def generate(
         str | None, typer.Option("--text", "-t", help="The object in words; with --image, what the picture shows.")
     ] = None,
     image: Annotated[
-        Path | None, typer.Option("--image", "-i", help="A picture with transparency or a plain background.")
+        list[Path] | None,
+        typer.Option(
+            "--image",
+            "-i",
+            help="A picture with transparency or a plain background; may be repeated, and name a folder of pictures.",
+        ),
+    ] = None,
+    text_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A batch: a sentence a line.", show_default=False)
+    ] = None,
+    again: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Make DIR's views again, with all settings as they were.", show_default=False),
     ] = None,
     cutout: Annotated[
         str,
@@ -30,13 +50,20 @@ def generate(
         ),
     ] = "auto",
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to write.", show_default="named after the input")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder to write.", show_default="named after the input and --seed"),
     ] = None,
     views: Annotated[int, typer.Option(min=1, max=16, help="Views around the object. The model learnt 4.")] = 4,
-    steps: Annotated[int, typer.Option(min=1, max=1000, help="Sampling steps.")] = Sampling.steps,
+    speed: Annotated[
+        Speed, typer.Option(help="exact: the paper's sampling. balanced: fewer steps, less guidance; much faster.")
+    ] = SPEED,
+    steps: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Sampling steps.", show_default=_by_speed("steps"))
+    ] = None,
     schedule: Annotated[
-        MaskSchedule, typer.Option(help="Mask schedule: how fast tokens are unmasked.")
-    ] = Sampling.schedule,
+        MaskSchedule | None,
+        typer.Option(help="Mask schedule: how fast tokens are unmasked.", show_default=_by_speed("schedule")),
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
@@ -71,6 +98,9 @@ def generate(
         int, typer.Option(min=1, max=100, help="Draws of a sentence, of which one is kept. 1 is fastest.")
     ] = DRAWS,
     mesh: Annotated[bool, typer.Option("--mesh", "-m", help="Also write mesh.glb and page.html.")] = False,
+    video: Annotated[
+        VideoFormat | None, typer.Option(help="Also write a turntable of the mesh: turntable.gif, .webp or .mp4.")
+    ] = None,
     weights: Annotated[
         Path | None,
         typer.Option(
@@ -89,82 +119,107 @@ def generate(
     Writes 000.png ..., transforms.json and sheet.png. --image adds cutout.png, what was taken for the object: mend it,
     and give it back as --image. --mesh adds mesh.glb and page.html.
     Draws a sentence several times (--draws) and, among the draws whose views agree, keeps the one that fits best.
+    transforms.json tells how it was made: --again DIR makes the same files once more, and says whether they are.
+    Several inputs (--text-file, more than one --image, a folder) are a batch: a folder each, and a row in
+    results.jsonl. What is done is skipped; a bad input is a row, and the exit code is 1.
 
     Example: viewmask generate --text "a red chair" --mesh --out chair
     """
-    if text is None and image is None:
+    if again is not None:
+        inputs = {"--text": text, "--image": image, "--text-file": text_file}
+        if given := [name for name, value in inputs.items() if value]:
+            raise ViewmaskError(f"--again takes everything from {again}: leave out {', '.join(given)}")
+        return repetition.repeat(again, out, weights, device, precision, mesh, video, force, as_json)
+    several = text_file is not None or (image is not None and (len(image) > 1 or image[0].is_dir()))
+    if text is None and not image and text_file is None:
         raise ViewmaskError('say what to show: --text "a red chair" or --image photo.png')
+    if text_file is not None and (text is not None or image):
+        raise ViewmaskError("--text-file is a batch of sentences: leave out --text and --image")
     if text is not None and not text.strip():
         raise ViewmaskError('the sentence is empty: try --text "a red chair"')
-    if schedule not in get_args(MaskSchedule):
+    if schedule is not None and schedule not in get_args(MaskSchedule):
         raise ViewmaskError(f"there is no schedule {schedule}: choose {', '.join(get_args(MaskSchedule))}")
-    if image is None and as_view:
+    if not image and as_view:
         raise ViewmaskError("--as-view says what --image is: give one")
     if symmetry and not as_view:
         raise ViewmaskError("--symmetry repeats a given view: it needs --image and --as-view")
-    out = out or Path(output.slug(image.stem if image else str(text)))
-    output.check_folder(out, force)
-
-    reference, shown = None, None
-    if image is not None:
-        from viewmask.model.reference import reference_view
-        from viewmask.views.cutout import CUTOUT, cut
-        from viewmask.views.picture import LARGEST, read_picture
-
-        shown = cut(read_picture(image, upright=True, largest=LARGEST), cutout)
-        reference = reference_view(shown.picture, frame=not as_view)
-        for line in (f"the object was cut out by {shown.how}", *shown.notes):
-            note(line)
-
-    with working("loading the model"):
-        from viewmask import pipeline
-        from viewmask.generator import Generator
-
-        generator = Generator.load(weights, device, precision)
-    runs_on = generator.weights.runs_on
-    if runs_on.place.type != "cpu":
-        note(f"running on {runs_on}")
-    for line in pipeline.word_notes(generator, text or ""):
+    asked = Asked(
+        views=views, samples=samples, draws=draws, seed=seed, as_view=as_view, symmetry=symmetry, cutout=cutout,
+        mesh=mesh or video is not None, video=video,
+        sampling={
+            "speed": speed, "steps": steps, "schedule": schedule, "temperature": temperature, "guidance": guidance,
+        },
+    )  # fmt: skip
+    if several:
+        return _batch(asked, text, text_file, image or [], out, weights, device, precision, force, as_json)
+    subject = Subject(text or "", image[0] if image else None)
+    base = out or Path(subject.name + (f"-{seed}" if seed else ""))
+    output.check_folder(base, force)
+    subject = subject.cut(asked)
+    for line in subject.notes:
         note(line)
-    written: list[Path] = []
-    results: list[dict[str, Any]] = []
-    for sample in range(samples):
-        with progress("generating" if samples == 1 else f"generating {sample + 1} of {samples}") as report:
-            outcome = pipeline.generate(
-                generator, text or "", reference, views, as_view=as_view, draws=draws, seed=seed + sample,
-                symmetry=symmetry, steps=steps, schedule=schedule, temperature=temperature, guidance=guidance,
-                progress=report,
-            )  # fmt: skip
-        for line in outcome.notes:
-            note(line)
-        if sample == 0 and samples > 1 and out.exists():
-            output.clear(out)  # an earlier run may have left more samples than this one makes
-        folder = out if samples == 1 else out / f"{sample:03d}"
-        files = pipeline.write_views(outcome.views, folder)
-        if shown is not None:
-            files.append(pipeline.write_picture(shown.picture, folder / CUTOUT))
-        output.remember(files, views=folder)
-        if mesh:
-            try:
-                with steps_of("reconstructing the mesh") as step:
-                    mesh_files, surface = pipeline.write_mesh(
-                        outcome.views, folder / "mesh.glb", folder / "page.html", progress=step
-                    )
-            except ViewmaskError as error:
-                raise ViewmaskError(f"no mesh: {error} (the views are in {folder})") from error
-            for line in surface.notes:
-                note(line)
-            files += mesh_files
-            output.remember(mesh_files)
-        results.append({"folder": str(folder), "seed": seed + sample, "files": [str(file) for file in files]})
-        if shown is not None:
-            results[-1]["cutout"] = shown.how
-        if image is None and "fit" in outcome.views.extra:
-            results[-1]["fit"] = outcome.views.extra["fit"]
-        written += files
+    generator = loaded(weights, device, precision)
+    results = make(generator, subject, asked, lambda made: _place(base, made, out is not None, force))
+    written = [Path(file) for result in results for file in result["files"]]
     if samples > 1 and "fit" in results[0]:
         best = max(results, key=lambda result: result["fit"])["folder"]
         note(f"{best} fits the sentence best, as the model sees it; `viewmask reconstruct` takes it")
         output.remember(views=Path(best))
-    output.say(as_json, {"out": str(out), "device": str(runs_on), "samples": results}, written)
+    home = Path(results[0]["folder"])
+    record = {"out": str(home if samples == 1 else home.parent), "device": str(generator.weights.runs_on)}
+    output.say(as_json, record | {"samples": results}, written)
     return written
+
+
+def _place(base: Path, making: Making, named: bool, force: bool) -> Path:
+    """The folder that a result goes to: `base`, or one beside it where that holds another result.
+
+    A folder that the user named is replaced, and that is said.
+    """
+    held = output.held(base)
+    if force or held is None or (isinstance(held, Making) and held.asks_as(making)):
+        return base
+    if named:
+        note(f"{base} held another result ({held}), which is replaced")
+        return base
+    place = output.vacant(base if making.seed else Path(f"{base}-{making.seed}"), making)
+    note(f"{base} holds another result ({held}): this one goes to {place}")
+    return place
+
+
+def _batch(
+    asked: Asked,
+    text: str | None,
+    text_file: Path | None,
+    images: list[Path],
+    out: Path | None,
+    weights: Path | None,
+    device: str,
+    precision: str,
+    force: bool,
+    as_json: bool,
+) -> list[Path]:
+    """Many inputs: the model is loaded once."""
+    inputs: list[Path | str] = [*batch.pictures(images)] if text_file is None else [*batch.sentences(text_file)]
+    name = text_file.stem if text_file else images[0].resolve().name if len(images) == 1 else "pictures"
+    folder = out or Path(output.slug(name) + (f"-{asked.seed}" if asked.seed else ""))
+    generator = loaded(weights, device, precision)
+    settings = asked.settings() | {"weights": generator.fingerprint, "runs_on": str(generator.weights.runs_on)}
+    rows = batch.Batch(folder, "generate", settings | ({"text": text} if text else {}), force)
+
+    def one(index: int, name: str) -> batch.Made:
+        each = inputs[index]
+        subject = Subject(each) if isinstance(each, str) else Subject(text or "", each)
+        subject = subject.cut(asked)
+        for line in subject.notes:
+            note(line)
+        place = folder / name
+        output.check_folder(place, force=False)
+        results = make(generator, subject, asked, lambda made: place)
+        files = [Path(file) for result in results for file in result["files"]]
+        notes = list(dict.fromkeys(line for result in results for line in result["notes"]))
+        return batch.Made(name, files, notes, {"text": subject.text})
+
+    done = rows.run(inputs, one)
+    batch.finish(rows, done, as_json, {"device": str(generator.weights.runs_on)})
+    return [folder / file for row in done for file in row.get("files", [])]

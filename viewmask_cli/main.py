@@ -15,9 +15,12 @@ from typing import Annotated, NoReturn
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask.version import VERSION
 from viewmask_cli.app import app as page
+from viewmask_cli.caption import caption
 from viewmask_cli.convert import convert
 from viewmask_cli.doctor import doctor
+from viewmask_cli.edit import edit
 from viewmask_cli.eval import evaluate
 from viewmask_cli.generate import generate
 from viewmask_cli.reconstruct import reconstruct
@@ -38,9 +41,7 @@ app = typer.Typer(
 
 def _version(print_it: bool) -> None:
     if print_it:
-        from importlib.metadata import version
-
-        print(version("viewmask-1-to-3"))
+        print(VERSION)
         raise typer.Exit
 
 
@@ -56,6 +57,8 @@ def _options(
 
 app.command()(generate)
 app.command()(reconstruct)
+app.command()(edit)
+app.command()(caption)
 app.command()(render)
 app.command()(tokenize)
 app.command()(train)

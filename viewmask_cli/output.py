@@ -19,10 +19,12 @@ from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.files.record import json_text
 from viewmask.views.conventions import MADE_BY, TRANSFORMS
+from viewmask.views.making import KEY, Making
 
 _VIEW = re.compile(r"\d{3,4}\.png")
 _OURS = re.compile(
-    r"\d{3,4}\.png|transforms\.json|sheet\.png|cutout\.png|mesh\.(glb|obj|mtl|ply|stl|3mf|png|npz)|page\.html"
+    r"\d{3,4}\.png|transforms\.json|sheet\.png|cutout\.png|mesh\.(glb|obj|mtl|ply|stl|3mf|png|npz)|page\.html|"
+    r"turntable\.(gif|webp|mp4)"
 )
 _KEPT = 200
 """How many written files are remembered."""
@@ -54,6 +56,31 @@ def check_folder(path: Path, force: bool) -> None:
     strange = _strange(path)
     if strange:
         raise ViewmaskError(f"{path} holds {strange}, not made by viewmask: choose another --out, or pass --force")
+
+
+def held(path: Path) -> Making | str | None:
+    """How the result that stands in a folder was made, in words if it does not tell; None if there is none."""
+    if not path.is_dir():
+        return None
+    files = [path / TRANSFORMS, *sorted(path.glob(f"*/{TRANSFORMS}"))]
+    record = next((_json(file) for file in files if file.exists()), None)
+    if record is None:
+        return "some files" if any(path.iterdir()) else None
+    try:
+        return Making.of(record.get(KEY))
+    except ViewmaskError:
+        return "of an earlier version"
+
+
+def vacant(path: Path, making: Making) -> Path:
+    """The first of `path`, `path-2`, `path-3` ... that is free, or holds what was made the same way."""
+    number, place = 1, path
+    while True:
+        there = held(place) if not place.exists() or place.is_dir() else "a file"
+        if there is None or (isinstance(there, Making) and there.asks_as(making) and not _strange(place)):
+            return place
+        number += 1
+        place = path.with_name(f"{path.name}-{number}")
 
 
 def clear(path: Path) -> None:

@@ -96,7 +96,7 @@ def _bar(label: str, unit: str) -> Iterator[Report]:
 
         def report(done: int, total: int, **figures: float) -> None:
             rate = f"{_number(clock.rate(done))} {unit}/s"
-            bar.update(task, completed=done, total=total, rate=rate, figures=_words(figures))
+            bar.update(task, completed=done, total=total or None, rate=rate, figures=_words(figures))
 
         yield report
 

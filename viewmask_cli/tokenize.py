@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from viewmask.errors import ViewmaskError
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress
 
@@ -27,6 +28,12 @@ def tokenize(
             metavar="DIR", help="Photos of the same objects, from viewmask render --photos; may stand more than once."
         ),
     ] = None,
+    pairs: Annotated[
+        bool,
+        typer.Option(
+            "--pairs", help="VIEWS are pictures with a sentence each: jpg and txt in shards or folders, or Parquet."
+        ),
+    ] = False,
     augment: Annotated[
         int,
         typer.Option(
@@ -39,6 +46,9 @@ def tokenize(
 ) -> Path:
     """Turn views into tokens to train on: one row per object, with its captions.
 
+    --pairs reads pictures with a sentence each, for the stage align: WebDataset shards (a.jpg, a.txt), folders of such
+    files, Parquet files with the columns caption and url.
+
     Example: viewmask tokenize views --out tokens.parquet
     """
     output.check_file(out, force)
@@ -47,19 +57,26 @@ def tokenize(
     from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
     from viewmask.model.weights import SHIPPED, TOKENIZER
     from viewmask.train.tokens import tokenize as write_tokens
+    from viewmask.train.tokens import tokenize_pairs
     from viewmask.views import collection
 
-    collection.find(folders)  # refused before the model is loaded
+    if pairs and (photos or augment):
+        raise ViewmaskError("pairs have neither photos nor variants: leave out --photos and --augment")
+    if not pairs:
+        collection.find(folders)  # refused before the model is loaded
     objects = 0
     model = checkpoint.load(tokenizer or SHIPPED / TOKENIZER, Tokenizer, TokenizerConfig)[0]
-    with progress("tokenizing", "objects") as report:
+    with progress("tokenizing", "pairs" if pairs else "objects") as report:
 
         def count(done: int, total: int) -> None:
             nonlocal objects
             objects = done
             report(done, total)
 
-        write_tokens(folders, out, model, augment, seed, count, photos or (), note)
+        if pairs:
+            tokenize_pairs(folders, out, model, count, note)
+        else:
+            write_tokens(folders, out, model, augment, seed, count, photos or (), note)
     output.remember([out])
     record = {"file": str(out), "objects": objects, "tokenizer": checkpoint.fingerprint(model.encoder)}
     output.say(as_json, record, [out])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -11,12 +12,14 @@ import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.learning import processes
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress
 
 Stage = Literal["tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker", "recon"]
 Preset = Literal["nano", "small", "paper-stage1", "paper-stage2", "paper-stage3"]
 VIEWS = ("tokenizer", "decoder", "recon")  # what learns from pictures
+TRANSFORMER = ("align", "i2mv", "t2mv")  # its stages
 
 
 def train(
@@ -64,6 +67,28 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random. A resumed run keeps its own.")] = 0,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Rows a step over all processes. A resumed run keeps its own.", show_default="the preset's"
+        ),
+    ] = None,
+    accumulate: Annotated[
+        int, typer.Option(min=1, help="Work a batch out in so many parts, one after the other: less memory.")
+    ] = 1,
+    each_once: Annotated[
+        bool, typer.Option("--each-once", help="Every row of tokens once before any comes again; rare things as often.")
+    ] = False,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Work activations out again on the way back: less memory, slower.")
+    ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the transformer's blocks: a slow start, then faster steps.")
+    ] = False,
+    tracker: Annotated[
+        str | None,
+        typer.Option(help="Also log to an experiment tracker: tensorboard, wandb, mlflow ...", show_default="none"),
+    ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="With a preset of the paper's: say what it asks of --count GPUs, and stop.")
     ] = False,
@@ -82,6 +107,7 @@ def train(
     recon: the field that shapes meshes. Its views need viewmask render ... --passes points.
 
     The run folder holds checkpoint/ (resumable), log.jsonl, loss.png and, at the end, weights/.
+    Many processes: torchrun ... -m viewmask_cli train ..., or accelerate launch (docs/cluster.md).
 
     Example: viewmask train i2mv --data tokens.parquet --out runs/i2mv --time-limit 6h
     """
@@ -101,7 +127,18 @@ def train(
         raise ViewmaskError("recon has one size and no tokenizer: leave out --preset and --tokenizer")
     if stage == "reranker" and preset != "nano":
         raise ViewmaskError("reranker has one size: leave out --preset")
-    atomic.attempt(out)
+    if (checkpointing or compiled or each_once) and stage not in TRANSFORMER:
+        raise ViewmaskError(
+            f"--checkpointing, --compile and --each-once are for {', '.join(TRANSFORMER)}: leave them out"
+        )
+    if (processes.launched() or accumulate > 1) and stage not in TRANSFORMER:
+        raise ViewmaskError(
+            f"only {', '.join(TRANSFORMER)} train on several processes or with --accumulate: {stage} learns from "
+            "batches in one piece"
+        )
+    first = processes.rank() == 0  # of several processes one writes, and speaks
+    if first:
+        atomic.attempt(out)
     if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / "checkpoint").is_dir())):
         raise ViewmaskError(f"{out} exists and holds no run: choose another --out")
 
@@ -110,7 +147,7 @@ def train(
 
     if stage == "recon":
         _pack(data, out)
-    with progress(f"training {stage}") as report:
+    with progress(f"training {stage}") if first else nullcontext(_silent) as report:
 
         def show(step: int, steps: int, figures: dict[str, float]) -> None:
             # A time limit may end the run first: the share done says at which step.
@@ -119,16 +156,24 @@ def train(
 
         run = Run(
             out, preset=preset, time_limit=limit, steps=steps, resume=resume, init=init, tokenizer=tokenizer, seed=seed,
-            gentle=gentle, progress=show, note=note,
+            gentle=gentle, progress=show, note=note if first else _silent, batch=batch, accumulate=accumulate,
+            each_once=each_once, checkpointing=checkpointing, compiled=compiled, tracker=tracker,
         )  # fmt: skip
         try:
             weights = stages.train(stage, data, run)
         except KeyboardInterrupt:
-            note("to go on: the same command with --resume")
+            if first:
+                note("to go on: the same command with --resume")
             raise
+    if not first:
+        return weights
     files = [file for file in (out / "log.jsonl", out / "loss.png") if file.exists()]
     output.say(as_json, {"weights": str(weights), "files": [str(file) for file in files]}, [weights, *files])
     return weights
+
+
+def _silent(*_: object, **__: object) -> None:
+    """What all processes but the first have to say."""
 
 
 def _plan(preset: str, gpu: str, count: int, mfu: float, as_json: bool) -> None:

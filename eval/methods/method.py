@@ -23,12 +23,13 @@ class Options:
     Attributes:
         steps: sampling steps: 20 for viewmask, 50 for the diffusion baselines.
         schedule: `cosine`, `linear` or `quadratic` (viewmask).
-        temperature: as in `Generator.from_image` (viewmask).
-        guidance: as in `Generator.from_image`; 3 for the diffusion baselines, in diffusers' spelling.
-        symmetry: as in `Generator.from_image` (viewmask).
+        temperature: as in `Generator.from_reference` (viewmask).
+        guidance: as in `Generator.from_reference`; 3 for the diffusion baselines, in diffusers' spelling.
+        symmetry: as in `Generator.from_reference` (viewmask).
         given: how the given picture reaches the model (viewmask). "view": as view 0 of the orbit, as in papers.
             "photo": view 0, cut out and framed as `viewmask generate --image` does. "camera": the same of a picture
             that an unknown camera takes of the true mesh, from view 0's azimuth.
+        captions: whether the model is told what the object is, in the bench's words (viewmask).
         weights: a checkpoint folder; None for the shipped one, or for the hub's.
         device, precision: as in `Generator.load` (viewmask, tokenizer).
     """
@@ -39,6 +40,7 @@ class Options:
     guidance: float | None = None
     symmetry: bool = False
     given: Given = "view"
+    captions: bool = False
     weights: Path | None = None
     device: str | None = None
     precision: str | None = None
@@ -73,6 +75,7 @@ class Method:
         content: sha256 of the files that this object's output is read from (made first if need be), for caches.
         notes: what a reader of the table should know, a line each.
         given: what it wants in place of view 0; see `Options`. All but "view" make view 0, too: `views` gives them all.
+        captions: whether it reads the bench's captions; see `Options`.
     """
 
     name: str
@@ -83,3 +86,4 @@ class Method:
     content: Callable[[str, ViewSet], str] | None = None
     notes: tuple[str, ...] = ()
     given: Given = "view"
+    captions: bool = False

@@ -22,12 +22,12 @@ def open_viewmask(options: Options, seed: int) -> Method:
     elsewhere = ("weights", "device", "precision")
     sampling = {name: value for name, value in asdict(options).items() if value is not None and name not in elsewhere}
     about = asdict(FROM_IMAGE) | sampling | {"seed": seed, "model": generator.fingerprint} | _runs_on(generator)
-    if options.given == "view":
-        return Method("viewmask", lambda _, truth: _views(generator, truth, options, seed)[1:], about)
-    notes = () if generator.weights.photos else (UNTAUGHT,)
+    first = 1 if options.given == "view" else 0
+    notes = () if options.given == "view" or generator.weights.photos else (UNTAUGHT,)
     return Method(
-        "viewmask", lambda _, truth: _views(generator, truth, options, seed), about, notes=notes, given=options.given
-    )
+        "viewmask", lambda _, truth: _views(generator, truth, options, seed)[first:], about, notes=notes,
+        given=options.given, captions=options.captions,
+    )  # fmt: skip
 
 
 def open_tokenizer(options: Options) -> Method:
@@ -46,7 +46,8 @@ def _views(generator: Generator, truth: ViewSet, options: Options, seed: int) ->
     picture, as_view = truth.images[0], options.given == "view"
     how = {name: getattr(options, name) for name in ("steps", "schedule", "temperature", "guidance", "symmetry")}
     reference = picture if as_view else reference_view(picture)
-    return generator.from_image(reference, len(truth), as_view=as_view, seed=seed, **how).images
+    caption = truth.caption if options.captions else ""
+    return generator.from_reference(reference, len(truth), as_view=as_view, seed=seed, caption=caption, **how).images
 
 
 def _runs_on(generator: Generator) -> dict[str, str]:

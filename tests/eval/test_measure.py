@@ -327,7 +327,7 @@ def test_a_result_says_what_it_was_asked_for() -> None:
         "split": "val", "limit": 1, "meshes": False, "beside": ["white"], "seed": 2,
         "sampling": {
             "steps": 3, "schedule": "cosine", "temperature": None, "guidance": None, "symmetry": False,
-            "given": "view", "weights": "mine", "device": None, "precision": None,
+            "given": "view", "captions": False, "weights": "mine", "device": None, "precision": None,
         },
     }  # fmt: skip
     assert tuple(asked) == ASKED

@@ -60,6 +60,22 @@ def test_answers_are_averaged_over_frames(tiny, bar_views, monkeypatch):
     np.testing.assert_allclose(found.logits(points), np.mean(each, 0), atol=1e-4)
 
 
+@pytest.mark.parametrize("views", [1, 3, 5])
+def test_frames_asked_at_once_are_frames_asked_one_by_one(tiny, pictures, views):
+    cameras = [Camera.on_sphere(50.0 * i, 10.0 + 9 * i, 1.4 + 0.02 * i, size=24 + i) for i in range(views)]
+    predictor = looked(ViewSet([pictures(camera) for camera in cameras], cameras), tiny)
+    points = np.random.default_rng(0).uniform(-0.9, 0.9, (77, 3))  # beyond the volume, too
+    each = []
+    for frame, turn in enumerate(predictor.turns):
+        part = torch.from_numpy(((points - predictor.centre) / predictor.unit @ turn).astype(np.float32))[None]
+        lifted = tiny.encode(predictor.lifted.frame(frame).views)
+        torch.testing.assert_close(lifted.volume, predictor.lifted.frame(frame).volume, atol=1e-5, rtol=1e-4)
+        each.append(tiny.decode(lifted, part))
+    logits = torch.stack([one[0] for one in each]).mean(0)[0].detach().numpy()
+    np.testing.assert_allclose(predictor.logits(points), logits, atol=1e-4)
+    np.testing.assert_allclose(predictor.colours(points), 255 * each[0][2][0].detach().numpy(), atol=1e-2)
+
+
 def test_the_world_may_be_moved_turned_and_scaled(tiny, bar_views):
     turn = upright(Camera.on_sphere(33.0, 0.0)).T * 2.5
     cameras = []
@@ -79,7 +95,7 @@ def test_the_hull_that_the_network_sees_is_the_hull(tiny, bar_views):
     predictor = field_grid.Predictor(bar_views, distances, tiny)
     points = grid.origin + grid.pitch * np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)
     part = torch.from_numpy((points.reshape(1, -1, 3) @ predictor.turns[0]).astype(np.float32))
-    seen = tiny.decode(predictor.lifted[0], part)[1].numpy().reshape(grid.shape)
+    seen = tiny.decode(predictor.lifted.frame(0), part)[1].numpy().reshape(grid.shape)
     np.testing.assert_allclose(seen, carved, atol=2e-4)
 
 
@@ -172,6 +188,23 @@ def test_what_a_silhouette_shows_is_restored_where_it_is_likeliest(bar_views, od
     inside = deep(grid.origin + grid.pitch * lost)
     assert back[~inside].mean() > 0.9
     assert back[inside].mean() == (1 if odds > 8 else 0)  # no level but the hull's brings that back
+
+
+def test_restoring_asks_no_point_twice(bar_views):
+    asked = []
+
+    class Asked(Denying):
+        def logits(self, points):
+            asked.append(points)
+            return super().logits(points)
+
+    distances = [silhouette.signed_distance(image[..., 3]) for image in bar_views.images]
+    carved, grid = hull.carve(bar_views.cameras, distances, 48)
+    half = field_grid.fill(Denying(7.5), carved, grid, 0.0)
+    field_grid.restore(half, Asked(7.5), carved, grid, 0.0, bar_views.cameras, distances)
+    together = np.concatenate(asked)
+    assert len(asked) > 1
+    assert len(np.unique(together, axis=0)) == len(together) > 100
 
 
 def test_nothing_is_restored_where_silhouettes_are_filled(bar_views):
@@ -340,7 +373,7 @@ def test_many_points_are_asked_in_parts(tiny, bar_views, monkeypatch):
     np.testing.assert_allclose(predictor.logits(points), whole[0], atol=1e-5)
     np.testing.assert_allclose(predictor.colours(points), whole[1], atol=1e-3)
     _, _, colour = tiny.decode(
-        predictor.lifted[0], torch.from_numpy((points @ predictor.turns[0]).astype(np.float32))[None]
+        predictor.lifted.frame(0), torch.from_numpy((points @ predictor.turns[0]).astype(np.float32))[None]
     )
     np.testing.assert_allclose(predictor.colours(points), 255 * colour[0].detach().numpy(), atol=1e-2)
     assert predictor.logits(points).dtype == np.float32

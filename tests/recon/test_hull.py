@@ -12,6 +12,10 @@ from viewmask.views.camera import Camera, orbit
 from viewmask.views.viewset import ViewSet, read_picture
 
 
+def unexplained(grid, volume, camera, distance):
+    return hull.unexplained(grid, np.argwhere(volume > -grid.pitch / 2), camera, distance)
+
+
 def plain_hull(grid, cameras, distances):
     """The hull as a sentence says it: a point is as deep inside as the view that shows it least so."""
     field = np.empty(grid.shape)
@@ -285,23 +289,23 @@ def test_what_a_volume_leaves_of_a_silhouette_is_told_by_the_pixel():
     grid = hull.Grid(np.array([0, (20.5 - 64) * pitch, (64 - 99.5) * pitch]), pitch, (2, 40, 80))
     volume = np.full(grid.shape, -1, np.float32)
     volume[0] = 1
-    left = hull.unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 100))
+    left = unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 100))
     rows, columns = np.nonzero(left)
     # Dilated by a margin of ceil(1/2 + 1) = 2 and opened; then grown back by the margin and two more.
     assert (rows.min(), rows.max(), columns.max()) == (20, 99, 99)
     assert columns.min() == 60 - 2
     assert left.sum() == pytest.approx(80 * 42, abs=20)
-    whole = hull.unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 62))
+    whole = unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 62))
     assert not whole.any()  # two pixels are no part
-    assert not hull.unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 63)).any()  # nor is a sliver
-    assert hull.unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 66)).any()
-    nothing = hull.unexplained(grid, np.full(grid.shape, -1, np.float32), camera, silhouette_of(20, 20, 100, 100))
+    assert not unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 63)).any()  # nor is a sliver
+    assert unexplained(grid, volume, camera, silhouette_of(20, 20, 100, 66)).any()
+    nothing = unexplained(grid, np.full(grid.shape, -1, np.float32), camera, silhouette_of(20, 20, 100, 100))
     assert nothing.sum() == 6400
     edge = np.full(grid.shape, -1, np.float32)
     edge[0] = -0.49 * pitch  # a cell whose middle is just outside still shows
-    assert np.array_equal(hull.unexplained(grid, edge, camera, silhouette_of(20, 20, 100, 100)), left)
+    assert np.array_equal(unexplained(grid, edge, camera, silhouette_of(20, 20, 100, 100)), left)
     # Nought is outside of a silhouette.
-    assert np.array_equal(hull.unexplained(grid, volume, camera, np.maximum(silhouette_of(20, 20, 100, 100), 0)), left)
+    assert np.array_equal(unexplained(grid, volume, camera, np.maximum(silhouette_of(20, 20, 100, 100), 0)), left)
 
 
 def test_near_cells_cover_more_pixels():
@@ -312,9 +316,9 @@ def test_near_cells_cover_more_pixels():
     volume = np.full(grid.shape, -1, np.float32)
     volume[0] = 1
     # Points every 16 pixels, from 8 to 120: margins of ceil(16 / 2 + 1) = 9 close what lies between.
-    assert not hull.unexplained(grid, volume, camera, silhouette_of(0, 0, 128, 128)).any()
+    assert not unexplained(grid, volume, camera, silhouette_of(0, 0, 128, 128)).any()
     volume[0, :, 4] = -1
-    gap = np.argwhere(hull.unexplained(grid, volume, camera, silhouette_of(0, 0, 128, 128)))
+    gap = np.argwhere(unexplained(grid, volume, camera, silhouette_of(0, 0, 128, 128)))
     assert gap[:, 1].min() == 0
     assert 20 < np.ptp(gap[:, 0]) < 40  # 14 rows are left over, grown by 11 to either side
 
@@ -324,7 +328,7 @@ def test_points_beside_and_behind_the_camera_explain_nothing():
     shown = silhouette_of(0, 0, 128, 128)
     for origin in ([0, 0.8, 0], [0, -1.2, 0], [0, 0, 0.8], [0, 0, -1.2], [1.5, -0.2, -0.2]):
         grid = hull.Grid(np.array(origin), 0.05, (4, 8, 8))
-        left = hull.unexplained(grid, np.ones(grid.shape, np.float32), camera, shown)
+        left = unexplained(grid, np.ones(grid.shape, np.float32), camera, shown)
         assert left.all()
 
 

@@ -257,6 +257,8 @@ def small_atlas(points, normals, places) -> atlas.Atlas:
         columns,
         np.asarray(points, np.float32),
         np.asarray(normals, np.float32),
+        np.zeros(len(rows), int),
+        np.tile(np.float32([1, 0, 0]), (len(rows), 1)),
     )
 
 
@@ -313,3 +315,26 @@ def test_two_views_are_blended_by_their_weights_and_the_rest_is_asked_for():
     seen = small_atlas(points[:2], normals[:2], [(0, 0), (0, 1)])
     texture.bake(plate, seen, views, insides, 2, unseen)
     assert len(asked) == 1
+
+
+def test_guesses_between_corners_are_those_at_texels(ball_views):
+    surface = trimesh.creation.icosphere(5, 0.4)
+    assert len(surface.faces) >= texture._FINE
+    places = atlas.unwrap(surface, 256)
+    hidden = places.normals[:, 2] < -0.3
+    colours = np.where(hidden[:, None], 0, 255 * (places.points + 0.5)).astype(np.float32)
+
+    def answer(points):
+        return 100 + 200 * points[:, [2, 1, 0]]
+
+    for unseen in (None, answer):
+        fast, slow = (texture._guessed(surface, places, colours, ~hidden, unseen, fast) for fast in (True, False))
+        assert fast.shape == slow.shape == (hidden.sum(), 3)
+        assert np.abs(fast - slow).mean() < 0.5
+        assert np.percentile(np.abs(fast - slow), 99) < 6
+    coarse = trimesh.creation.icosphere(3, 0.4)  # large faces: texel by texel
+    places = atlas.unwrap(coarse, 64)
+    hidden = places.normals[:, 2] < -0.3
+    colours = np.zeros((len(hidden), 3), np.float32)
+    guesses = [texture._guessed(coarse, places, colours, ~hidden, answer, fast) for fast in (True, False)]
+    np.testing.assert_array_equal(*guesses)

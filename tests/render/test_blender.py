@@ -171,11 +171,11 @@ def test_frame_turn_and_stretch_are_ray_casting_s(corner, suffix, up, tmp_path):
     corner.export(tmp_path / f"corner.{suffix}")
     source = Source("corner", tmp_path / f"corner.{suffix}", turn=70.0)
     options = {"views": 1, "size": 128, "elevation": 20, "up": up, "jitter": True, "seed": 1}
-    ours = render_one(source, Settings(samples=4, **options))
+    ours = render_one(source, Settings(samples=8, **options))  # with 4, edges along pixel centres fall on either side
     theirs = render_one(source, Settings(engine="blender", spp=36, **options))
     assert np.allclose(ours.extra["mesh_to_world"], theirs.extra["mesh_to_world"], atol=1e-5)
     for one, other in zip(ours.images, theirs.images, strict=True):
-        assert silhouette_iou(one, other) >= 0.98  # a small, slender object
+        assert silhouette_iou(one, other) >= 0.99
 
 
 @with_blender

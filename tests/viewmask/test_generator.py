@@ -1,6 +1,6 @@
 """The public way in, on small random weights of the true architecture; and the shipped weights."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -13,9 +13,11 @@ from viewmask.generator import first_agreeing
 from viewmask.learning import checkpoint
 from viewmask.model import sequence
 from viewmask.model.reranker import Towers, TowersConfig, features
+from viewmask.model.sampling import FROM_IMAGE, at_speed
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.weights import RERANKER, SHIPPED, TOKENIZER, TRANSFORMER, lexicon_of
+from viewmask.views.camera import orbit
 
 LEXICON = lexicon_of(SHIPPED / TRANSFORMER, {})
 VOCABULARY = LEXICON.vocabulary
@@ -48,7 +50,7 @@ def picture():
 
 @pytest.mark.parametrize("views", [1, 2, 4, 8])
 def test_views_around_a_picture(generator, picture, views):
-    made = generator.from_image(picture, views=views, steps=3, as_view=True)
+    made = generator.from_reference(picture, views=views, steps=3, as_view=True)
     assert [image.shape for image in made.images] == [(256, 256, 4)] * views
     np.testing.assert_allclose([camera.azimuth for camera in made.cameras], np.arange(views) * 360 / views)
     assert all(camera.elevation == pytest.approx(30) for camera in made.cameras)
@@ -58,12 +60,12 @@ def test_views_around_a_picture(generator, picture, views):
 def test_views_that_look_like_the_picture_are_the_picture_unless_the_tokenizers_word_is_wanted(
     generator, picture, monkeypatch
 ):
-    plain = generator.from_image(picture, steps=3, as_view=True)
+    plain = generator.from_reference(picture, steps=3, as_view=True)
     monkeypatch.setattr("viewmask.model.symmetry.ALIKE", 9.0)  # everything looks like it
-    made = generator.from_image(picture, steps=3, as_view=True, symmetry=True)
+    made = generator.from_reference(picture, steps=3, as_view=True, symmetry=True)
     for view in made.images[1:]:
         assert any(np.array_equal(view, candidate) for candidate in (picture, picture[:, ::-1]))
-    again = generator.from_image(picture, steps=3, as_view=True)
+    again = generator.from_reference(picture, steps=3, as_view=True)
     for mine, theirs in zip(plain.images, again.images, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert not any(np.array_equal(plain.images[2], candidate) for candidate in (picture, picture[:, ::-1]))
@@ -72,23 +74,23 @@ def test_views_that_look_like_the_picture_are_the_picture_unless_the_tokenizers_
 @pytest.mark.parametrize("views", [1, 4])
 def test_all_views_around_a_photo_are_made(tmp_path, picture, views):
     generator = Generator.load(random_weights(tmp_path, {"mixture": {"photo": 0.5}}))
-    made = generator.from_image(picture, views=views, steps=3)
+    made = generator.from_reference(picture, views=views, steps=3)
     assert [image.shape for image in made.images] == [(256, 256, 4)] * views
     np.testing.assert_allclose([camera.azimuth for camera in made.cameras], np.arange(views) * 360 / views)
     assert not np.array_equal(made.images[0], picture)
-    kept = generator.from_image(picture, views=views, steps=3, as_view=True)
+    kept = generator.from_reference(picture, views=views, steps=3, as_view=True)
     np.testing.assert_array_equal(kept.images[0], picture)
 
 
 def test_weights_that_were_not_taught_photos_take_them_as_views(generator, picture):
     assert not generator.weights.photos
-    photo, view = (generator.from_image(picture, steps=3, as_view=as_view) for as_view in (False, True))
+    photo, view = (generator.from_reference(picture, steps=3, as_view=as_view) for as_view in (False, True))
     assert all(np.array_equal(*pair) for pair in zip(photo.images, view.images, strict=True))
 
 
 def test_symmetry_wants_a_given_view(generator, picture):
     with pytest.raises(ViewmaskError, match="as_view"):
-        generator.from_image(picture, steps=3, symmetry=True)
+        generator.from_reference(picture, steps=3, symmetry=True)
 
 
 def with_reranker(path):
@@ -125,6 +127,33 @@ def test_of_the_draws_of_a_sentence_those_that_fit_best_come_first(tmp_path):
         ranking.fit(" ", alone)
     with pytest.raises(ViewmaskError, match="at least one draw"):
         ranking.samples("a red chair", 0)
+
+
+def test_no_draw_is_decoded_that_nobody_looks_at(tmp_path, monkeypatch):
+    ranking = Generator.load(with_reranker(tmp_path))
+    decoded = []
+    decode = ranking.weights.tokenizer.decode
+    monkeypatch.setattr(
+        ranking.weights.tokenizer, "decode", lambda *codes: decoded.append(len(codes[0])) or decode(*codes)
+    )
+    for shares, looked in (([1.0], 1), ([0.5, 1.0], 2), ([0.1, 0.3, 0.2], 3)):
+        decoded.clear()
+        left = iter(shares)
+        monkeypatch.setattr("viewmask.generator.agreement", lambda _, left=left: next(left))
+        draw = ranking.draw("a red chair", steps=2, draws=3)
+        assert decoded == [4] * looked
+        assert draw.rank == shares.index(max(shares))
+    assert len(ranking.samples("a red chair", 3, steps=2)) == 3
+    assert ranking.weights.transformer.blocks[0].q_proj.weight.untyped_storage().nbytes() == 4 * 3 * 64 * 64  # joined
+
+
+def test_a_speed_is_a_setting_like_others(generator, picture):
+    slow, fast = (generator.from_image(picture, as_view=True, speed=speed) for speed in ("exact", "balanced"))
+    same_steps = generator.from_image(picture, as_view=True, speed="exact", **asdict(at_speed(FROM_IMAGE, "balanced")))
+    assert same(fast, same_steps)
+    assert not same(slow, fast)
+    with pytest.raises(ViewmaskError, match="no speed"):
+        generator.from_text("a red chair", speed="light")
 
 
 def test_without_a_reranker_draws_are_chosen_from_by_their_agreement_alone(generator):
@@ -169,8 +198,78 @@ def same(mine, theirs):
 
 def test_progress_is_told(generator, picture):
     calls = []
-    generator.from_image(picture, steps=3, progress=lambda *step: calls.append(step))
+    generator.from_reference(picture, steps=3, progress=lambda *step: calls.append(step))
     assert calls == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_an_edit_changes_the_patches_that_the_region_touches_and_no_other(generator, picture):
+    views = generator.from_image(picture, steps=2, as_view=True)
+    regions = [np.zeros((256, 256), bool) for _ in range(4)]
+    regions[1][10:20, 10:20] = True  # in the first of the view's four patches
+    made = generator.edit(views, regions, "a red cup", steps=2, seed=3)
+    for index in (0, 2, 3):
+        np.testing.assert_array_equal(made.images[index], views.images[index])
+    np.testing.assert_array_equal(made.images[1][128:], views.images[1][128:])
+    np.testing.assert_array_equal(made.images[1][:, 128:], views.images[1][:, 128:])
+    assert made.caption == "a red cup"
+    assert "fit" not in made.extra
+    again = generator.edit(views, regions, "a red cup", steps=2, seed=3)
+    assert same(made, again)
+
+
+def test_tokens_outside_an_edit_stay(generator, picture, monkeypatch):
+    """To the bit: what the sampler is given and hands back outside the region are the views' own tokens."""
+    from viewmask import generator as module
+
+    views = generator.from_image(picture, steps=2, as_view=True)
+    seen = []
+
+    def spy(model, layout, captions, tokens, masked, *rest):
+        made = unmask(model, layout, captions, tokens, masked, *rest)
+        seen.append((tokens, masked, made.tokens))
+        return made
+
+    unmask = module.unmask
+    monkeypatch.setattr(module, "unmask", spy)
+    regions = [np.zeros((256, 256), bool) for _ in range(4)]
+    regions[2][200:, :] = True
+    generator.edit(views, regions, steps=2)
+    ((tokens, masked, made),) = seen
+    assert masked.sum() == 2  # the lower half of one view: two of its patches
+    assert torch.equal(tokens[~masked], made[~masked])
+    assert torch.equal(tokens[0], generator.encode(views.images))
+
+
+def test_what_cannot_be_edited_is_refused(generator, picture):
+    views = generator.from_image(picture, steps=2, as_view=True)
+    nothing = [np.zeros((256, 256), bool) for _ in range(4)]
+    with pytest.raises(ViewmaskError, match="no region holds a pixel"):
+        generator.edit(views, nothing)
+    with pytest.raises(ViewmaskError, match="a region is needed for each view"):
+        generator.edit(views, nothing[:2])
+    turned = replace_cameras(views, orbit(4, elevation=10))
+    with pytest.raises(ViewmaskError, match="view 0 is not of the model's orbit"):
+        generator.edit(turned, [region | True for region in nothing])
+
+
+def replace_cameras(views, cameras):
+    return type(views)(views.images, cameras, views.extra)
+
+
+def test_one_view_of_a_sentence_is_a_picture_of_alignment(generator, monkeypatch):
+    from viewmask import generator as module
+
+    layouts = []
+
+    def spy(model, layout, *rest):
+        layouts.append(layout)
+        return unmask(model, layout, *rest)
+
+    unmask = module.unmask
+    monkeypatch.setattr(module, "unmask", spy)
+    assert len(generator.from_text("a red cup", views=1, draws=1, steps=2)) == 1
+    assert len(generator.from_text("a red cup", views=2, draws=1, steps=2)) == 2
+    assert layouts == [sequence.t2i(), sequence.t2mv(sequence.azimuths(2))]
 
 
 @pytest.mark.parametrize("about", [{}, {"mixture": {"photo": 0.5}}])
@@ -216,7 +315,7 @@ def test_bad_options(generator, options, word):
 
 def test_bad_pictures_and_texts(generator, picture):
     with pytest.raises(ViewmaskError, match="square RGBA"):
-        generator.from_image(picture[:100])
+        generator.from_reference(picture[:100])
     with pytest.raises(ViewmaskError, match="too long"):
         generator.from_text("a chair " * 100)
 
@@ -288,7 +387,7 @@ def test_bfloat16_is_near_and_has_the_same_name(tmp_path, picture):
     views = half.from_text("a red cup", steps=2, draws=2)
     assert views.extra["weights"] == full.fingerprint
     assert -1 <= views.extra["fit"] <= 1
-    assert isinstance(half.caption(picture, steps=2), str)
+    assert isinstance(half.caption(picture), str)
 
 
 @pytest.mark.parametrize(("change", "says"), [({"bits": 10}, "codes of 10 bits"), ({"grid": 3}, "views of 3 x 3")])

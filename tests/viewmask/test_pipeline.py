@@ -33,7 +33,7 @@ def test_python_and_the_pipeline_give_the_same_views(generator, mug):
         outcome = pipeline.generate(generator, "a red chair", steps=2, seed=seed, draws=3)
         assert same(outcome.views, generator.from_text("a red chair", steps=2, seed=seed, draws=3))
     outcome = pipeline.generate(generator, "a mug", mug.images[0], steps=2)
-    assert same(outcome.views, generator.from_image(mug.images[0], caption="a mug", steps=2))
+    assert same(outcome.views, generator.from_reference(mug.images[0], caption="a mug", steps=2))
     assert outcome.notes[0].startswith("these weights were not taught photos")
     assert not any(
         "photos" in note for note in pipeline.generate(generator, "", mug.images[0], as_view=True, steps=2).notes
@@ -42,7 +42,7 @@ def test_python_and_the_pipeline_give_the_same_views(generator, mug):
 
 def test_views_of_a_picture_that_repeat_or_contradict_each_other_are_told(generator, mug, monkeypatch):
     def notes(views):
-        monkeypatch.setattr(Generator, "from_image", lambda *_, **__: views)
+        monkeypatch.setattr(Generator, "from_reference", lambda *_, **__: views)
         return pipeline.generate(generator, "", mug.images[0], as_view=True).notes
 
     assert notes(mug) == ()

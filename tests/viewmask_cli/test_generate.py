@@ -19,6 +19,7 @@ from viewmask.generator import Generator
 from viewmask.learning.device import Device
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
 from viewmask.views.camera import orbit
+from viewmask.views.making import KEY, Making, digest
 from viewmask.views.viewset import ViewSet
 from viewmask_cli import output
 from viewmask_cli.generate import generate
@@ -33,14 +34,17 @@ class Painter(Generator):
     def __init__(self, words=()) -> None:
         lexicon = lexicon_of(SHIPPED / TRANSFORMER, {"words": list(words)})
         runs_on = Device(torch.device("cpu"), torch.float32)
-        super().__init__(SimpleNamespace(lexicon=lexicon, runs_on=runs_on, photos=True))  # type: ignore[arg-type]
+        super().__init__(SimpleNamespace(lexicon=lexicon, runs_on=runs_on, photos=True, fingerprint="paint"))  # type: ignore[arg-type]
         self.asked: list[dict] = []
 
     def samples(self, caption, count=4, views=4, *, progress, watch, **options) -> list[ViewSet]:  # type: ignore[override]
         self.asked.append({"caption": caption, "views": views, "draws": count} | options)
-        progress(options["steps"], options["steps"])
+        progress(1, 1)
         # Seed 6 fits best.
         return [self.paint(caption, views, options["seed"], -abs(options["seed"] - 6)) for _ in range(count)]
+
+    def _ranked(self, caption, count, views, seed, progress, watch, sampling):
+        return iter(self.samples(caption, count, views, seed=seed, progress=progress, watch=watch, **sampling))
 
     def paint(self, caption, views, seed, fit) -> ViewSet:
         y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2 + 0.5
@@ -48,8 +52,15 @@ class Painter(Generator):
         image[np.hypot(x, y) < 14] = (200, seed % 256, 40, 255)
         return ViewSet([image] * views, orbit(views, size=SIZE), {"caption": caption, "fit": fit})
 
-    def from_image(self, picture, views=4, *, caption, symmetry, as_view, **options) -> ViewSet:  # type: ignore[override]
+    def from_reference(self, picture, views=4, *, caption, symmetry, as_view, **options) -> ViewSet:  # type: ignore[override]
         (painting,) = self.samples(caption, 1, views, **options)
+        sampling = {
+            key: value for key, value in options.items() if key not in ("seed", "progress") and value is not None
+        }
+        painting.extra[KEY] = Making(
+            caption, digest(picture), "", views, options["seed"], as_view=as_view, symmetry=symmetry,
+            sampling=sampling, weights="paint", runs_on="cpu, float32",
+        ).record()  # fmt: skip
         self.asked[-1] |= {"picture": picture, "symmetry": symmetry, "as_view": as_view}
         del painting.extra["fit"]
         return painting
@@ -94,10 +105,13 @@ def test_options_reach_the_model(shell, painter):
         *("generate", "--text", "a cup", "--views", 8, "--steps", 5, "--schedule", "linear", "--temperature", 0.5),
         *("--guidance", 2, "--seed", 7),
     )
-    options = {"steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "seed": 7}
+    options = {
+        "speed": "exact", "steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "seed": 7,
+    }  # fmt: skip
     assert painter.asked == [{"caption": "a cup", "views": 8, "draws": 4} | options]
-    shell("generate", "--text", "a cup", "--draws", 7, "--out", "more")
-    assert painter.asked[-1]["draws"] == 7
+    shell("generate", "--text", "a cup", "--draws", 7, "--speed", "balanced", "--out", "more")
+    rest = {"steps": None, "schedule": None, "temperature": None, "guidance": None, "seed": 0}
+    assert painter.asked[-1] == {"caption": "a cup", "views": 4, "draws": 7, "speed": "balanced"} | rest
 
 
 class Contradicting(Painter):
@@ -131,9 +145,11 @@ def test_if_none_agree_the_best_are_kept_and_people_are_told(shell, painter, mon
     shown(monkeypatch, Contradicting(good=-1))
     done = shell("generate", "--text", "a cup", "--out", "cup", "--json")
     assert ViewSet.load("cup").extra["number"] == 3  # the least shifted
-    assert re.search(r"the views agree to \d\d%, none of 4 draws to more; another sentence, --seed or more", done.err)
+    assert re.search(r"the views agree to \d\d%, none of 4 draws to more: a mesh of them is a guess; another", done.err)
     done = shell("generate", "--text", "a cup", "--out", "one", "--draws", 1)
-    assert re.search(r"the views agree to \d\d%; another sentence, --seed or more --draws", done.err)
+    assert re.search(
+        r"the views agree to \d\d%: a mesh of them is a guess; another sentence, --seed or more --draws", done.err
+    )
 
 
 def test_words_that_training_hardly_had_are_named(shell, painter, monkeypatch):
@@ -223,10 +239,27 @@ def test_the_same_seed_gives_the_same_files(shell, painter):
     assert contents("a") == contents("b")
 
 
-def test_a_second_run_replaces_the_first(shell, painter):
-    shell("generate", "--text", "a cup", "--mesh")
-    assert shell("generate", "--text", "a cup", "--views", 2).code == 0
-    assert sorted(contents("a-cup")) == ["000.png", "001.png", "sheet.png", "transforms.json"]
+def test_the_same_command_replaces_its_result_and_another_goes_beside_it(shell, painter):
+    shell("generate", "--text", "a cup", "--views", 2)
+    before = contents("a-cup")
+    assert shell("generate", "--text", "a cup", "--views", 2).out == "wrote a-cup/ a-cup/sheet.png\n"
+    assert contents("a-cup") == before
+    done = shell("generate", "--text", "a cup", "--views", 3)
+    assert done.out == "wrote a-cup-0/ a-cup-0/sheet.png\n"
+    assert "a-cup holds another result ('a cup', seed 0): this one goes to a-cup-0\n" in done.err
+    assert shell("generate", "--text", "a cup", "--views", 4).out.startswith("wrote a-cup-0-2/ ")
+    assert shell("generate", "--text", "a cup", "--views", 3).out.startswith("wrote a-cup-0/ ")
+    assert shell("generate", "--text", "a cup", "--seed", 7).out.startswith("wrote a-cup-7/ ")
+    assert shell("generate", "--text", "a cup", "--seed", 7, "--steps", 3).out.startswith("wrote a-cup-7-2/ ")
+    assert contents("a-cup") == before
+
+
+def test_a_folder_that_was_named_is_replaced_and_that_is_said(shell, painter):
+    shell("generate", "--text", "a cup", "--out", "cup", "--mesh")
+    assert "replaced" not in shell("generate", "--text", "a cup", "--out", "cup").err
+    done = shell("generate", "--text", "a jug", "--out", "cup", "--seed", 3, "--views", 2)
+    assert "cup held another result ('a cup', seed 0), which is replaced\n" in done.err
+    assert sorted(contents("cup")) == ["000.png", "001.png", "sheet.png", "transforms.json"]
 
 
 def test_a_program_can_call_it(painter, tmp_path):
@@ -243,7 +276,7 @@ def test_a_program_can_call_it(painter, tmp_path):
         (["--text", "  "], "the sentence is empty"),
         (["--image", "nowhere.png"], "no picture at nowhere.png"),
         (["--image", "notes.txt"], "notes.txt is no picture that can be read here"),
-        (["--image", "."], "is a folder: name one picture in it"),
+        (["--image", "papers"], "papers holds no pictures"),
         (["--image", "busy.png", "--cutout", "plain"], "plain background"),
         (["--text", "x", "--out", "papers"], "papers holds thesis.tex"),
         (["--text", "x", "--out", "notes.txt"], "notes.txt is a file"),

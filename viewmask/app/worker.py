@@ -209,13 +209,15 @@ class Worker:
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def _make(self, generator: Generator, job: Job) -> None:
-        order, reference = job.order, None
+        order, reference, known = job.order, None, list[str]()
         if job.photo is not None:
             if job.photo.shown is None:
                 raise ViewmaskError(job.photo.trouble)
             reference = reference_view(job.photo.shown.picture)
-            job.notes += [f"the object was cut out by {job.photo.shown.how}", *job.photo.shown.notes]
-        job.notes += pipeline.word_notes(generator, order.text)
+            known += job.photo.shown.notes
+            job.notes.append(f"the object was cut out by {job.photo.shown.how}")
+        known += pipeline.word_notes(generator, order.text)
+        job.notes += known
         draws: list[list[np.ndarray]] = []
         begun = time.monotonic()
         job.state = "views"
@@ -238,6 +240,7 @@ class Worker:
 
         outcome = pipeline.generate(
             generator, order.text, reference, order.views, draws=order.draws, seed=order.seed, watch=watch,
+            cutout=job.photo.shown.way if job.photo and job.photo.shown else "", notes=known,
             steps=order.steps, schedule=order.schedule, guidance=order.guidance,
         )  # fmt: skip
         job.notes += outcome.notes

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
@@ -39,6 +40,7 @@ def save(
     *,
     half: bool = False,
     training: tuple[dict[str, Tensor], dict[str, Any]] | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write a checkpoint folder atomically.
 
@@ -49,10 +51,12 @@ def save(
         about: how it was made (kept under "about").
         files: text files that belong to the weights, by name (`vocabulary.json`, `things.json`).
         training: optimizer tensors and the trainer's record, for exact resume.
+        tensors: what is written in place of the model's own state, of which this process may hold a share alone.
     """
-    tensors = {name: _stored(tensor, half) for name, tensor in model.state_dict().items()}
+    state = model.state_dict() if tensors is None else tensors
+    stored = {name: _stored(tensor, half) for name, tensor in state.items()}
     with atomic.folder(path, ours=OURS) as folder:
-        (folder / MODEL).write_bytes(save_tensors(tensors))
+        (folder / MODEL).write_bytes(save_tensors(stored))
         if training is not None:
             optimizer, record = training
             (folder / OPTIMIZER).write_bytes(save_tensors({k: v.contiguous() for k, v in optimizer.items()}))
@@ -102,16 +106,31 @@ def load(
         raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {min(absent)} is missing")
     try:
         if dtype == torch.float32:
-            model = kind(architecture)
+            with _Unfilled():
+                model = kind(architecture)
             model.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         else:
-            with torch.device("meta"):
+            with torch.device("meta"), _Unfilled():
                 model = kind(architecture)
             model.load_state_dict(tensors, assign=True)  # no second copy of what may be most of the memory
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise ViewmaskError(f"the tensors of {path / MODEL} do not fit its {CONFIG}: {reason}") from error
     return model.eval(), architecture, record.get("about", {})
+
+
+class _Unfilled(TorchFunctionMode):
+    """Networks without their first, random numbers, which a checkpoint replaces.
+
+    On the meta device torch would load its compiler to draw them, which takes longer than all the rest of loading.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", None) == nn.init.__name__:
+            return kwargs["tensor"] if kwargs and "tensor" in kwargs else args[0]
+        return func(*args, **(kwargs or {}))
 
 
 def configuration(path: str | Path, kind: type[nn.Module], config: type[Config]) -> Config:
@@ -138,7 +157,7 @@ def _described(
             ):
                 raise ValueError(f"{name} is {value}")
         architecture = config(**fields)
-        with torch.device("meta"):  # takes no memory, whatever size is claimed
+        with torch.device("meta"), _Unfilled():  # takes no memory, whatever size is claimed
             claimed = {name: tensor.shape for name, tensor in kind(architecture).state_dict().items()}
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, IndexError) as error:
         raise ViewmaskError(

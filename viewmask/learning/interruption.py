@@ -9,8 +9,11 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def patience() -> Iterator[Callable[[], bool]]:
+def patience(again: bool = True) -> Iterator[Callable[[], bool]]:
     """While it lasts, a signal waits for whoever asks whether one came; a second signal does not wait.
+
+    Args:
+        again: False lets a second signal wait, too: a cluster's scheduler and its launcher each send one.
 
     Yields:
         What tells whether a signal came.
@@ -19,7 +22,7 @@ def patience() -> Iterator[Callable[[], bool]]:
 
     def wait(number: int, frame: object) -> None:
         nonlocal stop
-        if stop:
+        if stop and again:
             raise KeyboardInterrupt
         stop = True
 

@@ -24,6 +24,18 @@ def read(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
+def cut(folder: Path, step: int) -> None:
+    """Leave out of the log in a run's folder what came after a step."""
+    path = folder / LOG
+    if not path.exists():
+        return
+    lines = path.read_text().splitlines(keepends=True)
+    # A run that was killed may have left half a line.
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    if kept != lines:
+        atomic.write(path, "".join(kept))
+
+
 def plot(folder: Path) -> None:
     """Draw the loss curve of the run in a folder, and that of `val` where its log has one."""
     from matplotlib.figure import Figure  # half a second to load

@@ -49,6 +49,21 @@ def orthogonal_long(matrix: Tensor, steps: int = 5) -> Tensor:
     return x.T if tall else x
 
 
+def _nearest(matrix: Tensor) -> Tensor:
+    """By whichever way is faster here."""
+    short, long = sorted(matrix.shape)
+    fast = long > _LONG * short and matrix.dtype == torch.float32 and not matrix.is_cuda
+    return orthogonal_long(matrix) if fast else orthogonal(matrix)
+
+
+def _of_shares(matrix: Any) -> Tensor:
+    """Of a matrix of which each process holds some rows (FSDP2): each works out the whole, and keeps its share."""
+    from torch.distributed.tensor import distribute_tensor
+
+    whole = _nearest(matrix.full_tensor())
+    return distribute_tensor(whole, matrix.device_mesh, matrix.placements, src_data_rank=None)
+
+
 class Muon(torch.optim.Optimizer):
     """Muon with Nesterov momentum for matrices, a convolution's kernel being one with a row for each entry of its first
     axis; its rate is comparable with AdamW's."""
@@ -68,9 +83,7 @@ class Muon(torch.optim.Optimizer):
                 momentum = self.state[matrix].setdefault("momentum", torch.zeros_like(matrix))
                 momentum.lerp_(matrix.grad, 1 - group["momentum"])
                 update = matrix.grad.lerp(momentum, group["momentum"]).flatten(1)
-                short, long = sorted(update.shape)
-                fast = long > _LONG * short and update.dtype == torch.float32 and not update.is_cuda
-                update = orthogonal_long(update) if fast else orthogonal(update)
+                update = _of_shares(update) if hasattr(update, "full_tensor") else _nearest(update)
                 # The size that an AdamW step has: root mean square 0.2 (Moonlight, arXiv 2502.16982).
                 scale = 0.2 * max(update.shape) ** 0.5
                 matrix.mul_(1 - group["lr"] * group["weight_decay"])

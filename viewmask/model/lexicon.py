@@ -54,11 +54,12 @@ class Lexicon:
 
         A word is known once the captions of two objects say it.
         """
-        objects = [list(each) for each in objects]
-        counts = captions.things(objects)
+        counts, strange = Counter[str](), Counter[str]()
+        for each in map(list, objects):  # one after the other: there may be millions
+            counts.update({captions.thing(caption) for caption in each})
+            strange.update({word.lower() for caption in each for word in self.unfamiliar(caption)})
         things = {name: max(counts.get(name, 0), self.things.get(name, 0)) for name in {**counts, **self.things}}
-        strange = ({word.lower() for caption in each for word in self.unfamiliar(caption)} for each in objects)
-        repeated = [word for word, count in Counter(word for words in strange for word in words).items() if count > 1]
+        repeated = [word for word, count in strange.items() if count > 1]
         ordered = dict(sorted(things.items(), key=lambda each: (-each[1], each[0])))
         return Lexicon(self.vocabulary, ordered, frozenset({*self.words, *repeated}))
 

@@ -24,7 +24,7 @@ from viewmask.model import sequence, vocabulary
 from viewmask.model.code import EMPTY, bits, joined
 from viewmask.model.sampling import MASK_SCHEDULES, Sampling
 from viewmask.model.sequence import Layout
-from viewmask.model.transformer import Prediction, Transformer
+from viewmask.model.transformer import Kept, Prediction, Transformer
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Unmasked:
 Watch = Callable[[Unmasked, Tensor], None]
 """Told after each step what is known, and which tokens are not, bool [batch, views, grid, grid]. Both change with the
 next step: copy what is to stay. What it raises ends the sampling."""
+
+
+Memory = dict[int, list[Kept]]  # of every block, by the first sequence that a pass takes
 
 
 class Draw(NamedTuple):
@@ -110,11 +113,21 @@ def unmask(
     soft = bits(tokens, model.config.bits).float()
     words = sequence.words(layout, captions)
     generators = [torch.Generator().manual_seed(seed + index * stride) for index in range(batch)]
+    # Draws of one sentence differ by their random numbers alone: the first pass is one for all.
+    alike = all(bool((one == one[:1]).all()) for one in (words, tokens, unknown))
+    memory: Memory = {}
+    also, before = None, 0.0
     for step in range(sampling.steps):
         count = places.shape[1]
         if count == 0:
             break
-        prediction = predict(model, layout, words, tokens, unknown.view_as(tokens), masked, sampling.guidance, places)
+        guidance = sampling.guidance_at(step)
+        some = slice(1 if step == 0 and alike else batch)
+        if whole(step, sampling.refresh) or guidance != before:
+            memory, also = {}, None
+        seen = (tokens[some], unknown.view_as(tokens)[some], masked[some], guidance, places[some])
+        prediction = predict(model, layout, words[some], *seen, memory if sampling.refresh > 1 else None, also)
+        prediction, before = prediction.repeated(batch // len(tokens[some])), guidance
         draw = _draws(generators, count, prediction, sampling, tokens.device)
         decided = decide(prediction, draw, sampling, 1 - (step + 1) / sampling.steps, model.config.bits)
         codes, mean, confidence = (value.unflatten(0, (batch, count)) for value in decided)
@@ -126,12 +139,17 @@ def unmask(
         soft.flatten(1, 3).scatter_(1, known[..., None].expand_as(wide), mean.gather(1, wide))
         unknown.scatter_(1, known, False)
         done = torch.zeros_like(places, dtype=torch.uint8).scatter_(1, surest, 1)
-        places = places.gather(1, done.sort(dim=1, stable=True).indices[:, : count - keep])
+        places, also = places.gather(1, done.sort(dim=1, stable=True).indices[:, : count - keep]), known
         if progress:
             progress(step + 1, sampling.steps)
         if watch:
             watch(Unmasked(tokens, soft), unknown.view_as(tokens))
     return Unmasked(tokens, soft)
+
+
+def whole(step: int, refresh: int) -> bool:
+    """Whether a step computes all positions anew. The first two do: in between everything changes."""
+    return step == 0 or (step - 1) % refresh == 0
 
 
 def predict(
@@ -143,33 +161,51 @@ def predict(
     masked: Tensor,
     guidance: float,
     places: Tensor,
+    memory: Memory | None = None,
+    also: Tensor | None = None,
 ) -> Prediction:
     """Predictions for all unknown tokens [n], in the order of the batch; guided if asked.
 
-    Without its condition the model sees no text, and no token that was given at the start.
+    Without its condition the model sees no text, and no token that was given at the start. Both passes are one batch.
 
     Args:
         places: where the unknown tokens of each sequence stand, int64 [batch, count].
+        memory: keys and values of earlier steps; takes up this one's.
+        also: nothing but the unknown tokens and these is computed, int64 [batch, count].
     """
-
-    def said(words: Tensor, hidden: Tensor) -> Prediction:
-        features = model(layout, words, tokens, hidden)[1].flatten(1, 3)
-        return model.predict(features.take_along_dim(places[..., None], dim=1).flatten(0, 1))
-
-    conditional = said(words, unknown)
+    if guidance > 0:
+        blank = words.clone()
+        blank[:, sequence.text_slice(layout)] = vocabulary.PAD
+        words, unknown = torch.cat([words, blank]), torch.cat([unknown, unknown | ~masked])
+        tokens, places = torch.cat([tokens, tokens]), torch.cat([places, places])
+        also = also if also is None else torch.cat([also, also])
+    parts, size = [], together(model, layout, len(words))
+    for start in range(0, len(words), size):
+        part = slice(start, start + size)
+        kept = None if memory is None else memory.setdefault(start, [Kept() for _ in model.blocks])
+        seen = (words[part], tokens[part], unknown[part], places[part], kept, None if also is None else also[part])
+        parts.append(model.features(layout, *seen))
+    said = model.predict((parts[0] if len(parts) == 1 else torch.cat(parts)).flatten(0, 1))
     if guidance == 0:
-        return conditional
-    blank = words.clone()
-    blank[:, sequence.text_slice(layout)] = vocabulary.PAD
-    unconditional = said(blank, unknown | ~masked)
+        return said
 
-    def guided(with_condition: Tensor, without: Tensor) -> Tensor:
+    def guided(both: Tensor) -> Tensor:
+        with_condition, without = both.chunk(2)
         return (1 + guidance) * with_condition - guidance * without
 
-    codes = guided(conditional.codes, unconditional.codes)
-    if conditional.empty is None or unconditional.empty is None:
-        return Prediction(None, codes)
-    return Prediction(guided(conditional.empty, unconditional.empty), codes)
+    return Prediction(None if said.empty is None else guided(said.empty), guided(said.codes))
+
+
+def together(model: Transformer, layout: Layout, batch: int) -> int:
+    """How many sequences a pass takes: on a GPU all; on a CPU as many as need no more room than a block's weights.
+
+    What a pass writes between two products stays in the CPU's cache then, and large weights are still read seldom.
+    """
+    if model.mask.device.type != "cpu":
+        return batch
+    weights = sum(parameter.numel() for parameter in model.blocks[0].parameters())
+    length = layout.words + layout.views * model.config.grid**2
+    return max(1, weights // (2 * model.config.hidden * length))
 
 
 def decide(

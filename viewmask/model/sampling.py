@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal, get_args
 
 from viewmask.errors import ViewmaskError
 
 MaskSchedule = Literal["cosine", "linear", "quadratic"]
+Speed = Literal["exact", "balanced"]
 
 MASK_SCHEDULES: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: math.cos(math.pi / 2 * progress),
@@ -30,6 +31,10 @@ class Sampling:
         occupancy: temperature of "empty or not"; 0 takes the likelier.
         noise: Gumbel noise on the confidence at the start; it falls to 0 with the steps.
         guidance: w in (1 + w) conditional - w unconditional; 0 asks for one pass a step.
+        interval: from and to which share of the steps it guides (Kynkäänniemi et al., arXiv 2404.07724). Other steps
+            cost half.
+        refresh: every so many steps all is computed anew. Between them the keys and values of words and of tokens
+            that are settled stand as they were (after dLLM-Cache, arXiv 2506.06295). 1 keeps nothing.
 
     Raises:
         ViewmaskError: a value that makes no sense.
@@ -41,6 +46,8 @@ class Sampling:
     noise: float = 0.5
     guidance: float = 0.0
     occupancy: float = 0.0
+    interval: tuple[float, float] = (0.0, 1.0)
+    refresh: int = 1
 
     def __post_init__(self) -> None:
         if self.schedule not in MASK_SCHEDULES:
@@ -51,10 +58,19 @@ class Sampling:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ViewmaskError(f"{name} must not be negative, not {value:g}")
+        if not 0 <= self.interval[0] <= self.interval[1] <= 1:
+            raise ViewmaskError(f"the interval of guidance must lie within 0 to 1, not {self.interval}")
+        if self.refresh < 1:
+            raise ViewmaskError(f"keys and values are refreshed every 1 or more steps, not every {self.refresh}")
 
-    def changed(self, **settings: int | float | str | None) -> Sampling:
+    def guidance_at(self, step: int) -> float:
+        """Guidance of a step (0 first)."""
+        first, last = self.interval
+        return self.guidance if first <= step / self.steps < last else 0.0
+
+    def changed(self, **settings: Any) -> Sampling:
         """The same with other settings; None leaves one as it is."""
-        return replace(self, **{name: value for name, value in settings.items() if value is not None})  # type: ignore[arg-type]
+        return replace(self, **{name: value for name, value in settings.items() if value is not None})
 
 
 # Chosen on the `val` splits of the training sets and on sentences, looked at and counted (docs/notebook.md). Never on a
@@ -62,3 +78,27 @@ class Sampling:
 FROM_IMAGE = Sampling(temperature=0.0, noise=0.5, guidance=0.0)
 FROM_TEXT = Sampling(temperature=0.4, noise=0.5, guidance=4.0, occupancy=0.8)
 DRAWS = 4  # of a sentence, of which one is kept
+SPEED: Speed = "exact"  # the default
+
+# What `balanced` changes: chosen on `val` (docs/results/sampler.md).
+_BALANCED: dict[Sampling, dict[str, Any]] = {
+    FROM_IMAGE: {"steps": 8, "schedule": "quadratic"},
+    FROM_TEXT: {"steps": 10, "interval": (0.0, 0.7)},
+}
+
+
+def at_speed(exact: Sampling, speed: Speed | int | float | str | None = None, **settings: Any) -> Sampling:
+    """The settings of a speed, with others in place of those named.
+
+    Args:
+        exact: FROM_IMAGE or FROM_TEXT, the paper's rule: 20 steps by cosine, guidance at each.
+        speed: "exact", or "balanced": fewer passes, nothing measured is lost. None is the default, SPEED.
+        settings: fields of `Sampling`; None leaves one as the speed has it.
+
+    Raises:
+        ViewmaskError: no such speed, or a value that makes no sense.
+    """
+    speed = speed or SPEED
+    if speed not in get_args(Speed):
+        raise ViewmaskError(f"no speed '{speed}': choose {' or '.join(get_args(Speed))}")
+    return exact.changed(**(_BALANCED[exact] if speed == "balanced" else {})).changed(**settings)

@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from viewmask.errors import ViewmaskError
 from viewmask.model.code import EMPTY, bits
@@ -63,6 +65,9 @@ PAPER = TransformerConfig(
 )  # fmt: skip
 
 
+_SHAPES = 64  # of batches: layouts, with and without text, and parts of a batch
+
+
 @dataclass(frozen=True)
 class Prediction:
     """What the model says of some visual tokens.
@@ -74,6 +79,35 @@ class Prediction:
 
     empty: Tensor | None
     codes: Tensor
+
+    def repeated(self, times: int) -> Prediction:
+        """The same for so many sequences."""
+        if times == 1:
+            return self
+        return Prediction(None if self.empty is None else self.empty.repeat(times), self.codes.repeat(times, 1, 1))
+
+
+Turn = tuple[Tensor, Tensor]  # cos and sin of rotary angles, [length, half] or [batch, 1, length, half]
+
+
+@dataclass
+class Kept:
+    """Keys and values of a block's whole sequences, [batch, heads, length, head]: of the last pass that computed each
+    position; None before the first pass.
+    """
+
+    keys: Tensor | None = None
+    values: Tensor | None = None
+
+    def update(self, keys: Tensor, values: Tensor, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Take up those of some positions, int64 [batch, count], or of all; gives those of all."""
+        if rows is None or self.keys is None or self.values is None:
+            self.keys, self.values = keys, values
+        else:
+            where = rows[:, None, :, None].expand_as(keys)
+            self.keys.scatter_(2, where, keys)
+            self.values.scatter_(2, where, values)
+        return self.keys, self.values
 
 
 class RMSNorm(nn.RMSNorm):
@@ -100,14 +134,46 @@ class Block(nn.Module):
         self.q_norm = RMSNorm(head, eps=1e-5) if config.query_norm else nn.Identity()
         self.k_norm = RMSNorm(head, eps=1e-5) if config.query_norm else nn.Identity()
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(
+        self, x: Tensor, turn: Turn, asked: Tensor | None = None, kept: Kept | None = None, rows: Tensor | None = None
+    ) -> Tensor:
+        """The stream behind this block.
+
+        Args:
+            x: the stream before it, [batch, length, width].
+            turn: rotary cos and sin of its positions.
+            asked: which elements of `x` are wanted, int64 [batch, count]; all if None.
+            kept: takes up the keys and values, and adds those of the positions that `x` lacks.
+            rows: which positions of the sequence `x` holds, int64 [batch, length]; all if None.
+        """
         # Weights keep LLaDA's names, one matrix each; products that share their input are done as one, a tenth faster.
-        y = _joined(self.attn_norm(x), self.q_proj, self.k_proj, self.v_proj)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in y.chunk(3, dim=-1))
-        attended = attend(rotate(self.q_norm(q), turn), rotate(self.k_norm(k), turn), v)
-        x = x + self.attn_out(attended.transpose(1, 2).flatten(2))
+        y = self.attn_norm(x)
+        if asked is None:
+            q, k, v = self._heads(_joined(y, self.q_proj, self.k_proj, self.v_proj), 3)
+            q = rotate(self.q_norm(q), turn)
+        else:
+            (q,) = self._heads(self.q_proj(at(y, asked)), 1)
+            q = rotate(self.q_norm(q), _turn_at(turn, asked))
+            k, v = self._heads(_joined(y, self.k_proj, self.v_proj), 2)
+            x = at(x, asked)
+        k = rotate(self.k_norm(k), turn)
+        if kept is not None:
+            k, v = kept.update(k, v, rows)
+        x = x + self.attn_out(attend(q, k, v).transpose(1, 2).flatten(2))
         gate, up = _joined(self.ff_norm(x), self.ff_proj, self.up_proj).chunk(2, dim=-1)
         return x + self.ff_out(F.silu(gate) * up)
+
+    def _heads(self, y: Tensor, parts: int) -> list[Tensor]:
+        """Each of the parts [batch, length, parts x width] by heads, [batch, heads, length, head]."""
+        return [part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in y.chunk(parts, dim=-1)]
+
+    def join(self) -> None:
+        """Lay the weights that share their input side by side in memory, where `_joined` finds them."""
+        for layers in ((self.q_proj, self.k_proj, self.v_proj), (self.ff_proj, self.up_proj)):
+            weights = [layer.weight for layer in layers]
+            whole = torch.cat([weight.data for weight in weights])
+            for weight, part in zip(weights, whole.split([len(weight) for weight in weights]), strict=True):
+                weight.data = part
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -119,16 +185,48 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(dim=-1) @ v
 
 
+def at(x: Tensor, places: Tensor) -> Tensor:
+    """Some elements of sequences: x [batch, length, width], places int64 [batch, count], [batch, count, width]."""
+    return x.gather(1, places[..., None].expand(-1, -1, x.shape[-1]))
+
+
 def _joined(x: Tensor, *layers: nn.Linear) -> Tensor:
-    """The outputs of linear layers without bias, side by side, from one product."""
-    return F.linear(x, torch.cat([layer.weight for layer in layers]))
+    """The outputs of linear layers without bias, side by side, from one product.
+
+    Weights that lie side by side already (`Transformer.join`) are taken as they lie. Gradients need the copy.
+    """
+    weights = [layer.weight for layer in layers]
+    first = weights[0]
+    if not torch.is_grad_enabled() and _side_by_side(weights):
+        return F.linear(x, first.as_strided((sum(map(len, weights)), first.shape[1]), first.stride()))
+    return F.linear(x, torch.cat(weights))
 
 
-def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn channel pairs (i, i + half) of [batch, heads, length, head] by the angles' cos and sin [length, half]."""
+def _side_by_side(weights: list[Tensor]) -> bool:
+    """Whether matrices are parts of one, in order. Moved or loaded anew they are not: nothing has to remember it."""
+    return all(
+        one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+        and one.is_contiguous()
+        and other.storage_offset() == one.storage_offset() + one.numel()
+        for one, other in pairwise(weights)
+    )
+
+
+def rotate(x: Tensor, turn: Turn) -> Tensor:
+    """Turn channel pairs (i, i + half) of [batch, heads, length, head] by the angles' cos and sin.
+
+    Both are [length, half], or [batch, 1, length, half] where sequences hold other positions.
+    """
     cos, sin = turn
     first, second = x.chunk(2, dim=-1)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).type_as(x)
+
+
+def _turn_at(turn: Turn, places: Tensor) -> Turn:
+    """Rotary cos and sin of some of their positions, int64 [batch, count]: [batch, 1, count, half]."""
+    if turn[0].ndim == 2:
+        return turn[0][places][:, None], turn[1][places][:, None]
+    return at(turn[0][:, 0], places)[:, None], at(turn[1][:, 0], places)[:, None]
 
 
 def angles(config: TransformerConfig, where: Places) -> Tensor:
@@ -183,8 +281,10 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(config.width, eps=1e-5)
         self.word_head = nn.Linear(config.width, config.words, bias=False)
+        self.checkpointing = False  # while training, blocks keep their input alone, and are worked out again
         self._places: dict[tuple[Layout, str], Places] = {}
         self._order: dict[tuple[Layout, str], tuple[Tensor, Tensor]] = {}
+        self._turns: dict[tuple[Layout, str], Turn] = {}
         self._initialise()
 
     def _initialise(self) -> None:
@@ -219,6 +319,50 @@ class Transformer(nn.Module):
 
     def stream(self, layout: Layout, words: Tensor, tokens: Tensor, masked: Tensor) -> Iterator[Tensor]:
         """The residual stream [batch, length, width] before the first block and after every one; arguments as above."""
+        x, turn = self._start(layout, words, tokens, masked), self.turn(layout, words.device)
+        yield x
+        for block in self.blocks:
+            if self.checkpointing and self.training:
+                x = checkpoint(block, x, turn, use_reentrant=False)
+            else:
+                x = block(x, turn)
+            yield x
+
+    def features(
+        self,
+        layout: Layout,
+        words: Tensor,
+        tokens: Tensor,
+        masked: Tensor,
+        places: Tensor,
+        memory: list[Kept] | None = None,
+        also: Tensor | None = None,
+    ) -> Tensor:
+        """Normalised features of some visual tokens alone, [batch, count, width], for `predict`.
+
+        The last block works for no others; else equal to `forward`.
+
+        Args:
+            layout, words, tokens, masked: as in `forward`.
+            places: the visual tokens asked for, int64 [batch, count], counted through all views.
+            memory: a `Kept` a block; takes up what this pass computes.
+            also: nothing but `places` and these visual tokens is computed, int64 [batch, count]; for all other
+                positions the memory's keys and values stand. Needs a memory that one full pass has filled.
+        """
+        x, turn = self._start(layout, words, tokens, masked), self.turn(layout, words.device)
+        seen = self.order(layout, words.device)[1]
+        asked, rows = seen[places], None
+        if also is not None:
+            rows = torch.cat([asked, seen[also]], dim=1)
+            x, turn = at(x, rows), _turn_at(turn, rows)
+            asked = torch.arange(places.shape[1], device=places.device).expand_as(places)
+        for number, block in enumerate(self.blocks):
+            last = number + 1 == len(self.blocks)
+            x = block(x, turn, asked if last else None, memory[number] if memory else None, rows)
+        return self.norm(x)
+
+    def _start(self, layout: Layout, words: Tensor, tokens: Tensor, masked: Tensor) -> Tensor:
+        """The stream before the first block."""
         where = self.places(layout, words.device)
         visual = torch.where(masked[..., None], self.mask, self.embed(tokens))
         x = visual.new_empty(len(words), len(where.index), self.config.width)
@@ -232,12 +376,23 @@ class Transformer(nn.Module):
             outside = self.config.grid
             place = self.row(where.row % (outside + 1)) + self.column(where.column % (outside + 1))
             x = x + place + self.azimuth((circle * where.posed[:, None]).to(place.dtype))
-        angle = angles(self.config, where)
-        turn = (angle.cos(), angle.sin())
-        yield x
+        return x
+
+    def join(self) -> Transformer:
+        """Lay weights for inference: products that share their input need no copy then. Names and numbers stay.
+
+        For a model that is where it will run; moving it undoes this, and nothing else changes.
+        """
         for block in self.blocks:
-            x = block(x, turn)
-            yield x
+            assert isinstance(block, Block)
+            block.join()
+        return self
+
+    def compile_blocks(self) -> None:
+        """Compile the blocks, for as many shapes of batches as training has; a deep copy is not compiled."""
+        torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _SHAPES)
+        for block in self.blocks:
+            block.compile(dynamic=False)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Embed visual tokens [...] as [..., width]."""
@@ -253,6 +408,8 @@ class Transformer(nn.Module):
             return Prediction(None, codes[:, None])
         return Prediction(self.empty_head(features).float()[:, 0], codes.unflatten(1, (self.config.groups, -1)))
 
+    # What is made once serves training, too, whoever asks first.
+    @torch.inference_mode(False)
     def places(self, layout: Layout, device: torch.device) -> Places:
         """The places of a layout, made once."""
         key = (layout, str(device))
@@ -260,6 +417,16 @@ class Transformer(nn.Module):
             self._places[key] = places(layout, self.config.grid, device)
         return self._places[key]
 
+    @torch.inference_mode(False)
+    def turn(self, layout: Layout, device: torch.device) -> Turn:
+        """Rotary cos and sin of a layout [length, half], made once."""
+        key = (layout, str(device))
+        if key not in self._turns:
+            angle = angles(self.config, self.places(layout, device))
+            self._turns[key] = angle.cos(), angle.sin()
+        return self._turns[key]
+
+    @torch.inference_mode(False)
     def order(self, layout: Layout, device: torch.device) -> tuple[Tensor, Tensor]:
         """Where the words and where the visual tokens of a layout stand, int64 each, made once.
 

@@ -93,6 +93,7 @@ class Weights:
         tokenizer.to(where.place)
         transformer.to(where.place, where.dtype)
         reader.to(where.place, where.dtype)
+        transformer.join()
         return weights
 
     @property
@@ -103,8 +104,18 @@ class Weights:
     @property
     def photos(self) -> bool:
         """Whether the transformer was taught photos (`sequence.photo`)."""
+        return self._share("photo") > 0
+
+    @property
+    def captions(self) -> bool:
+        """Whether the transformer was taught to caption: at least a tenth of its last stage's batches."""
+        return self._share("mmu") >= 0.1
+
+    def _share(self, layout: str) -> float:
+        """Of a layout in the transformer's last stage; 0 where the record does not tell."""
         mixture = self.about.get("mixture", {})
-        return bool(mixture.get("photo", 0.0)) if isinstance(mixture, dict) else False
+        share = mixture.get(layout, 0.0) if isinstance(mixture, dict) else 0.0
+        return float(share) if isinstance(share, int | float) else 0.0
 
     @property
     def device(self) -> torch.device:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from viewmask.errors import ViewmaskError
 from viewmask.learning import checkpoint
 from viewmask.learning.schedule import Schedule
-from viewmask.learning.task import Figures
+from viewmask.learning.task import WHOLE, Figures, Part
 from viewmask.learning.trainer import Validation
 from viewmask.model import sequence
 from viewmask.model.code import EMPTY, groups
@@ -25,8 +25,9 @@ from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.vocabulary import FILE as VOCABULARY
 from viewmask.model.vocabulary import MASK, PAD, Vocabulary
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
+from viewmask.train.epochs import Epochs
 from viewmask.train.run import Run
-from viewmask.train.tokens import Tokens, by_thing, fronts, tokens_of
+from viewmask.train.tokens import Tokens, by_thing, captioned, fronts, tokens_of
 
 LAYOUTS = ("t2i", "mmu", "i2mv", "photo", "t2mv")
 _NAMED = ("t2i", "mmu", "t2mv")  # layouts that need captioned objects seen from the front
@@ -87,25 +88,33 @@ SCHEDULES = {
 
 
 class Masked:
-    """Masked prediction over the four layouts (a `learning.task.Task` of a transformer).
+    """Masked prediction over the four layouts (a `learning.task.Divisible` task of a transformer).
 
     The loss is the cross-entropy of hidden target tokens (uniform mask ratio; paper, section 3),
-    averaged over them; a visual token costs its emptiness and, where it is not empty, its code.
+    averaged over them; a visual token costs its emptiness and, where it is not empty, its code. Rows come by their
+    chances or, with `epochs`, each once before any comes again.
     """
 
     def __init__(
-        self, tokens: Tokens, mixture: Mixture, vocabulary: Vocabulary, device: torch.device, views: int = 4
+        self,
+        tokens: Tokens,
+        mixture: Mixture,
+        vocabulary: Vocabulary,
+        device: torch.device,
+        views: int = 4,
+        epochs: Epochs | None = None,
     ) -> None:
         self.tokens = tokens
+        self.epochs = epochs
         self.mixture = mixture
         self.vocabulary = vocabulary
         self.device = device
         self.views = views
-        captioned = np.flatnonzero([bool(captions) for captions in tokens.captions])
+        said = np.flatnonzero(captioned(tokens))
         taken = np.unique(tokens.photo_rows)
         self.rows = {
-            "any": np.arange(len(tokens.ids)), "captioned": captioned, "front": fronts(tokens), "taken": taken,
-            "taken, captioned": np.intersect1d(taken, captioned),
+            "any": np.arange(len(tokens.ids)), "captioned": said, "front": fronts(tokens), "taken": taken,
+            "taken, captioned": np.intersect1d(taken, said),
         }  # fmt: skip
         weigh = {"front": lambda rows: by_thing(tokens, rows)}
         weigh = {name: weigh.get(name, self._by_source) for name in self.rows}
@@ -113,7 +122,7 @@ class Masked:
 
     def _by_source(self, rows: np.ndarray) -> np.ndarray:
         """Chance of each row, summed up: a source counts as the root of its objects, so that small ones are heard."""
-        objects = np.array(self.tokens.ids)[rows]
+        objects = self.tokens.numbers[rows]
         sources = self.tokens.sources[rows]
         weights = np.zeros(len(rows))
         for source in np.unique(sources):
@@ -123,8 +132,29 @@ class Masked:
 
     def loss(self, model: Transformer, step: int, random: np.random.Generator, batch: int) -> tuple[Tensor, Figures]:
         """The loss of a batch of one layout, drawn by its share."""
+        return self.part_loss(model, step, random, batch, WHOLE)
+
+    def part_loss(
+        self, model: Transformer, step: int, random: np.random.Generator, batch: int, part: Part
+    ) -> tuple[Tensor, Figures]:
+        """What a part of such a batch adds to its loss and figures."""
+        if self.epochs:
+            self.epochs.begin(step)
         shares = self.shares()
-        return self.layout_loss(model, str(random.choice(list(shares), p=list(shares.values()))), random, batch)
+        name = str(random.choice(list(shares), p=list(shares.values())))
+        return self.layout_loss(model, name, random, batch, part)
+
+    @property
+    def position(self) -> dict[str, int]:
+        """Where in the data the task is; empty where rows come by chance."""
+        return self.epochs.position if self.epochs else {}
+
+    @position.setter
+    def position(self, record: dict[str, int]) -> None:
+        if bool(self.epochs) != bool(record):
+            raise ViewmaskError(f"this run {'drew each row once' if record else 'drew rows by chance'}: go on likewise")
+        if self.epochs:
+            self.epochs.position = record
 
     def absent(self) -> list[str]:
         """Layouts of the mixture that there are no tokens for: captioned objects seen from the front, or photos."""
@@ -138,25 +168,37 @@ class Masked:
         return {name: share / sum(present.values()) for name, share in present.items() if share}
 
     def layout_loss(
-        self, model: Transformer, name: str, random: np.random.Generator, batch: int
+        self, model: Transformer, name: str, random: np.random.Generator, batch: int, part: Part = WHOLE
     ) -> tuple[Tensor, Figures]:
-        """The loss of a batch of one layout, and its figures."""
+        """What a part of a batch of one layout adds to its loss, and its figures."""
         if name in ("t2i", "mmu"):
             batch *= self.views  # a sequence of one view is about so much shorter, and as cheap
-        layout, captions, tokens = self.draw(name, random, batch)
-        dropped = torch.from_numpy(random.random(batch) < self.mixture.dropped).to(self.device)
+        rows = part.rows(batch)
+        layout, captions, tokens = self.draw(name, random, batch, part)
+        dropped = torch.from_numpy(random.random(batch) < self.mixture.dropped)[rows].to(self.device)
         if layout.text_last:
-            loss, figures = self._text_loss(model, layout, captions, tokens, random)
+            chances = random.random((batch, layout.text)), random.random((batch, 1))
+            hidden = chances[0] < chances[1]
+            hidden[:, 0] |= ~hidden.any(axis=1)
+            loss, figures = self._text_loss(model, layout, captions, tokens, torch.from_numpy(hidden[rows]))
         else:
             captions = torch.where(dropped[:, None], PAD, captions)
-            masked = torch.from_numpy(self.mask(layout, tokens.shape[-1], random, batch)).to(self.device)
-            targets = masked.clone()
+            hidden = self.mask(layout, tokens.shape[-1], random, batch)
+            targets = torch.from_numpy(hidden[rows]).to(self.device)
+            masked = targets.clone()
             masked[:, : layout.given] |= dropped[:, None, None, None]
             loss, figures = self._visual_loss(model, layout, captions, tokens, masked, targets)
-        return loss, figures | {f"{name}": float(loss.detach())}
+        figures |= {f"{name}": float(loss.detach())}
+        if part == WHOLE:
+            return loss, figures
+        # Losses are means over what is hidden, of which one part may have more than another.
+        share = float(hidden[rows].sum() / hidden.sum())
+        return share * loss, {each: share * figure for each, figure in figures.items()}
 
-    def draw(self, name: str, random: np.random.Generator, batch: int) -> tuple[Layout, Tensor, Tensor]:
-        """A batch of one layout: the layout, captions [batch, text], tokens [batch, views, grid, grid]."""
+    def draw(
+        self, name: str, random: np.random.Generator, batch: int, part: Part = WHOLE
+    ) -> tuple[Layout, Tensor, Tensor]:
+        """A part of a batch of one layout: the layout, captions [rows, text], tokens [rows, views, grid, grid]."""
         length = self.tokens.tokens.shape[1]
         step = length // self.views
         offsets = np.arange(self.views) * step
@@ -173,7 +215,10 @@ class Masked:
             layout, rows = sequence.t2mv(tuple(360.0 * offset / length for offset in offsets.tolist())), "front"
         else:
             layout, rows, offsets = (sequence.t2i() if name == "t2i" else sequence.mmu()), "front", offsets[:1]
-        objects = self.rows[rows][np.searchsorted(self.weights[rows], random.random(batch), side="right")]
+        if self.epochs:
+            objects = self.epochs.take(rows, self.rows[rows], batch)
+        else:
+            objects = self.rows[rows][np.searchsorted(self.weights[rows], random.random(batch), side="right")]
         start, references = np.zeros(batch, dtype=np.int64), []
         if name == "i2mv":
             start = random.integers(length, size=batch)
@@ -181,17 +226,17 @@ class Masked:
             first, last = (np.searchsorted(self.tokens.photo_rows, objects, side) for side in ("left", "right"))
             photos = random.integers(first, last)
             start, references = self.tokens.photo_views[photos], [self.tokens.photos[photos][:, None]]
-        views = (start[:, None] + offsets) % length
+        captions = self._captions(layout, objects, random, part)
+        views, objects = ((each[part.rows(batch)]) for each in ((start[:, None] + offsets) % length, objects))
+        references = [photos[part.rows(batch)] for photos in references]
         tokens = np.concatenate([*references, self.tokens.tokens[objects[:, None], views]], axis=1).astype(np.int64)
-        return layout, self._captions(layout, objects, random), torch.from_numpy(tokens).to(self.device)
+        return layout, captions, torch.from_numpy(tokens).to(self.device)
 
-    def _captions(self, layout: Layout, rows: np.ndarray, random: np.random.Generator) -> Tensor:
+    def _captions(self, layout: Layout, rows: np.ndarray, random: np.random.Generator, part: Part) -> Tensor:
         if layout.text == 0:
-            return torch.zeros(len(rows), 0, dtype=torch.long, device=self.device)
-        words = []
-        for row in rows:
-            captions = self.tokens.captions[row]
-            words.append(self.vocabulary.encode(captions[random.integers(len(captions))], layout.text, cut=True))
+            return torch.zeros(len(rows[part.rows(len(rows))]), 0, dtype=torch.long, device=self.device)
+        said = [captions[random.integers(len(captions))] for captions in (self.tokens.captions[row] for row in rows)]
+        words = [self.vocabulary.encode(each, layout.text, cut=True) for each in said[part.rows(len(rows))]]
         return torch.tensor(words, device=self.device)
 
     def mask(self, layout: Layout, grid: int, random: np.random.Generator, batch: int) -> np.ndarray:
@@ -219,10 +264,9 @@ class Masked:
         return code_loss(model.config, prediction.empty, prediction.codes, tokens[targets])
 
     def _text_loss(
-        self, model: Transformer, layout: Layout, captions: Tensor, tokens: Tensor, random: np.random.Generator
+        self, model: Transformer, layout: Layout, captions: Tensor, tokens: Tensor, hidden: Tensor
     ) -> tuple[Tensor, Figures]:
-        hidden = torch.from_numpy(random.random(captions.shape) < random.random((len(captions), 1))).to(self.device)
-        hidden[:, 0] |= ~hidden.any(dim=1)
+        hidden = hidden.to(self.device)
         words = sequence.words(layout, torch.where(hidden, MASK, captions))
         nowhere = torch.zeros_like(tokens, dtype=torch.bool)
         features = model(layout, words, tokens, nowhere)[0][:, sequence.text_slice(layout)]
@@ -271,27 +315,38 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
         ViewmaskError: tokens of another tokenizer, or none that the stage can learn from.
     """
     tokenizer = run.load_tokenizer()
-    rows, unseen, about = tokens_of(data, tokenizer)
-    captions: dict[str, set[str]] = {}  # by object, of which there may be variants
-    for name, each in zip(rows.ids, rows.captions, strict=True):
-        captions.setdefault(name, set()).update(each)
-    lexicon = _lexicon(run.start).taught(captions.values())
+    rows, unseen, about = tokens_of(data, tokenizer, run.out.with_name(f"{run.out.name}-tokens"), run.note)
+    lexicon = _lexicon(run.start).taught(_objects(rows))
     vocabulary, mixture = lexicon.vocabulary, MIXTURES[stage]
     if not len(rows.photos):
         if mixture.photo:
             run.note("the tokens hold no photos, so none are learnt: viewmask tokenize --photos DIR adds them")
         mixture = replace(mixture, photo=0.0)
-    task = Masked(rows, mixture, vocabulary, run.device)
+    task = Masked(rows, mixture, vocabulary, run.device, epochs=Epochs(run.seed) if run.each_once else None)
     if absent := [name for name in task.absent() if name in _NAMED]:
         raise ViewmaskError(f"the tokens hold no captioned objects seen from the front, which {absent[0]} trains on")
+    if rows.tokens.shape[1] < task.views and stage != "align":
+        raise ViewmaskError(f"the tokens hold {rows.tokens.shape[1]} view an object: pairs are for the stage align")
     grid, bits = tokenizer.config.grid, tokenizer.config.bits
     config = replace(TRANSFORMERS[run.preset], words=len(vocabulary), grid=grid, bits=bits)
     model = Transformer(config).to(run.device)
     schedule = run.schedule(SCHEDULES[run.preset, stage])
     schedule = run.begin(model, schedule, stage, lambda smaller: grown(smaller, config, vocabulary))
+    model.checkpointing = run.checkpointing
+    if run.compiled:
+        model.compile_blocks()
     about = {"stage": stage, "preset": run.preset, "mixture": asdict(mixture), "words": sorted(lexicon.words)} | about
     judge = validation(Masked(unseen, mixture, vocabulary, run.device)) if unseen else None
     return run.train(model, task, schedule, about, validation=judge, files=lexicon.files())
+
+
+def _objects(tokens: Tokens) -> Iterator[set[str]]:
+    """The captions of each object, of which there may be variants."""
+    ids = tokens.numbers
+    order = np.argsort(ids, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(ids[order])), len(order) - 1) + 1
+    for start, end in zip(np.append(0, ends[:-1]), ends, strict=True):
+        yield {caption for row in order[start:end] for caption in tokens.captions[row]}
 
 
 def _lexicon(start: Path | None) -> Lexicon:

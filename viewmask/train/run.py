@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from viewmask.errors import ViewmaskError
-from viewmask.learning import checkpoint
+from viewmask.learning import checkpoint, processes
 from viewmask.learning.schedule import Schedule, gently
 from viewmask.learning.task import Task
 from viewmask.learning.trainer import CHECKPOINT, Progress, Trainer, Validation
@@ -41,6 +41,12 @@ class Run:
         gentle: False goes on with weights of this stage at the full rates, too.
         progress: called with step, steps and figures.
         note: called with what people should know, a line each.
+        batch: sequences, pictures or objects a step over all processes, in place of the preset's.
+        accumulate: parts of it that each process works out one after the other.
+        each_once: every row of tokens comes once before any comes again, in place of by source and thing.
+        checkpointing: the transformer's blocks keep their input alone, and are worked out again on the way back.
+        compiled: the transformer's blocks are compiled.
+        tracker: experiment tracker that Accelerate knows.
     """
 
     out: Path
@@ -54,11 +60,17 @@ class Run:
     gentle: bool = True
     progress: Progress | None = None
     note: Callable[[str], None] = lambda line: None
+    batch: int | None = None
+    accumulate: int = 1
+    each_once: bool = False
+    checkpointing: bool = False
+    compiled: bool = False
+    tracker: str | None = None
 
     @property
     def device(self) -> torch.device:
         """Where the run computes."""
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return processes.device()
 
     @property
     def start(self) -> Path | None:
@@ -79,8 +91,8 @@ class Run:
         return checkpoint.load(self.codes, Tokenizer, TokenizerConfig)[0]
 
     def schedule(self, preset: Schedule) -> Schedule:
-        """A preset's schedule with the steps and the seed of this run."""
-        return replace(preset, steps=self.steps or preset.steps, seed=self.seed)
+        """A preset's schedule with the steps, the batch and the seed of this run."""
+        return replace(preset, steps=self.steps or preset.steps, batch=self.batch or preset.batch, seed=self.seed)
 
     def begin(
         self, network: Network, schedule: Schedule, stage: str, grow: Callable[[Network], Network] | None = None
@@ -127,6 +139,7 @@ class Run:
         """Train a model on a task as this run says; arguments as of `Trainer`. Returns the exported weights."""
         trainer = Trainer(
             model, task, self.out, schedule, about, network=network, validation=validation, files=files,
-            time_limit=self.time_limit, keep_best=keep_best,
+            time_limit=self.time_limit, keep_best=keep_best, accumulate=self.accumulate,
+            processes=processes.joined(self.tracker, self.out, about | {"schedule": asdict(schedule)}),
         )  # fmt: skip
         return trainer.run(self.resume, self.progress)

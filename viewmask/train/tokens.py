@@ -7,12 +7,15 @@ that tokens of another are refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,17 +25,23 @@ from numpy.typing import NDArray
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.learning import processes
 from viewmask.learning.checkpoint import fingerprint
 from viewmask.model import colour
 from viewmask.model.captions import thing
 from viewmask.model.tokenizer import Tokenizer, pack
 from viewmask.train import photo
-from viewmask.views import collection
+from viewmask.train.rows import META, TextFile, TokenFile, find, mapped, room
+from viewmask.views import collection, pairs
 from viewmask.views.viewset import Picture, ViewSet, resize
 
 Progress = Callable[[int, int], None]
 
-META = b"viewmask"
+HELD = 2**28  # bytes of tokens that are kept in memory; more lie on disk
+ABOUT = "about.json"
+_ROWS, _PICTURES = 1024, 64  # written, and encoded, at once
+
+T = TypeVar("T")
 SCHEMA = pa.schema(
     {
         "id": pa.string(),
@@ -62,29 +71,47 @@ class Tokens:
         photo_views: the view of that row that looks from the photo's azimuth, int64 [photos].
     """
 
-    ids: list[str]
+    ids: Sequence[str]
     sources: NDArray[np.int64]
-    captions: list[list[str]]
+    captions: Sequence[list[str]]
     azimuths: NDArray[np.float32]
     tokens: NDArray[np.int32]
     photos: NDArray[np.int32] = field(default_factory=lambda: np.zeros((0, 1, 1), np.int32))
     photo_rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     photo_views: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
+    @cached_property
+    def numbers(self) -> NDArray[np.int64]:
+        """A number for each row's object, eight bytes each, however long names are."""
+        digests = (
+            int.from_bytes(hashlib.blake2b(each.encode(), digest_size=8).digest(), "little") for each in self.ids
+        )
+        return np.unique(np.fromiter(digests, np.uint64, len(self.ids)), return_inverse=True)[1]
+
+
+def captioned(tokens: Tokens) -> NDArray[np.bool_]:
+    """Which rows have a caption."""
+    return np.fromiter((bool(captions) for captions in tokens.captions), bool, len(tokens.captions))
+
 
 def fronts(tokens: Tokens) -> NDArray[np.int64]:
     """The rows of captioned objects whose first view is their front, from which sentences are learnt."""
-    captioned = np.array([bool(captions) for captions in tokens.captions])
-    return np.flatnonzero(captioned & (np.abs(tokens.azimuths[:, 0]) < 1e-3))
+    return np.flatnonzero(captioned(tokens) & (np.abs(tokens.azimuths[:, 0]) < 1e-3))
 
 
 def by_thing(tokens: Tokens, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Chance of each captioned row where sentences are learnt, summed up: a thing counts as the root of its objects, so
     that what is there once or twice is not drowned by eighty tables."""
-    ids = [tokens.ids[row] for row in rows]
-    named = {one: thing(tokens.captions[row][0]) for one, row in zip(ids, rows, strict=True)}
-    variants, objects = Counter(ids), Counter(named.values())
-    weights = np.array([objects[named[one]] ** -0.5 / variants[one] for one in ids])
+    all_ids = tokens.numbers
+    ids, wanted = all_ids[rows], np.isin(np.arange(len(all_ids)), rows)
+    variants = np.bincount(ids)
+    things: dict[str, int] = {}
+    named = np.full(len(variants), -1)  # the thing of each object, by the caption of its last row
+    for one, here, captions in zip(all_ids, wanted, tokens.captions, strict=True):
+        if here:
+            named[one] = things.setdefault(thing(captions[0]), len(things))
+    objects = np.bincount(named[named >= 0])
+    weights = objects[named[ids]].astype(float) ** -0.5 / variants[ids]
     return np.asarray(weights.cumsum() / weights.sum())
 
 
@@ -116,30 +143,25 @@ def tokenize(
     """
     places = collection.find(folders)
     albums = {Path(place).name: Path(place) for place in collection.find(photos)} if photos else {}
-    rows: list[dict[str, Any]] = []
-    bare = refused = 0  # objects without photos, photos that use would refuse
+    bare = refused = done = 0  # objects without photos, photos that use would refuse, objects
 
     def encode(pictures: list[Picture]) -> NDArray[np.int32]:
-        if not pictures:
-            return np.zeros(0, np.int32)
-        images = np.stack([resize(picture, tokenizer.config.size) for picture in pictures])
-        with torch.inference_mode():
-            codes = tokenizer.encode(pack(images, tokenizer.config.channels))
-        return np.asarray(codes.to(torch.int32).numpy())
+        return _codes(tokenizer, [resize(picture, tokenizer.config.size) for picture in pictures])
 
-    objects = ((begun, views) for begun, place in enumerate(places, start=1) for views in collection.read([place]))
-    for index, (begun, views) in enumerate(objects):
-        random = np.random.default_rng([seed, index])
-        split = str(views.extra.get("split", "train"))
-        variants = [Variant(views), *(_variants(views, augment, random) if split == "train" else ())]
-        album = _album(albums, views)
-        bare += bool(albums) and not album
-        codes = encode([image for variant in variants for image in variant.views.images])
-        for variant, part in zip(variants, np.split(codes, len(variants)), strict=True):
-            extra, (references, lost) = variant.views.extra, variant.references(album, random)
-            refused += lost
-            rows.append(
-                {
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal bare, refused, done
+        objects = ((begun, views) for begun, place in enumerate(places, start=1) for views in collection.read([place]))
+        for index, (begun, views) in enumerate(objects):
+            random = np.random.default_rng([seed, index])
+            split = str(views.extra.get("split", "train"))
+            variants = [Variant(views), *(_variants(views, augment, random) if split == "train" else ())]
+            album = _album(albums, views)
+            bare += bool(albums) and not album
+            codes = encode([image for variant in variants for image in variant.views.images])
+            for variant, part in zip(variants, np.split(codes, len(variants)), strict=True):
+                extra, (references, lost) = variant.views.extra, variant.references(album, random)
+                refused += lost
+                yield {
                     "id": str(views.extra["id"]),
                     "split": split,
                     "variant": str(extra.get("variant", "")),
@@ -149,74 +171,200 @@ def tokenize(
                     "photos": encode([picture for picture, _ in references]).ravel(),
                     "photo_views": [view for _, view in references],
                 }
-            )
-        if progress:
-            progress(index + 1, (index + 1) * len(places) // begun)  # how much a shard holds is seen at its end
+            done = index + 1
+            if progress:
+                progress(done, done * len(places) // begun)  # how much a shard holds is seen at its end
+
+    _write(rows(), out, tokenizer)
     if bare:
-        note(f"{bare} of {index + 1} objects have no photos in {', '.join(map(str, photos))}")
+        note(f"{bare} of {done} objects have no photos in {', '.join(map(str, photos))}")
     if refused:
         note(f"left out {refused} photos that generate would refuse, too: they show nothing, or thin fragments")
-    about = {"tokenizer": fingerprint(tokenizer.encoder), "grid": tokenizer.config.grid}
-    table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({META: json.dumps(about).encode()}))
-    return atomic.write_with(out, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+    return out
 
 
-def read(paths: list[Path], tokenizer: str, split: str | None = None) -> Tokens:
-    """Read token files.
+def tokenize_pairs(
+    places: Sequence[str | Path],
+    out: Path,
+    tokenizer: Tokenizer,
+    progress: Progress | None = None,
+    note: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Encode pictures with a sentence each, for the stage `align`: rows of one view.
 
     Args:
-        paths: Parquet files made by `tokenize`.
+        places: see `pairs.read`.
+        out: the Parquet file.
+        tokenizer: in evaluation mode.
+        progress: called with pairs done, and 0 for how many there are.
+        note: called with what people should know, a line each.
+
+    Raises:
+        ViewmaskError: places without pairs, or no picture that can be read.
+    """
+    lost = done = 0
+
+    def rows() -> Iterator[dict[str, Any]]:
+        nonlocal lost, done
+        for some in _grouped(pairs.read(places, tokenizer.config.size), _PICTURES):
+            kept = [(pair, pair.picture) for pair in some if pair.picture is not None]
+            lost += len(some) - len(kept)
+            for (pair, _), tokens in zip(kept, _codes(tokenizer, [picture for _, picture in kept]), strict=False):
+                yield {
+                    "id": pair.name, "split": "train", "variant": "", "captions": [pair.sentence], "azimuths": [0.0],
+                    "tokens": tokens.ravel(), "photos": [], "photo_views": [],
+                }  # fmt: skip
+            done += len(kept)
+            if progress:
+                progress(done, 0)
+        if not done:
+            raise ViewmaskError(f"none of {lost} pictures could be read or fetched")
+
+    _write(rows(), out, tokenizer)
+    if lost:
+        note(f"left out {lost} of {lost + done} pairs: their pictures could not be read or fetched")
+    return out
+
+
+def _codes(tokenizer: Tokenizer, images: list[Picture]) -> NDArray[np.int32]:
+    """Tokens of pictures of the tokenizer's size, [pictures, grid, grid]."""
+    if not images:
+        return np.zeros(0, np.int32)
+    with torch.inference_mode():
+        codes = tokenizer.encode(pack(np.stack(images), tokenizer.config.channels))
+    return np.asarray(codes.to(torch.int32).numpy())
+
+
+def _write(rows: Iterator[dict[str, Any]], out: Path, tokenizer: Tokenizer) -> Path:
+    """Write rows as they come."""
+    about = {"tokenizer": fingerprint(tokenizer.encoder), "grid": tokenizer.config.grid}
+    schema = SCHEMA.with_metadata({META: json.dumps(about).encode()})
+
+    def write(temporary: Path) -> None:
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for some in _grouped(rows, _ROWS):
+                writer.write_table(pa.Table.from_pylist(some, schema))
+
+    return atomic.write_with(out, write)
+
+
+def _grouped(items: Iterator[T], count: int) -> Iterator[list[T]]:
+    while group := list(islice(items, count)):
+        yield group
+
+
+def read(
+    paths: Sequence[str | Path],
+    tokenizer: str,
+    split: str | None = None,
+    folder: Path | None = None,
+    note: Callable[[str], None] = lambda line: None,
+) -> Tokens:
+    """Read token files, part by part.
+
+    Args:
+        paths: Parquet files made by `tokenize`: paths, folders or URLs; a range in braces stands for its numbers.
         tokenizer: fingerprint of the encoder that must have made them (a decoder may improve without new tokens).
         split: keep only the rows of this split.
+        folder: where tokens lie, mapped into memory, that would take more of it than HELD.
+        note: called with what people should know, a line each.
 
     Raises:
         ViewmaskError: unreadable, made by another tokenizer, of another shape, or nothing left.
     """
+    files = [TokenFile(place) for place in find(paths)]
+    for file in files:
+        if file.tokenizer != tokenizer:
+            raise ViewmaskError(
+                f"{file.place} was made by the tokenizer {file.tokenizer}, this model reads {tokenizer}: tokenize again"
+            )
+    counts = [_counted(file, split) for file in files]
+    rows, photos = (sum(count[index] for count in counts) for index in range(2))
+    if not rows:
+        raise ViewmaskError(f"no tokens of the split '{split}' in {', '.join(map(str, paths))}")
+    shapes = {(views, file.grid, file.grid) for file, (_, _, views) in zip(files, counts, strict=True) if views}
+    if len(shapes) > 1:
+        raise ViewmaskError("all token files must hold the same number of views an object")
+    shape = (rows, *shapes.pop())
+    size = 4 * math.prod(shape)
+    if folder is None or size <= HELD:
+        return _filled(files, split, shape, photos)
+    record = {"files": [file.stamp() for file in files], "split": split, "tokenizer": tokenizer}
+    with processes.first_before_others():
+        if _record(folder) != record:
+            note(f"{rows} rows of tokens, {size / 1e9:.1f} GB, are laid out in {folder}")
+            with atomic.folder(folder, ours=rf"{ABOUT}|{TextFile.NAME}|.*\.npy") as temporary:
+                _filled(files, split, shape, photos, temporary)
+                (temporary / ABOUT).write_text(json.dumps(record))
+    arrays = {file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")}
+    return Tokens(ids=mapped("id", folder), captions=mapped("captions", folder), **arrays)
+
+
+def _record(folder: Path) -> Any:
+    """What tokens were laid out in a folder, if any were."""
+    try:
+        return json.loads((folder / ABOUT).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _counted(file: TokenFile, split: str | None) -> tuple[int, int, int]:
+    """Rows, photos, and views of a row, of a split of a file."""
+    rows = photos = views = 0
+    for table in file.parts(["azimuths", "photo_views"], split):
+        if len(table):
+            views = len(table["azimuths"][0])
+        rows += len(table)
+        if "photo_views" in table.column_names:
+            photos += len(_flat(table["photo_views"]))
+    return rows, photos, views
+
+
+def _filled(
+    files: Sequence[TokenFile], split: str | None, shape: tuple[int, ...], photos: int, folder: Path | None = None
+) -> Tokens:
+    """The rows of files in arrays of a shape that was counted before, in memory or in a folder."""
+    rows, views, grid, _ = shape
+
+    def array(name: str, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
+        return room(shape, kind, folder / f"{name}.npy" if folder else None)
+
+    tokens, azimuths = array("tokens", shape, np.int32), array("azimuths", (rows, views), np.float32)
+    sources, pictures = array("sources", (rows,), np.int64), array("photos", (photos, grid, grid), np.int32)
+    photo_rows, photo_views = (array(name, (photos,), np.int64) for name in ("photo_rows", "photo_views"))
     ids: list[str] = []
     captions: list[list[str]] = []
-    sources, azimuths, tokens, photos, photo_rows, photo_views = [], [], [], [], [], []
-    for number, path in enumerate(paths):
-        try:
-            table = pq.read_table(path)
-            about = json.loads(table.schema.metadata[META])
-        except FileNotFoundError as error:
-            raise ViewmaskError(f"no tokens at {path}: make them with viewmask tokenize DIR --out {path}") from error
-        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ViewmaskError(f"{path} is not a token file of viewmask: {reason}") from error
-        if about["tokenizer"] != tokenizer:
-            raise ViewmaskError(
-                f"{path} was made by the tokenizer {about['tokenizer']}, this model reads {tokenizer}: tokenize again"
-            )
-        if split is not None:
-            table = table.filter(pa.compute.equal(table["split"], split))
-        grid = int(about["grid"])
-        if "photos" in table.column_names:
-            counts = np.array([len(each or ()) for each in table["photo_views"].to_pylist()], dtype=np.int64)
-            numbers = _flat(table["photos"])
-            if len(numbers) != counts.sum() * grid**2:
-                raise ViewmaskError(f"{path} is damaged: its photos are not of {grid} x {grid} tokens")
-            photos.append(numbers.reshape(-1, grid, grid).astype(np.int32))
-            photo_rows.append(len(ids) + np.repeat(np.arange(len(table)), counts))
-            photo_views.append(_flat(table["photo_views"]).astype(np.int64))
-        ids += table["id"].to_pylist()
-        captions += table["captions"].to_pylist()
-        sources.append(np.full(len(table), number))
-        if len(table):
-            azimuths.append(np.array(table["azimuths"].to_pylist(), dtype=np.float32))
-            flat = table["tokens"].combine_chunks().values.to_numpy()
-            tokens.append(flat.reshape(len(table), -1, grid, grid))
-    if not ids:
-        raise ViewmaskError(f"no tokens of the split '{split}' in {', '.join(map(str, paths))}")
-    if len({part.shape[1] for part in tokens}) > 1:
-        raise ViewmaskError("all token files must hold the same number of views an object")
-    grid = tokens[0].shape[-1]
-    return Tokens(
-        ids, np.concatenate(sources), captions, np.concatenate(azimuths), np.concatenate(tokens),
-        np.concatenate([np.zeros((0, grid, grid), np.int32), *photos]),
-        np.concatenate([np.zeros(0, np.int64), *photo_rows]),
-        np.concatenate([np.zeros(0, np.int64), *photo_views]),
-    )  # fmt: skip
+    texts = TextFile(folder, pa.schema([SCHEMA.field("id"), SCHEMA.field("captions")])) if folder else None
+    row = photo = 0
+    for number, file in enumerate(files):
+        for table in file.parts([name for name in SCHEMA.names if name not in ("split", "variant")], split):
+            if not len(table):
+                continue
+            here = slice(row, row + len(table))
+            try:
+                tokens[here] = _flat(table["tokens"]).reshape(len(table), views, grid, grid)
+                azimuths[here] = _flat(table["azimuths"]).reshape(len(table), views)
+            except ValueError as error:
+                raise ViewmaskError("all token files must hold the same number of views an object") from error
+            sources[here] = number
+            if texts:
+                texts.add(table)
+            else:
+                ids += table["id"].to_pylist()
+                captions += table["captions"].to_pylist()
+            if "photos" in table.column_names:
+                counts = np.array([len(each or ()) for each in table["photo_views"].to_pylist()], dtype=np.int64)
+                flat, these = _flat(table["photos"]), slice(photo, photo + int(counts.sum()))
+                if len(flat) != counts.sum() * grid**2:
+                    raise ViewmaskError(f"{file.place} is damaged: its photos are not of {grid} x {grid} tokens")
+                pictures[these] = flat.reshape(-1, grid, grid)
+                photo_rows[these] = row + np.repeat(np.arange(len(table)), counts)
+                photo_views[these] = _flat(table["photo_views"])
+                photo = these.stop
+            row = here.stop
+    if texts:
+        texts.close()
+    return Tokens(ids, sources, captions, azimuths, tokens, pictures, photo_rows, photo_views)
 
 
 def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
@@ -224,21 +372,30 @@ def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
     return np.asarray(column.combine_chunks().flatten().to_numpy(zero_copy_only=False))
 
 
-def tokens_of(data: Sequence[str | Path], tokenizer: Tokenizer) -> tuple[Tokens, Tokens | None, dict[str, Any]]:
+def tokens_of(
+    data: Sequence[str | Path],
+    tokenizer: Tokenizer,
+    folder: Path | None = None,
+    note: Callable[[str], None] = lambda line: None,
+) -> tuple[Tokens, Tokens | None, dict[str, Any]]:
     """The rows of the split "train" in token files, those of "val" if there are some, and a record of the first.
+
+    Args:
+        folder: where large ones are laid out, see `read`.
 
     Raises:
         ViewmaskError: see `read`.
     """
-    files, name = [Path(file) for file in data], fingerprint(tokenizer.encoder)
-    rows = read(files, name, "train")
-    unseen = read(files, name, "val") if holds(files, "val") else None
-    return rows, unseen, {"tokenizer": name, "rows": len(rows.ids), "objects": len(set(rows.ids))}
+    name = fingerprint(tokenizer.encoder)
+    places = {split: folder / split if folder else None for split in ("train", "val")}
+    rows = read(data, name, "train", places["train"], note)
+    unseen = read(data, name, "val", places["val"], note) if holds(data, "val") else None
+    return rows, unseen, {"tokenizer": name, "rows": len(rows.ids), "objects": len(np.unique(rows.numbers))}
 
 
-def holds(paths: list[Path], split: str) -> bool:
+def holds(paths: Sequence[str | Path], split: str) -> bool:
     """Whether token files that `read` accepts have rows of a split."""
-    return any(split in pq.read_table(path, columns=["split"])["split"].to_pylist() for path in paths)
+    return any(len(part) for place in find(paths) for part in TokenFile(place).parts([], split))
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def find(paths: Sequence[Place]) -> list[Place]:
         ViewmaskError: a path is absent, or holds none.
     """
     places: list[Place] = []
-    for place in (each for path in paths for each in _unfolded(str(path))):
+    for place in (each for path in paths for each in unfolded(str(path))):
         path, before = Path(place), len(places)
         if _is_url(place) or (path.suffix == ".tar" and path.is_file()):
             places.append(place)
@@ -138,11 +138,11 @@ def _is_url(place: str) -> bool:
     return _URL.match(place) is not None
 
 
-def _unfolded(place: str) -> list[str]:
+def unfolded(place: str) -> list[str]:
     """A name with a range in braces as all the names that it stands for."""
     match = _BRACES.search(place)
     if not match:
         return [place]
     first, last = match[1], match[2]
     numbers = (f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1))
-    return [each for number in numbers for each in _unfolded(place.replace(match[0], number, 1))]
+    return [each for number in numbers for each in unfolded(place.replace(match[0], number, 1))]

@@ -34,11 +34,13 @@ class CutOut:
         picture: uint8 RGBA [height, width, 4].
         how: what told the object, in words.
         notes: what looks as if it went wrong, a line each.
+        way: what told the object, by name: `alpha`, `plain`, `grabcut`, `rembg` or `mask`.
     """
 
     picture: Picture
     how: str
     notes: tuple[str, ...] = ()
+    way: str = ""
 
 
 def cut(picture: Picture, how: str = "auto") -> CutOut:
@@ -57,35 +59,36 @@ def cut(picture: Picture, how: str = "auto") -> CutOut:
     if not inside(picture[..., 3]).any():
         raise ViewmaskError("the picture shows nothing: it is transparent all over")
     if how == "auto":
-        alpha, words = _automatic(picture)
+        alpha, way = _automatic(picture)
     elif how in WAYS:
-        alpha, words = WAYS[how](picture), _WORDS[how]
+        alpha, way = WAYS[how](picture), how
     elif Path(how).suffix.lower() == ".onnx":
-        alpha, words = _rembg(picture, Path(how)), f"rembg with {how}"
+        alpha, way = _rembg(picture, Path(how)), "rembg"
     elif Path(how).suffix:
-        alpha, words = _masked(picture, how), f"the mask {how}"
+        alpha, way = _masked(picture, how), "mask"
     else:
         raise ViewmaskError(
             f"there is no cut-out {how!r}: choose auto, {', '.join(WAYS)}, or a mask (MASK.png) or "
             "a model of rembg's (u2net.onnx)"
         )
+    words = f"the mask {how}" if way == "mask" else _WORDS[way]
     if not inside(alpha).any():
         raise ViewmaskError(f"the picture shows nothing: by {words.split(' (')[0]}, nothing in it stands out")
     own = alpha is picture[..., 3] or np.array_equal(alpha, picture[..., 3])
     result = picture if own else np.concatenate([picture[..., :3], alpha[..., None]], axis=-1)
-    return CutOut(result, words, tuple(cut_notes(picture, result)))
+    return CutOut(result, words, tuple(cut_notes(picture, result)), way)
 
 
 def _automatic(picture: Picture) -> tuple[NDArray[np.uint8], str]:
     if is_cut_out(picture):
-        return picture[..., 3], _WORDS["alpha"]
+        return picture[..., 3], "alpha"
     try:
-        return by_rule(picture)[..., 3], _WORDS["plain"]
+        return by_rule(picture)[..., 3], "plain"
     except ViewmaskError as error:
         if _has("rembg") and any(model.exists() for model in _rembg_models()):
-            return _rembg(picture), _WORDS["rembg"]
+            return _rembg(picture), "rembg"
         if _has("cv2"):
-            return _grabcut(picture), _WORDS["grabcut"]
+            return _grabcut(picture), "grabcut"
         raise ViewmaskError(f"the picture cannot be used: {error}; or let GrabCut try: {_INSTALL}") from error
 
 

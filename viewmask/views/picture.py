@@ -20,6 +20,9 @@ from viewmask.errors import ViewmaskError
 Picture = NDArray[np.uint8]
 """uint8 RGBA [height, width, 4], straight alpha."""
 
+AnyPicture = str | Path | IO[bytes] | Image.Image | NDArray[np.generic]
+"""What people have: a file, a Pillow picture, or a uint8 array, grey, RGB or RGBA."""
+
 LARGEST = 1024
 """Longest side of a photo before anything is done to it: views have 256 pixels, and cutting out takes time."""
 
@@ -71,6 +74,28 @@ def read_picture(path: str | Path | IO[bytes], upright: bool = False, largest: i
         raise ViewmaskError(f"cannot read {called}: it has too many pixels: shrink it first") from error
     except _BROKEN as error:
         raise ViewmaskError(f"cannot read {called}: {error}") from error
+
+
+def picture_of(source: AnyPicture, largest: int = LARGEST) -> Picture:
+    """What people have as a picture, uint8 RGBA [height, width, 4], upright and at most `largest` pixels long.
+
+    Raises:
+        ViewmaskError: as `read_picture`, or an array that is no picture.
+    """
+    if isinstance(source, Image.Image):
+        try:
+            return _rgba(source, True, largest)
+        except _BROKEN as error:
+            raise ViewmaskError(f"cannot read the picture: {error}") from error
+    if not isinstance(source, np.ndarray):
+        return read_picture(source, upright=True, largest=largest)
+    grey = source.ndim == 2
+    if source.dtype != np.uint8 or not (grey or (source.ndim == 3 and source.shape[2] in (1, 3, 4))) or not source.size:
+        raise ViewmaskError(
+            f"a picture is a uint8 array [height, width, 1, 3 or 4], not {source.dtype} {list(source.shape)}"
+        )
+    array = source[..., 0] if not grey and source.shape[2] == 1 else source
+    return shrunk(np.asarray(Image.fromarray(np.ascontiguousarray(array)).convert("RGBA")), largest)
 
 
 def read_mask(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:

@@ -5,10 +5,14 @@ On disk: `000.png`, `001.png` ... (RGBA, straight alpha) and `transforms.json` i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import hashlib
+import html
+import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +25,7 @@ from viewmask.views import transforms
 from viewmask.views.camera import Camera
 from viewmask.views.conventions import TRANSFORMS
 from viewmask.views.lens import undistorted
+from viewmask.views.making import KEY, digest
 from viewmask.views.picture import (
     MissingPictureError,
     Picture,
@@ -33,14 +38,27 @@ from viewmask.views.picture import (
     shrunk,
 )
 
-__all__ = ["NAMES", "Picture", "ViewSet", "composite", "premultiplied", "read_picture", "resize"]
+__all__ = ["NAMES", "Picture", "View", "ViewSet", "composite", "premultiplied", "read_picture", "resize"]
 
 NAMES = r"transforms\.json|\d+\.png"
 
 
-@dataclass
+class View(NamedTuple):
+    """One view: its picture, uint8 RGBA [height, width, 4], and its camera."""
+
+    image: Picture
+    camera: Camera
+
+    def _repr_png_(self) -> bytes:
+        """How a notebook shows it."""
+        encoded = io.BytesIO()
+        Image.fromarray(self.image, "RGBA").save(encoded, "PNG")
+        return encoded.getvalue()
+
+
+@dataclass(repr=False)
 class ViewSet:
-    """Views of one object.
+    """Views of one object. `len(views)`, `views[0]`, `views[1:]` and `for image, camera in views` work.
 
     Attributes:
         images: a uint8 RGBA picture [height, width, 4] a view, straight alpha. Sizes may differ.
@@ -68,6 +86,48 @@ class ViewSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    @overload
+    def __getitem__(self, index: int) -> View: ...
+    @overload
+    def __getitem__(self, index: slice) -> ViewSet: ...
+    def __getitem__(self, index: int | slice) -> View | ViewSet:
+        """A view, or a set of some of them."""
+        if isinstance(index, slice):
+            extra = {name: value for name, value in self.extra.items() if name != KEY}  # a part was not made so
+            return ViewSet(self.images[index], self.cameras[index], extra, self.notes)
+        return View(self.images[index], self.cameras[index])
+
+    def __iter__(self) -> Iterator[View]:
+        return map(View, self.images, self.cameras)
+
+    def __repr__(self) -> str:
+        sizes = {f"{image.shape[1]}x{image.shape[0]}" for image in self.images}
+        size = f" of {sizes.pop()}" if len(sizes) == 1 else ""
+        around = ", ".join(f"{camera.azimuth:.0f}°" for camera in self.cameras[:8]) + (", ..." if len(self) > 8 else "")
+        words = [
+            f"{len(self)} view{'' if len(self) == 1 else 's'}{size}",
+            *([repr(self.caption)] if self.caption else []),
+        ]
+        return f"<ViewSet: {', '.join(words)}, azimuths {around or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows them: side by side, with what people should know."""
+        if not self.images:
+            return html.escape(repr(self))
+        encoded = io.BytesIO()
+        self.shrunk(256).sheet().save(encoded, "PNG")
+        told = self.extra.get("notes", [])
+        lines = [repr(self), *self.notes, *(told if isinstance(told, list) else [])]
+        picture = base64.b64encode(encoded.getvalue()).decode()
+        words = "<br>".join(html.escape(str(line)) for line in lines)
+        return f'<figure><img src="data:image/png;base64,{picture}"><figcaption>{words}</figcaption></figure>'
+
+    def digest(self) -> str:
+        """Names the views by their pixels and cameras."""
+        parts = [digest(image) for image in self.images]
+        parts += [json_text(camera.to_frame()) for camera in self.cameras]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
     @property
     def caption(self) -> str:

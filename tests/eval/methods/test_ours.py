@@ -42,7 +42,7 @@ class FakeGenerator:
     ) -> "FakeGenerator":
         return cls(weights)
 
-    def from_image(self, image: np.ndarray, views: int, **options: object) -> ViewSet:
+    def from_reference(self, image: np.ndarray, views: int, **options: object) -> ViewSet:
         self.calls.append((image, options))
         return ViewSet([image] + [image // 2] * (views - 1), orbit(views, size=len(image)))
 
@@ -73,12 +73,21 @@ def test_the_model_sees_view_0_only(truth: ViewSet, generator: type[FakeGenerato
         "symmetry": False,
         "seed": 5,
         "as_view": True,
+        "caption": "",
     }
     # The report says what was used: the model's own values where none were given.
     assert method.about == {
         "steps": 7, "schedule": "linear", "temperature": 0.7, "guidance": 2.0, "symmetry": False, "seed": 5,
-        "given": "view", "model": "shipped",
+        "given": "view", "captions": False, "model": "shipped",
     }  # fmt: skip
+
+
+def test_the_model_is_told_what_an_object_is_if_that_is_wanted(truth: ViewSet, generator: type[FakeGenerator]) -> None:
+    truth.extra["caption"] = "a red chair"
+    method = open_method("viewmask", Options(captions=True))
+    assert method.captions
+    method.views("any", truth)
+    assert generator.calls[0][1]["caption"] == "a red chair"
 
 
 def test_a_photo_is_cut_out_and_framed_as_the_command_does(truth: ViewSet, generator: type[FakeGenerator]) -> None:

@@ -1,6 +1,8 @@
 """Checkpoints: what is saved is loaded, everything else is refused in one line."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -119,3 +121,16 @@ def test_a_configuration_alone(saved):
     assert checkpoint.configuration(saved[1], Tokenizer, TokenizerConfig) == CONFIG
     with pytest.raises(ViewmaskError, match="holds a Tokenizer"):
         checkpoint.configuration(saved[1], Transformer, TransformerConfig)
+
+
+def test_loading_draws_no_numbers_and_loads_no_compiler(saved):
+    program = f"""
+import sys, torch
+from viewmask.learning import checkpoint
+from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
+before = torch.random.get_rng_state()
+checkpoint.load({str(saved[1])!r}, Tokenizer, TokenizerConfig)
+assert torch.equal(torch.random.get_rng_state(), before)
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -11,8 +11,19 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from viewmask.errors import ViewmaskError
-from viewmask.model import sequence, vocabulary
-from viewmask.model.sampler import MASK_SCHEDULES, Sampling, bits, decide, drawn, gumbel, predict, unknown_after, unmask
+from viewmask.model import sampler, sequence, transformer, vocabulary
+from viewmask.model.sampler import (
+    MASK_SCHEDULES,
+    Sampling,
+    bits,
+    decide,
+    drawn,
+    gumbel,
+    predict,
+    together,
+    unknown_after,
+    unmask,
+)
 from viewmask.model.transformer import Prediction, Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(width=64, layers=2, heads=2, hidden=96, words=64, grid=3)
@@ -52,7 +63,7 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
         hidden = torch.tensor([place not in known for place in range(tokens.numel())]).view(1, *tokens.shape)
         said = model.predict(model(layout, words, grid, hidden)[1][hidden])
         codes, empty = said.codes, said.empty
-        if sampling.guidance:
+        if sampling.guidance and sampling.interval[0] <= step / sampling.steps < sampling.interval[1]:
             free = model.predict(model(layout, no_words, grid, hidden | ~masked[None])[1][hidden])
             codes = (1 + sampling.guidance) * codes - sampling.guidance * free.codes
             empty = None if table else (1 + sampling.guidance) * empty - sampling.guidance * free.empty
@@ -206,6 +217,96 @@ def test_guidance_leads_away_from_what_is_made_without_the_caption(model, start)
             expected = reference(model, layout, captions[[index]], tokens[index], masked[index], sampling, index)
         assert torch.equal(made.tokens[index], expected[0])
     assert not torch.equal(made.tokens, unmask(model, layout, captions, tokens, masked, Sampling(3)).tokens)
+
+
+@pytest.mark.parametrize("interval", [(0.0, 0.5), (0.5, 1.0), (0.25, 0.75), (0.5, 0.5)])
+def test_guidance_in_an_interval_of_steps(model, start, interval, monkeypatch):
+    layout = sequence.Layout(vocabulary.T2MV, sequence.azimuths(4), text=3)
+    captions = torch.tensor([[9, 30, 12], [17, 40, 41]])
+    tokens, masked = start[1], torch.ones(SHAPE, dtype=torch.bool)
+    sampling = Sampling(4, guidance=1.0, interval=interval)
+    sequences = []
+    features = model.features
+    monkeypatch.setattr(model, "features", lambda _, *seen: sequences.append(len(seen[0])) or features(_, *seen))
+    made = unmask(model, layout, captions, tokens, masked, sampling)
+    assert sum(sequences) == 2 * 4 + 2 * 4 * (interval[1] - interval[0])  # an unguided step costs half
+    for index in range(2):
+        with torch.inference_mode():
+            expected = reference(model, layout, captions[[index]], tokens[index], masked[index], sampling, index)
+        assert torch.equal(made.tokens[index], expected[0])
+
+
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_draws_of_one_sentence_share_their_first_pass(model, start, size, monkeypatch):
+    layout = sequence.Layout(vocabulary.T2MV, sequence.azimuths(4), text=3)
+    captions = torch.tensor([[9, 30, 12]]).expand(3, -1)
+    tokens, masked = start[1][[0, 1, 0]], torch.ones(3, 4, 3, 3, dtype=torch.bool)
+    sampling = Sampling(3, temperature=0.7, guidance=1.0, occupancy=0.8)
+    sequences = []
+    features = model.features
+    monkeypatch.setattr(model, "features", lambda _, *seen: sequences.append(len(seen[0])) or features(_, *seen))
+    monkeypatch.setattr(sampler, "together", lambda *_: size)
+    made = unmask(model, layout, captions, tokens, masked, sampling, seed=2)
+    assert sum(sequences) == 2 + 2 * 3 * 2  # with and without the condition: once, then for each of three draws
+    assert max(sequences) == min(size, 6)
+    for index in range(3):
+        with torch.inference_mode():
+            expected = reference(model, layout, captions[[index]], tokens[index], masked[index], sampling, 2 + index)
+        assert torch.equal(made.tokens[index], expected[0])
+        torch.testing.assert_close(made.soft[index], expected[1])
+
+
+def test_sequences_that_differ_in_what_is_given_share_nothing(model, start):
+    captions, tokens, masked = start
+    assert not torch.equal(tokens[0, 0], tokens[1, 0])
+    both = unmask(model, LAYOUT, captions, tokens, masked, Sampling(1, noise=0, temperature=0)).tokens
+    alone = unmask(model, LAYOUT, captions[1:], tokens[1:], masked[1:], Sampling(1, noise=0, temperature=0)).tokens
+    assert torch.equal(both[1:], alone)
+    assert not torch.equal(both[0, 1:], both[1, 1:])
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0])
+def test_keys_and_values_of_one_block_depend_on_nothing_else(start, guidance):
+    # Behind the first block they depend on their neighbours: kept ones are near then, not equal.
+    layout = sequence.Layout(vocabulary.T2MV, sequence.azimuths(4), text=3)
+    captions = torch.tensor([[9, 30, 12], [17, 40, 41]])
+    masked = torch.ones(SHAPE, dtype=torch.bool)
+    made = {}
+    for layers in (1, 2):
+        torch.manual_seed(3)
+        model = Transformer(replace(CONFIG, layers=layers)).eval()
+        for parameter in model.parameters():
+            parameter.data.mul_(4)
+        for refresh in (1, 4):
+            sampling = Sampling(9, guidance=guidance, interval=(0.0, 0.6), refresh=refresh)
+            made[layers, refresh] = unmask(model, layout, captions, start[1], masked, sampling)
+    assert torch.equal(made[1, 1].tokens, made[1, 4].tokens)
+    torch.testing.assert_close(made[1, 1].soft, made[1, 4].soft)
+    assert not torch.equal(made[2, 1].tokens, made[2, 4].tokens)
+
+
+def test_kept_keys_and_values_spare_work(model, start, monkeypatch):
+    lengths = []
+    attend = transformer.attend
+    monkeypatch.setattr(
+        transformer, "attend", lambda q, k, v: lengths.append((q.shape[2], k.shape[2])) or attend(q, k, v)
+    )
+    unmask(model, LAYOUT, *start, Sampling(6, "linear", refresh=3))
+    whole, left = 45, [27, 22, 18, 13, 9, 4]  # with <soi> and <eoi> of four views, and the task
+    first = [lengths[2 * step : 2 * step + 2] for step in range(6)]
+    for step, (one, last) in enumerate(first):
+        decided = left[step - 1] - left[step]
+        rows = whole if step in (0, 1, 4) else left[step] + decided
+        assert one == (rows, whole)
+        assert last == (left[step], whole)  # the last block works for what is asked alone
+
+
+def test_on_a_cpu_a_pass_takes_what_its_cache_holds(model):
+    assert together(model, LAYOUT, 100) == max(1, (4 * 64**2 + 3 * 64 * 96 + 2 * 64 + 2 * 32) // (2 * 96 * 45))
+    paper = replace(CONFIG, width=1024, hidden=512, heads=8, layers=1)
+    assert together(Transformer(paper), LAYOUT, 100) == (4 * 1024**2 + 3 * 1024 * 512) // (2 * 512 * 45) == 125
+    with torch.device("meta"):
+        assert together(Transformer(CONFIG), LAYOUT, 100) == 100
 
 
 def test_known_tokens_stay_and_the_seed_decides(model, start):

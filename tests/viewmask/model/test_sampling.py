@@ -5,11 +5,20 @@ from typing import get_args
 import pytest
 
 from viewmask.errors import ViewmaskError
-from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, MASK_SCHEDULES, MaskSchedule, Sampling
+from viewmask.model.sampling import (
+    DRAWS,
+    FROM_IMAGE,
+    FROM_TEXT,
+    MASK_SCHEDULES,
+    SPEED,
+    MaskSchedule,
+    Sampling,
+    at_speed,
+)
 
 
 def test_what_nobody_states():
-    assert Sampling() == Sampling(20, "cosine", 0.7, 0.5, 0.0, 0.0)
+    assert Sampling() == Sampling(20, "cosine", 0.7, 0.5, 0.0, 0.0, (0.0, 1.0), 1)
 
 
 def test_the_settings_that_were_chosen_for_pictures_and_sentences():
@@ -44,3 +53,26 @@ def test_changes_leave_the_rest():
     before = Sampling(steps=7, noise=0.2)
     assert before.changed(steps=9, noise=None, guidance=0.0) == Sampling(steps=9, noise=0.2)
     assert before.changed() == before
+
+
+@pytest.mark.parametrize("exact", [FROM_IMAGE, FROM_TEXT])
+def test_a_speed_sets_what_nobody_says(exact):
+    assert at_speed(exact, "exact") == exact
+    assert at_speed(exact, "exact", steps=5, schedule=None) == exact.changed(steps=5)
+    faster = at_speed(exact, "balanced")
+    assert faster.steps < exact.steps
+    assert (faster.temperature, faster.guidance) == (exact.temperature, exact.guidance)
+    assert at_speed(exact, "balanced", steps=30, temperature=None) == faster.changed(steps=30)
+    assert at_speed(exact) == at_speed(exact, SPEED)
+    with pytest.raises(ViewmaskError, match="no speed 'fast': choose exact or balanced"):
+        at_speed(exact, "fast")
+
+
+def test_guidance_within_its_interval():
+    sampling = Sampling(4, guidance=2, interval=(0.25, 0.75))
+    assert [sampling.guidance_at(step) for step in range(4)] == [0, 2, 2, 0]
+    for interval in ((0.5, 0.2), (-0.1, 1), (0, 1.1), (float("nan"), 1)):
+        with pytest.raises(ViewmaskError, match="within 0 to 1"):
+            Sampling(interval=interval)
+    with pytest.raises(ViewmaskError, match="every 1 or more"):
+        Sampling(refresh=0)

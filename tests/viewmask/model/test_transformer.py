@@ -8,7 +8,7 @@ import torch
 
 from viewmask.errors import ViewmaskError
 from viewmask.model import sequence
-from viewmask.model.transformer import PAPER, RMSNorm, Transformer, TransformerConfig, angles, attend
+from viewmask.model.transformer import PAPER, Kept, RMSNorm, Transformer, TransformerConfig, angles, attend
 
 TINY = TransformerConfig(width=64, layers=2, heads=2, hidden=96, words=64, grid=2)
 
@@ -197,6 +197,74 @@ def test_the_network_against_plain_functions(config):
         visual = sequence.places(THREE, 3).visual
         torch.testing.assert_close(of_words, last[:, ~visual], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(of_tokens.flatten(1, 3), last[:, visual], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("config", [AXIAL, TABLE])
+def test_features_of_some_tokens_are_those_of_all(config):
+    model = shaken(config)
+    words, tokens, masked = inputs(THREE, grid=3)
+    tokens = tokens % 2**config.bits
+    places = torch.tensor([[0, 26, 5, 13], [9, 3, 4, 20]])[: len(words)]
+    with torch.inference_mode():
+        every = model(THREE, words, tokens, masked)[1].flatten(1, 3)
+        some = model.features(THREE, words, tokens, masked, places)
+        expected = torch.stack([row[place] for row, place in zip(every, places, strict=True)])
+    torch.testing.assert_close(some, expected)
+
+
+@pytest.mark.parametrize("config", [AXIAL, TABLE])
+def test_a_pass_over_some_positions_sees_the_others_as_they_were(config):
+    # One block: keys and values do not depend on what stands elsewhere, so those kept are right, but for what changed.
+    model = shaken(replace(config, layers=1))
+    words, tokens, masked = inputs(THREE, grid=3)
+    tokens = tokens % 2**config.bits
+    places, also, rest = (torch.tensor([each] * len(words)) for each in ([4, 20], [7, 1], [2]))
+    changed = tokens.clone()
+    changed.flatten(1).scatter_(1, torch.cat([places, also], 1), 5)
+    with torch.inference_mode():
+        memory = [Kept()]
+        model.features(THREE, words, tokens, masked, places, memory)
+        some = model.features(THREE, words, changed, masked, places, memory, also)
+        torch.testing.assert_close(some, model.features(THREE, words, changed, masked, places))
+        changed.flatten(1).scatter_(1, rest, 9)  # not computed: nothing shows it
+        again = model.features(THREE, words, changed, masked & False, places, memory, also)
+        before = model.features(THREE, words, changed.flatten(1).scatter(1, rest, 3).view_as(tokens), masked & False,
+                                places, memory, also)  # fmt: skip
+        torch.testing.assert_close(again, before, rtol=0, atol=0)
+
+
+def test_weights_laid_side_by_side_change_nothing():
+    model, plain = shaken(AXIAL), shaken(AXIAL)
+    words, tokens, masked = inputs(THREE, grid=3)
+    cats, cat = [], torch.cat
+
+    def outputs(model):
+        cats.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch, "cat", lambda parts, *rest, **more: cats.append(parts) or cat(parts, *rest, **more))
+            result = model(THREE, words, tokens, masked)[1]
+        return result, sum(isinstance(part, torch.nn.Parameter) for parts in cats for part in parts)
+
+    assert model.join() is model
+    assert model.state_dict().keys() == plain.state_dict().keys()
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), plain.state_dict().values(), strict=True))
+    with torch.inference_mode():
+        (joined, copies), (expected, more) = outputs(model), outputs(plain)
+        torch.testing.assert_close(joined, expected)
+        assert (copies, more) == (0, 5 * AXIAL.layers)
+        model.load_state_dict({name: 2 * tensor for name, tensor in plain.state_dict().items()})
+        plain.load_state_dict(model.state_dict())
+        torch.testing.assert_close(outputs(model)[0], outputs(plain)[0])  # never the old numbers
+        assert outputs(model)[1] == 0
+    model.double().float()  # moved
+    with torch.no_grad():
+        torch.testing.assert_close(outputs(model)[0], outputs(plain)[0])
+        assert outputs(model)[1] == 5 * AXIAL.layers
+    for each in (model.join(), plain):
+        outputs(each)[0].square().sum().backward()
+    gradients = [model.blocks[0].v_proj.weight.grad, plain.blocks[0].v_proj.weight.grad]
+    assert gradients[0].abs().sum() > 0
+    torch.testing.assert_close(*gradients)
 
 
 def test_predictions_are_one_logit_and_groups_of_bits():

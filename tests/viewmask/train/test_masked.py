@@ -481,7 +481,7 @@ def test_layouts_come_up_by_their_shares(tokens):
     task = Masked(tokens, mixture, VOCABULARY, CPU)
     assert task.shares() == pytest.approx({"t2i": 0.1, "mmu": 0.3, "i2mv": 0.4, "t2mv": 0.2})
     names = []
-    task.layout_loss = lambda model, name, random, batch: names.append(name)
+    task.layout_loss = lambda model, name, random, batch, part: names.append(name)
     for step in range(1000):
         task.loss(None, step, np.random.default_rng(step), 1)
     for name, share in task.shares().items():

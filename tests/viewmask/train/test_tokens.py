@@ -6,12 +6,15 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from viewmask.errors import ViewmaskError
 from viewmask.learning.checkpoint import fingerprint
 from viewmask.model import colour
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig, pack
+from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
 from viewmask.train import tokens
+from viewmask.train.masked import MIXTURES, Masked
 from viewmask.views.camera import Camera, orbit
 from viewmask.views.viewset import ViewSet
 
@@ -186,3 +189,29 @@ def test_metadata_names_the_tokenizer(folder, tokenizer, tmp_path):
     path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer)
     about = json.loads(pq.read_schema(path).metadata[tokens.META])
     assert about == {"tokenizer": fingerprint(tokenizer.encoder), "grid": 2}
+
+
+def test_pairs_become_rows_of_one_view(tokenizer, tmp_path):
+    random = np.random.default_rng(0)
+    (tmp_path / "pairs").mkdir()
+    for number in range(70):  # more than are encoded at once
+        Image.fromarray(random.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(tmp_path / f"pairs/{number:02d}.png")
+        (tmp_path / f"pairs/{number:02d}.txt").write_text(f"a thing, {number}")
+    (tmp_path / "pairs/05.png").write_bytes(b"broken")
+    notes: list[str] = []
+    path = tokens.tokenize_pairs([tmp_path / "pairs"], tmp_path / "p.parquet", tokenizer, note=notes.append)
+    assert notes == ["left out 1 of 70 pairs: their pictures could not be read or fetched"]
+    read = tokens.read([path], fingerprint(tokenizer.encoder), "train")
+    assert (read.tokens.shape, read.azimuths.tolist()) == ((69, 1, 2, 2), [[0.0]] * 69)
+    assert (read.ids[5], read.captions[5]) == ("06", ["a thing, 6"])
+    with Image.open(tmp_path / "pairs/69.png") as image:
+        expected = tokenizer.encode(pack(np.array(image.convert("RGBA"))[None])).numpy()
+    np.testing.assert_array_equal(read.tokens[68], expected)
+    vocabulary = lexicon_of(SHIPPED / TRANSFORMER, {}).vocabulary
+    task = Masked(read, MIXTURES["align"], vocabulary, torch.device("cpu"))
+    assert task.draw("t2i", random, 5)[2].shape == (5, 1, 2, 2)
+    for file in (tmp_path / "pairs").glob("*.png"):
+        file.write_bytes(b"broken")
+    with pytest.raises(ViewmaskError, match="none of 70 pictures"):
+        tokens.tokenize_pairs([tmp_path / "pairs"], tmp_path / "q.parquet", tokenizer)
+    assert not (tmp_path / "q.parquet").exists()

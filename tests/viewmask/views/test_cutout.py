@@ -114,7 +114,7 @@ def test_a_model_of_rembgs_is_taken_from_wherever_it_lies(monkeypatch, tmp_path)
         cut(picture, "u2net.onnx")
     (tmp_path / "u2net.onnx").touch()
     result = cut(picture, "u2net.onnx")
-    assert result.how == "rembg with u2net.onnx"
+    assert (result.how, result.way) == ("rembg", "rembg")
     assert iou(result, inside) == 1
     assert places == [("u2net_custom", str(tmp_path / "u2net.onnx"), str(tmp_path))]
     with pytest.raises(ViewmaskError, match=r"rembg cannot use its model: no protobuf[x ]* \.\.\.$"):

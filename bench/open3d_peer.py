@@ -1,0 +1,23 @@
+"""open3d as a peer: loaded where it is installed, with the USB library that its wheel wants and does not bring."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+
+@cache
+def loaded() -> Any | None:
+    """The module, or None, with a line that says why."""
+    try:
+        with_usb = import_module("libusb_package").get_library_path()
+        ctypes.CDLL(str(with_usb), mode=ctypes.RTLD_GLOBAL)
+    except (ImportError, OSError):
+        pass  # the system's own may be there
+    try:
+        return import_module("open3d")
+    except (ImportError, OSError) as error:
+        print(f"without open3d: {error}")
+        return None
