@@ -92,7 +92,7 @@ class Job:
     @property
     def passes(self) -> int:
         """How much work its sampling is, in passes of one draw."""
-        return self.order.steps * self.order.views * (1 if self.photo else self.order.draws)
+        return self.order.settings.steps * self.order.views * (1 if self.photo else self.order.draws)
 
     def files(self) -> list[str]:
         """The files that can be fetched."""
@@ -170,7 +170,7 @@ class Worker:
 
     def _needs(self, job: Job) -> float:
         assert self._pace is not None
-        passes = job.passes * (1 - job.step / job.order.steps)
+        passes = job.passes * (1 - job.step / job.order.settings.steps)
         whole = self._mesh if self._mesh is not None else 8.0  # until one was made
         return passes * self._pace + whole * (1 - job.share)
 
@@ -219,7 +219,7 @@ class Worker:
         known += pipeline.word_notes(generator, order.text)
         job.notes += known
         draws: list[list[np.ndarray]] = []
-        begun = time.monotonic()
+        begun, steps = time.monotonic(), order.settings.steps
         job.state = "views"
 
         def watch(known: Unmasked, unknown: Tensor) -> None:
@@ -227,7 +227,7 @@ class Worker:
             if job.cancelled.is_set():
                 raise Cancelled
             # A picture takes about as long as a step of its draw: of several, one is shown anew at a step.
-            last = job.step + 1 == order.steps
+            last = job.step + 1 == steps
             if last or not draws:
                 draws = generator.glimpse(known, unknown)
             else:
@@ -236,12 +236,12 @@ class Worker:
                 draws[turn] = generator.glimpse(part, unknown[one])[0]
             _save(sheet(draws, _SIDE[len(draws) > 1]), job.folder / f"{job.step + 1}.webp")
             job.step += 1
-            self._pace = (time.monotonic() - begun) / (job.passes * job.step / order.steps)
+            self._pace = (time.monotonic() - begun) / (job.passes * job.step / steps)
 
         outcome = pipeline.generate(
             generator, order.text, reference, order.views, draws=order.draws, seed=order.seed, watch=watch,
             cutout=job.photo.shown.way if job.photo and job.photo.shown else "", notes=known,
-            steps=order.steps, schedule=order.schedule, guidance=order.guidance,
+            speed=order.speed, steps=order.steps, schedule=order.schedule, guidance=order.guidance,
         )  # fmt: skip
         job.notes += outcome.notes
         job.kept = _kept(draws, outcome.views)
@@ -309,7 +309,7 @@ def described(worker: Worker, job: Job) -> dict[str, Any]:
     command = [*order.words(*(job.photo.source if job.photo else ())), *worker.options]
     return {
         "id": job.key, "state": job.state, "text": order.text, "draws": 1 if job.photo else order.draws,
-        "views": order.views, "steps": order.steps, "step": job.step, "doing": job.doing, "share": job.share,
+        "views": order.views, "steps": order.settings.steps, "step": job.step, "doing": job.doing, "share": job.share,
         "kept": job.kept, "ahead": worker.ahead(job), "left": worker.left(job),
         "notes": job.notes, "error": job.error, "command": " ".join(map(_quoted, command)),
         "files": job.files() if job.over else [], "picture": job.photo.name if job.photo else "",
