@@ -45,8 +45,8 @@ def generate(
     cutout: Annotated[
         str,
         typer.Option(
-            metavar="auto|alpha|plain|grabcut|rembg|MASK.png",
-            help="What tells the object of --image: its transparency, a plain background, GrabCut, rembg, or a mask.",
+            metavar="auto|alpha|plain|grabcut|rembg|MASK.png|u2net.onnx",
+            help="What tells the object of --image: transparency, a plain background, GrabCut, rembg, a mask.",
         ),
     ] = "auto",
     out: Annotated[

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 from viewmask.errors import ViewmaskError
-from viewmask.model.sampling import DRAWS, MASK_SCHEDULES, Sampling
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, MASK_SCHEDULES, SPEED, Sampling, Speed, at_speed
 
 LONGEST = 500  # characters of a sentence
 LIMITS = {"seed": (0, 2**53 - 1), "draws": (1, 16), "steps": (1, 200)}  # a browser's numbers end at 2^53
@@ -20,8 +20,8 @@ class Order:
     Attributes:
         text: the sentence; with a picture, what it shows.
         picture: the id of a picture that was sent before, or "".
-        seed, draws, views, steps, schedule: as the command's options.
-        guidance: None takes what is best for the weights.
+        seed, draws, views, speed: as the command's options.
+        steps, schedule, guidance: None takes what the speed has.
 
     Raises:
         ViewmaskError: a value out of its bounds, or neither sentence nor picture.
@@ -32,8 +32,9 @@ class Order:
     seed: int = 0
     draws: int = DRAWS
     views: int = 4
-    steps: int = Sampling.steps
-    schedule: str = Sampling.schedule
+    speed: Speed = SPEED
+    steps: int | None = None
+    schedule: str | None = None
     guidance: float | None = None
 
     def __post_init__(self) -> None:
@@ -44,11 +45,14 @@ class Order:
         if not self.text.isprintable():
             raise ViewmaskError("the sentence must be one line of plain text")
         for name, (low, high) in LIMITS.items():
-            if not low <= getattr(self, name) <= high:
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
                 raise ViewmaskError(f"{name} must lie between {low} and {high}")
         if self.views not in VIEWS:
             raise ViewmaskError("4 or 8 views can be made here")
-        if self.schedule not in MASK_SCHEDULES:
+        if self.speed not in get_args(Speed):
+            raise ViewmaskError(f"there is no such speed: choose {' or '.join(get_args(Speed))}")
+        if self.schedule is not None and self.schedule not in MASK_SCHEDULES:
             raise ViewmaskError(f"there is no such schedule: choose {', '.join(MASK_SCHEDULES)}")
         if self.guidance is not None and not 0 <= self.guidance <= 20:
             raise ViewmaskError("guidance must lie between 0 and 20")
@@ -60,7 +64,10 @@ class Order:
         Raises:
             ViewmaskError: unknown names, values of another type, or as above.
         """
-        types = {"text": str, "picture": str, "schedule": str, "guidance": int | float | None}
+        types = {
+            "text": str, "picture": str, "speed": str, "steps": int | None, "schedule": str | None,
+            "guidance": int | float | None,
+        }  # fmt: skip
         if not isinstance(record, dict) or record.keys() - {field.name for field in fields(cls)}:
             raise ViewmaskError("this is no order: reload the page")
         for name, value in record.items():
@@ -69,9 +76,10 @@ class Order:
         return cls(**record)
 
     @property
-    def sampling(self) -> dict[str, int | float | str | None]:
-        """What of it goes to the sampler."""
-        return {"steps": self.steps, "schedule": self.schedule, "guidance": self.guidance}
+    def settings(self) -> Sampling:
+        """How it is sampled."""
+        chosen = {"steps": self.steps, "schedule": self.schedule, "guidance": self.guidance}
+        return at_speed(FROM_IMAGE if self.picture else FROM_TEXT, self.speed, **chosen)
 
     def words(self, image: str = "", cutout: str = "auto") -> list[str]:
         """The words of the command that makes the same files.
@@ -86,7 +94,7 @@ class Order:
             words += ["--cutout", cutout] if cutout != "auto" else []
         if self.text.strip():
             words += ["--text", self.text]
-        for name in ("views", "steps", "schedule", "guidance", "draws"):
+        for name in ("views", "speed", "steps", "schedule", "guidance", "draws"):
             value = getattr(self, name)
             if value != getattr(Order, name) and not (image and name == "draws"):
                 words += [f"--{name}", f"{value:g}" if isinstance(value, float) else str(value)]

@@ -31,10 +31,14 @@ $("dice").onclick = () => { $("seed").value = Math.floor(Math.random() * 1e6); }
 
 function options(select, names) { select.replaceChildren(...names.map(name => new Option(name, name))); }
 
-function usualGuidance() {
-  $("guidance").placeholder = photo ? state.guidance.image : state.guidance.text;
+function usual() {  // what is taken where nothing is chosen
+  const settings = state.speeds[$("speed").value][photo ? "image" : "text"];
+  $("steps").placeholder = settings.steps;
+  $("guidance").placeholder = settings.guidance;
+  $("schedule").options[0].text = `usual (${settings.schedule})`;
   $("text").placeholder = photo ? "what it shows, if you like" : "a red chair";
 }
+$("speed").onchange = usual;
 
 // ---- the picture: drop, paste, choose; its cut-out under a brush -----------------------------------
 const canvas = document.querySelector("#easel canvas"), pen = canvas.getContext("2d");
@@ -59,7 +63,7 @@ const loaded = image => image.decode().then(() => image);
 async function shown(record) {
   const other = !photo || photo.id != record.id;
   photo = record;
-  usualGuidance();
+  usual();
   $("cutout").value = record.cutout;
   if (other) {
     picture.src = `api/photos/${record.id}/picture.webp`;
@@ -155,7 +159,7 @@ function mended() {
 const recut = way => { sent = sent.then(() => ask(`api/photos/${photo.id}?cutout=${way}`, { method: "PUT" })).then(shown).catch(complain); };
 $("cutout").onchange = () => recut($("cutout").value);
 $("restart").onclick = () => recut(photo.cutout);
-$("without").onclick = () => { photo = null; show($("photo"), false); show($("drop"), true); usualGuidance(); };
+$("without").onclick = () => { photo = null; show($("photo"), false); show($("drop"), true); usual(); };
 const brushes = [...document.querySelectorAll("#brush button")];
 brushes.forEach((button, i) => { button.onclick = () => { keep = i == 0; brushes.forEach((each, j) => each.setAttribute("aria-pressed", i == j)); }; });
 
@@ -172,9 +176,9 @@ $("order").onsubmit = async event => {
   complain(null);
   $("make").disabled = true;
   await sent;
-  const order = { text: $("text").value.replace(/\s+/g, " ").trim(), picture: photo ? photo.id : "", schedule: $("schedule").value };
-  for (const name of ["seed", "draws", "views", "steps"]) order[name] = Number($(name).value);
-  if ($("guidance").value != "") order.guidance = Number($("guidance").value);
+  const order = { text: $("text").value.replace(/\s+/g, " ").trim(), picture: photo ? photo.id : "", speed: $("speed").value };
+  if ($("schedule").value) order.schedule = $("schedule").value;
+  for (const name of ["seed", "draws", "views", "steps", "guidance"]) if ($(name).value != "") order[name] = Number($(name).value);
   try {
     follow(await ask("api/jobs", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(order) }));
     if (matchMedia("(max-width: 820px)").matches) $("result").scrollIntoView({ behavior: "smooth" });
@@ -321,11 +325,13 @@ async function begin() {
   await refresh();
   if (!state) return;
   options($("cutout"), state.cutouts);
+  options($("speed"), Object.keys(state.speeds));
   options($("schedule"), state.schedules);
+  $("schedule").prepend(new Option("usual", "", true, true));
   for (const [name, value] of Object.entries(state.usual)) $(name).value = value;
   for (const name of ["seed", "draws", "steps"]) [$(name).min, $(name).max] = state.limits[name];
   $("text").maxLength = state.limits.text;
-  usualGuidance();
+  usual();
   const own = state.jobs.find(each => each.id == sessionStorage.getItem("job")) || state.jobs.at(-1);
   if (own) {
     $("text").value = own.text;

@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 from viewmask.errors import ViewmaskError
-from viewmask.views.background import cut_notes
 from viewmask.views.cutout import CUTOUT, WAYS, CutOut, cut
 from viewmask.views.picture import LARGEST, Picture, inside, read_mask, read_picture
 
@@ -79,9 +78,9 @@ class Photo:
             raise ViewmaskError("nothing is left of the picture: paint what belongs to the object")
         if inside(alpha).all():
             raise ViewmaskError("all of the picture is kept: remove what is not the object")
-        picture = np.dstack([self.picture[..., :3], alpha])
-        notes = tuple(cut_notes(self.picture, picture))
-        return replace(self, shown=CutOut(picture, MENDED, notes), trouble="", version=self.version + 1)
+        # As the command line takes it: cutout.png with its own transparency.
+        shown = cut(np.dstack([self.picture[..., :3], alpha]), "alpha")
+        return replace(self, shown=replace(shown, how=MENDED), trouble="", version=self.version + 1)
 
     @property
     def source(self) -> tuple[str, str]:

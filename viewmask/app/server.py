@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_args
 
 from PIL import Image
 from starlette.applications import Starlette
@@ -35,7 +35,7 @@ from viewmask.app.order import LIMITS, LONGEST, Order
 from viewmask.app.photo import Photo
 from viewmask.app.worker import FILES, Job, Worker, described
 from viewmask.errors import ViewmaskError
-from viewmask.model.sampling import FROM_IMAGE, FROM_TEXT, MASK_SCHEDULES, Sampling
+from viewmask.model.sampling import FROM_IMAGE, FROM_TEXT, MASK_SCHEDULES, Speed, at_speed
 from viewmask.views.cutout import CUTOUT, WAYS
 
 LARGEST_FILE = 100 * 2**20
@@ -168,8 +168,16 @@ class Site:
                 "cutouts": ["auto", *(way for way in WAYS if way not in _OPTIONAL or find_spec(_OPTIONAL[way]))],
                 "schedules": list(MASK_SCHEDULES),
                 "limits": LIMITS | {"text": LONGEST, "file": LARGEST_FILE},
-                "usual": {"draws": Order.draws, "steps": Sampling.steps, "schedule": Sampling.schedule},
-                "guidance": {"text": FROM_TEXT.guidance, "image": FROM_IMAGE.guidance},
+                "usual": {"draws": Order.draws},
+                "speeds": {
+                    speed: {
+                        kind: {
+                            name: getattr(at_speed(exact, speed), name) for name in ("steps", "schedule", "guidance")
+                        }
+                        for kind, exact in (("text", FROM_TEXT), ("image", FROM_IMAGE))
+                    }
+                    for speed in get_args(Speed)
+                },
             }
         )
 

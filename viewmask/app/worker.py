@@ -92,7 +92,7 @@ class Job:
     @property
     def passes(self) -> int:
         """How much work its sampling is, in passes of one draw."""
-        return self.order.steps * self.order.views * (1 if self.photo else self.order.draws)
+        return self.order.settings.steps * self.order.views * (1 if self.photo else self.order.draws)
 
     def files(self) -> list[str]:
         """The files that can be fetched."""
@@ -117,7 +117,6 @@ class Worker:
         self._line: deque[Job] = deque()  # those that wait, and the one that is made
         self._pace: float | None = None  # seconds of a pass
         self._mesh: float | None = None  # seconds of a mesh
-        self._begun = 0.0
         self._thread = threading.Thread(target=self._run, name="worker", daemon=True)
 
     def start(self) -> None:
@@ -126,7 +125,7 @@ class Worker:
     def stop(self) -> None:
         """Cancel everything, wait until the thread has ended, and clear up."""
         for job in list(self._line):
-            job.cancelled.set()
+            self.cancel(job)
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
@@ -139,7 +138,7 @@ class Worker:
         Raises:
             ViewmaskError: too many wait already.
         """
-        if sum(job.owner == owner for job in self._line) >= WAITING:
+        if sum(job.owner == owner for job in list(self._line)) >= WAITING:
             raise ViewmaskError(f"{WAITING} of yours wait already: let one end, or cancel one")
         if len(self._line) >= 4 * WAITING:
             raise ViewmaskError("the queue is full: try again in a few minutes")
@@ -171,7 +170,7 @@ class Worker:
 
     def _needs(self, job: Job) -> float:
         assert self._pace is not None
-        passes = job.passes * (1 - job.step / job.order.steps)
+        passes = job.passes * (1 - job.step / job.order.settings.steps)
         whole = self._mesh if self._mesh is not None else 8.0  # until one was made
         return passes * self._pace + whole * (1 - job.share)
 
@@ -220,7 +219,7 @@ class Worker:
         known += pipeline.word_notes(generator, order.text)
         job.notes += known
         draws: list[list[np.ndarray]] = []
-        self._begun = time.monotonic()
+        begun, steps = time.monotonic(), order.settings.steps
         job.state = "views"
 
         def watch(known: Unmasked, unknown: Tensor) -> None:
@@ -228,7 +227,7 @@ class Worker:
             if job.cancelled.is_set():
                 raise Cancelled
             # A picture takes about as long as a step of its draw: of several, one is shown anew at a step.
-            last = job.step + 1 == order.steps
+            last = job.step + 1 == steps
             if last or not draws:
                 draws = generator.glimpse(known, unknown)
             else:
@@ -237,11 +236,12 @@ class Worker:
                 draws[turn] = generator.glimpse(part, unknown[one])[0]
             _save(sheet(draws, _SIDE[len(draws) > 1]), job.folder / f"{job.step + 1}.webp")
             job.step += 1
-            self._pace = (time.monotonic() - self._begun) / (job.passes * job.step / order.steps)
+            self._pace = (time.monotonic() - begun) / (job.passes * job.step / steps)
 
         outcome = pipeline.generate(
             generator, order.text, reference, order.views, draws=order.draws, seed=order.seed, watch=watch,
-            cutout=job.photo.shown.way if job.photo and job.photo.shown else "", notes=known, **order.sampling,
+            cutout=job.photo.shown.way if job.photo and job.photo.shown else "", notes=known,
+            speed=order.speed, steps=order.steps, schedule=order.schedule, guidance=order.guidance,
         )  # fmt: skip
         job.notes += outcome.notes
         job.kept = _kept(draws, outcome.views)
@@ -265,6 +265,7 @@ class Worker:
             _, mesh = pipeline.write_mesh(views, job.folder / "mesh.glb", job.folder / "page.html", progress=progress)
             for name in MESHES:
                 if name != "mesh.glb":
+                    progress("writing", 0.98)
                     mesh.save(job.folder / name)
             _zip(mesh.save(job.folder / "obj" / "mesh.obj"), job.folder / OBJ)
         except ViewmaskError as error:
@@ -308,7 +309,7 @@ def described(worker: Worker, job: Job) -> dict[str, Any]:
     command = [*order.words(*(job.photo.source if job.photo else ())), *worker.options]
     return {
         "id": job.key, "state": job.state, "text": order.text, "draws": 1 if job.photo else order.draws,
-        "views": order.views, "steps": order.steps, "step": job.step, "doing": job.doing, "share": job.share,
+        "views": order.views, "steps": order.settings.steps, "step": job.step, "doing": job.doing, "share": job.share,
         "kept": job.kept, "ahead": worker.ahead(job), "left": worker.left(job),
         "notes": job.notes, "error": job.error, "command": " ".join(map(_quoted, command)),
         "files": job.files() if job.over else [], "picture": job.photo.name if job.photo else "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ def _automatic(picture: Picture) -> tuple[NDArray[np.uint8], str]:
     try:
         return by_rule(picture)[..., 3], "plain"
     except ViewmaskError as error:
-        if _has("rembg") and _rembg_model().exists():
+        if _has("rembg") and any(model.exists() for model in _rembg_models()):
             return _rembg(picture), "rembg"
         if _has("cv2"):
             return _grabcut(picture), "grabcut"
@@ -138,19 +139,32 @@ def _rembg(picture: Picture, model: Path | None = None) -> NDArray[np.uint8]:
         raise ViewmaskError(f"no model at {model}")
     import rembg
 
+    home = os.environ.get("U2NET_HOME")
     try:
-        session = rembg.new_session("u2net_custom", model_path=str(model)) if model else rembg.new_session("u2net")
+        if model is None:
+            session = rembg.new_session("u2net")
+        else:
+            os.environ["U2NET_HOME"] = str(model.absolute().parent)  # it takes no model from elsewhere
+            session = rembg.new_session("u2net_custom", model_path=str(model.absolute()))
         mask = rembg.remove(Image.fromarray(picture[..., :3]), session=session, only_mask=True)
     except Exception as error:  # of its network, its checksums, its runtime: all kinds
-        reason = " ".join(str(error).split())[:200]
-        raise ViewmaskError(f"rembg failed: {reason}: name its file instead (--cutout u2net.onnx)") from error
+        reason = textwrap.shorten(str(error), 120, placeholder=" ...")
+        advice = "" if model else "; fetch u2net.onnx yourself, and name it (--cutout u2net.onnx)"
+        raise ViewmaskError(f"rembg cannot use its model: {reason}{advice}") from error
+    finally:
+        if home is None:
+            os.environ.pop("U2NET_HOME", None)
+        else:
+            os.environ["U2NET_HOME"] = home
     return np.asarray(mask.convert("L"))
 
 
-def _rembg_model() -> Path:
-    """Where rembg keeps the model that it fetches when it is first used."""
-    home = os.environ.get("U2NET_HOME") or Path(os.environ.get("XDG_DATA_HOME") or "~") / ".u2net"
-    return Path(home).expanduser() / "u2net.onnx"
+def _rembg_models() -> list[Path]:
+    """Where rembg keeps the model that it fetches when it is first used: its releases of today, and older ones."""
+    own, data = os.environ.get("U2NET_HOME"), os.environ.get("XDG_DATA_HOME")
+    home = own or os.environ.get("REMBG_HOME") or (Path(data, "rembg") if data else "~/.rembg")
+    older = own or Path(data or "~", ".u2net")
+    return [Path(home).expanduser() / "models" / "u2net" / "u2net.onnx", Path(older).expanduser() / "u2net.onnx"]
 
 
 def _masked(picture: Picture, path: str) -> NDArray[np.uint8]:

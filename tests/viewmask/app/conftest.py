@@ -24,6 +24,7 @@ from viewmask.learning.device import Device
 from viewmask.model.sampler import Unmasked
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
 from viewmask.views.camera import orbit
+from viewmask.views.making import KEY, Making, digest
 from viewmask.views.viewset import ViewSet
 
 SIZE = 48
@@ -35,7 +36,7 @@ class Painter(Generator):
     def __init__(self) -> None:
         lexicon = lexicon_of(SHIPPED / TRANSFORMER, {})
         runs_on = Device(torch.device("cpu"), torch.float32)
-        super().__init__(SimpleNamespace(lexicon=lexicon, runs_on=runs_on, photos=True))  # type: ignore[arg-type]
+        super().__init__(SimpleNamespace(lexicon=lexicon, runs_on=runs_on, photos=True, fingerprint="paint"))  # type: ignore[arg-type]
         self.gate = threading.Event()
         self.gate.set()
 
@@ -48,6 +49,7 @@ class Painter(Generator):
     def samples(self, caption, count=4, views=4, *, seed=0, steps=20, watch=None, **_):  # type: ignore[override]
         if caption == "a broken thing":
             raise RuntimeError("broken")
+        steps = steps or 20
         for step in range(steps if watch else 0):
             self.gate.wait(20)
             number = torch.arange(count).view(count, 1, 1, 1).expand(count, views, 1, 1) * 1000 + seed
@@ -56,10 +58,15 @@ class Painter(Generator):
                 for i in range(count)]  # fmt: skip
         return sets[2:] + sets[:2]
 
-    def from_image(self, picture, views=4, *, caption="", as_view=False, symmetry=False, **options):  # type: ignore[override]
+    def _ranked(self, caption, count, views, seed, progress, watch, sampling):
+        return iter(self.samples(caption, count, views, seed=seed, watch=watch, **sampling))
+
+    def from_reference(self, picture, views=4, *, caption="", as_view=False, symmetry=False, **options):  # type: ignore[override]
         red = int(picture[picture[..., 3] > 0][:, 0].mean())
         made = self.samples(caption, 1, views, **options)[0]
-        return ViewSet([self.disc(i, options["seed"], red) for i in range(views)], made.cameras, {"caption": caption})
+        making = Making(caption, digest(picture), "", views, options["seed"], weights="paint", runs_on="cpu, float32")
+        extra = {"caption": caption, KEY: making.record()}
+        return ViewSet([self.disc(i, options["seed"], red) for i in range(views)], made.cameras, extra)
 
     def glimpse(self, known, unknown):
         numbers = known.tokens[:, :, 0, 0].tolist()
@@ -100,7 +107,7 @@ class Visitor:
     cookie: str = ""
 
     def ask(self, path: str, method: str = "GET", body=None, **headers) -> Answer:
-        connection = http.client.HTTPConnection(*self.address, timeout=60)
+        connection = http.client.HTTPConnection(self.address[0], self.address[1], timeout=60)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookie:
             sent["cookie"] = self.cookie

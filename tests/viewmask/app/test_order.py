@@ -4,12 +4,20 @@ import pytest
 
 from viewmask.app.order import Order
 from viewmask.errors import ViewmaskError
+from viewmask.model.sampling import FROM_IMAGE, FROM_TEXT, at_speed
 
 
 def test_what_is_usual_is_not_in_the_command():
     assert Order("a red chair").words() == ["viewmask", "generate", "--text", "a red chair", "--seed", "0", "--mesh"]
     order = Order.of_record({"text": "a cup", "guidance": 2.5, "seed": 7, "views": 8, "draws": 2, "schedule": "linear"})
     assert " ".join(order.words()[4:]) == "--views 8 --schedule linear --guidance 2.5 --draws 2 --seed 7 --mesh"
+
+
+def test_a_speed_sets_what_is_not_chosen():
+    order = Order("a cup", speed="balanced")
+    assert order.words()[4:6] == ["--speed", "balanced"]
+    assert order.settings == at_speed(FROM_TEXT, "balanced")
+    assert Order("", "key", speed="balanced", steps=7).settings == at_speed(FROM_IMAGE, "balanced", steps=7)
 
 
 def test_a_picture_is_named_and_has_no_draws():
@@ -34,6 +42,7 @@ def test_a_picture_is_named_and_has_no_draws():
         ({"text": "a cup", "draws": 10**9}, "draws must lie"),
         ({"text": "a cup", "views": 5}, "4 or 8"),
         ({"text": "a cup", "schedule": "__class__"}, "no such schedule"),
+        ({"text": "a cup", "speed": "ludicrous"}, "no such speed"),
         ({"text": "a cup", "guidance": float("nan")}, "guidance must lie"),
         ({"text": "a cup", "out": "/etc"}, "no order"),
         ([], "no order"),

@@ -109,12 +109,12 @@ def test_a_sentence_a_mesh_and_the_bytes_of_the_command_line(tab, painter, tmp_p
     words = tab.page.inner_text("#command")
     assert words == 'viewmask generate --text "a ball" --steps 3 --seed 5 --mesh'
     command(words, tmp_path / "line", monkeypatch)
-    written = {file.name: file.read_bytes() for file in (tmp_path / "line" / "a-ball").iterdir()}
+    written = {file.name: file.read_bytes() for file in (tmp_path / "line" / "a-ball-5").iterdir()}
     assert tab.download("GLB") == written.pop("mesh.glb")
     assert tab.download("Page") == written.pop("page.html")
     assert unzipped(tab.download("Views (zip)")) == written
     for suffix in ("ply", "stl", "3mf", "obj"):
-        again = ["viewmask", "reconstruct", "a-ball", "--out", f"mesh.{suffix}"]
+        again = ["viewmask", "reconstruct", "a-ball-5", "--out", f"mesh.{suffix}"]
         command(shlex.join(again), tmp_path / "line", monkeypatch)
         got = tab.download(suffix.upper())
         if suffix == "obj":

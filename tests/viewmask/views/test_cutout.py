@@ -1,5 +1,6 @@
 """Which way of cutting out is taken, and that it is told."""
 
+import os
 import sys
 from types import SimpleNamespace
 
@@ -85,8 +86,40 @@ def test_rembg_is_taken_where_its_model_lies_already(monkeypatch, tmp_path):
     with pytest.raises(ViewmaskError, match="no plain background"):
         cut(picture)  # auto fetches nothing
     assert iou(cut(picture, "rembg"), inside) == 1
+    for place in ("u2net.onnx", "models/u2net/u2net.onnx"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).touch()
+        assert cut(picture).how == "rembg"
+        (tmp_path / place).unlink()
+
+
+def test_a_model_of_rembgs_is_taken_from_wherever_it_lies(monkeypatch, tmp_path):
+    picture, inside = photo(noise=90)
+    places = []
+
+    def new_session(name, model_path):
+        places.append((name, model_path, os.environ["U2NET_HOME"]))
+        return name
+
+    def remove(image, session, only_mask):
+        if len(places) > 1:
+            raise RuntimeError("no protobuf\n" + "x " * 200)
+        return Image.fromarray(np.where(inside, 255, 0).astype(np.uint8))
+
+    monkeypatch.setitem(sys.modules, "rembg", SimpleNamespace(remove=remove, new_session=new_session))
+    without(monkeypatch, "cv2")
+    monkeypatch.delenv("U2NET_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ViewmaskError, match=r"no model at u2net\.onnx"):
+        cut(picture, "u2net.onnx")
     (tmp_path / "u2net.onnx").touch()
-    assert cut(picture).how == "rembg"
+    result = cut(picture, "u2net.onnx")
+    assert (result.how, result.way) == ("rembg", "rembg")
+    assert iou(result, inside) == 1
+    assert places == [("u2net_custom", str(tmp_path / "u2net.onnx"), str(tmp_path))]
+    with pytest.raises(ViewmaskError, match=r"rembg cannot use its model: no protobuf[x ]* \.\.\.$"):
+        cut(picture, "u2net.onnx")
+    assert "U2NET_HOME" not in os.environ
 
 
 def test_a_mask_may_have_another_size_and_only_takes_away(tmp_path):
