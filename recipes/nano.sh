@@ -89,7 +89,9 @@ tokens v 0
 # -- the paper's three stages, and the reranker ---------------------------------------------------------------
 # shellcheck disable=SC2046
 learnt=($(for folder in a b c v; do each "$OUT/tokens/$folder" .parquet; done))
-common=("${learnt[@]}" --tokenizer "$tokenizer" --preset "$SIZE")
+compile=() # a step then takes half of the time; it needs a compiler
+if command -v c++ >/dev/null && [ -z "$STEPS" ]; then compile=(--compile); fi
+common=("${learnt[@]}" "${compile[@]}" --tokenizer "$tokenizer" --preset "$SIZE")
 stage align 2h align "${common[@]}" --seed 11
 stage i2mv 12h i2mv "${common[@]}" --init "$OUT/align/weights" --seed 12
 stage t2mv 18h t2mv "${common[@]}" --init "$OUT/i2mv/weights" --seed 13

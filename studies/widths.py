@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     asked = {"given": arguments.given, "weights": arguments.weights} if arguments.method == "viewmask" else {}
     method = open_method(arguments.method, Options(**asked))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for subject in open_bench(arguments.bench, arguments.data, split=arguments.split, limit=arguments.limit).subjects:
         truth = subject.views(4)
         made = method.views(subject.id, given(method, subject, truth))

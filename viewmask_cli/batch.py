@@ -88,7 +88,9 @@ class Batch:
         if before.get("command") != about["command"]:
             other = before.get("command")
             raise ViewmaskError(f"{self.folder} holds a batch of viewmask {other}: choose another --out")
-        changed = [f"{name} {was.get(name)!r}, not {now.get(name)!r}" for name in now if now[name] != was.get(name)]
+        changed = [
+            f"{name} {_told(was.get(name))}, not {_told(now[name])}" for name in now if now[name] != was.get(name)
+        ]
         changed += [f"{name} {was[name]!r}" for name in was if name not in now]
         if changed:
             raise ViewmaskError(
@@ -238,3 +240,8 @@ def content(path: Path) -> str:
     except OSError as error:
         raise ViewmaskError(f"cannot read {file}: {error.strerror or error}") from error
     return total.hexdigest()[:16]
+
+
+def _told(value: Any) -> str:
+    """A setting in words; None is left to the speed or the weights."""
+    return "as usual" if value is None else repr(value)

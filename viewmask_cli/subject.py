@@ -37,7 +37,7 @@ class Asked:
     cutout: str
     mesh: bool
     video: VideoFormat | None
-    sampling: dict[str, int | float | str | None]
+    sampling: dict[str, Any]
 
     def settings(self) -> dict[str, Any]:
         """All that results depend on, by the names of the options."""

@@ -361,4 +361,4 @@ def test_objects_without_a_mesh_are_left_out_of_what_an_unknown_camera_sees(squa
     both = replace(demo, subjects=[*demo.subjects, squares.subjects[0]])
     result = run(both, method, Scoring(meshes=False, beside=()))
     assert len(result.records) == 1
-    assert any("left out: 1 objects" in note for note in result.notes)
+    assert any("left out: 1 object " in note for note in result.notes)

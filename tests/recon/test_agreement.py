@@ -107,11 +107,11 @@ def test_the_mesh_carries_the_warning_and_the_numbers_of_the_views_as_given(view
     a, b, c, d = views.cameras
     empty = np.zeros_like(views.images[0])
     given = ViewSet([empty, *views.images], [a, b, a, c, d])
-    first, second = reconstruct(given, faces=500, texture=64, resolution=24).notes
+    first, second, *_ = reconstruct(given, faces=500, texture=64, resolution=24).notes
     assert first == "nothing is on view 0: left out"
     assert second.startswith("views 1 and 2 look to have each other's camera")
     given.extra["source"] = "viewmask"  # whose cameras are right, whatever its pictures show
-    assert len(reconstruct(given, faces=500, texture=64, resolution=24).notes) == 1
+    assert not any("camera" in line for line in reconstruct(given, faces=500, texture=64, resolution=24).notes)
 
 
 def test_a_worse_surface_disagrees_more(ball_views):

@@ -67,8 +67,8 @@ def test_views_that_contradict_each_other_are_told(generator, mug, monkeypatch, 
     if not told:
         assert notes == [(), ()]
         return
-    assert notes[0][0].startswith("the views agree to 84%; another sentence")
-    assert notes[1][0].startswith("the views agree to 84%, none of 4 draws to more; another sentence")
+    assert notes[0][0].startswith("the views agree to 84%: a mesh of them is a guess; another sentence")
+    assert notes[1][0].startswith("the views agree to 84%, none of 4 draws to more: a mesh of them is a guess; another")
 
 
 def test_what_training_hardly_had_is_told_by_the_lexicon_of_the_weights(tmp_path):

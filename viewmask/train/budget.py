@@ -249,7 +249,7 @@ def activations(
         stream = model.stream(layout, words, tokens, tokens == 0)
         with _Kept(model) as begin:
             x = next(stream)
-        with _Kept(model) as block:
+        with _Kept(model, *model.turn(layout, words.device)) as block:  # all blocks share the turns
             x = next(stream)
         with _Kept(model) as end:
             features = model.norm(x).flatten(0, 1)[places]
@@ -265,10 +265,10 @@ def activations(
 
 
 class _Kept(torch.autograd.graph.saved_tensors_hooks):
-    """Adds up what autograd keeps inside the block: each storage once, and none of the weights."""
+    """Adds up what autograd keeps inside the block: each storage once, and none of the weights or of `others`."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.known = {parameter.untyped_storage()._cdata for parameter in model.parameters()}
+    def __init__(self, model: nn.Module, *others: Tensor) -> None:
+        self.known = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *others)}
         self.size = 0
 
         def keep(tensor: Tensor) -> Tensor:

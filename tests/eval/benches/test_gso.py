@@ -141,7 +141,7 @@ def test_lists_of_names(googles: Path) -> None:
 
 def test_missing_objects_are_named(ours: Path, googles: Path, tmp_path: Path) -> None:
     (ours / "cup" / "views" / "015.png").unlink()
-    with pytest.raises(ViewmaskError, match=r"1 objects of the bench are missing .*\(cup\).*HarmonyView"):
+    with pytest.raises(ViewmaskError, match=r"the bench lacks 1 object in .*\(cup\).*HarmonyView"):
         open_bench("gso", ours)
     with pytest.raises(ViewmaskError, match=r"\(A_Brick\)"):
         open_bench("gso", ours, subset="vivid100")

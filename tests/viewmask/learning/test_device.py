@@ -40,7 +40,7 @@ def test_a_gpu_is_taken_and_computes_in_bfloat16(gpu):
     assert str(chosen("cpu")) == "cpu, float32"
     gpu.setattr(torch.cuda, "is_bf16_supported", lambda: False)
     assert chosen("cuda").dtype == torch.float32
-    with pytest.raises(ViewmaskError, match="finds 1 GPUs"):
+    with pytest.raises(ViewmaskError, match="finds 1 GPU"):
         chosen("cuda:1")
 
 

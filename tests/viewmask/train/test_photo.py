@@ -43,7 +43,7 @@ def test_training_and_users_pictures_go_one_way(monkeypatch, tmp_path):
 
     monkeypatch.setattr(pipeline, "generate", stop)
     with pytest.raises(ViewmaskError, match="enough"):
-        generate(image=tmp_path / "disc.png", out=tmp_path / "out")
+        generate(image=[tmp_path / "disc.png"], out=tmp_path / "out")
     assert len(cut) == 2
     assert np.array_equal(given[0], framed)
 
