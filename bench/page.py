@@ -24,7 +24,10 @@ PAGE = ROOT / "docs/results/speed.md"
 
 def commands(data: Path | None) -> dict[str, list[str]]:
     """The command of every bench that needs no accelerator, by the name that its tables have on the page."""
-    found = {"start": ["bench/start.py"], "meshes": ["bench/reconstruct.py"], "engines": ["bench/engines.py"]}
+    found = {
+        "start": ["bench/start.py"], "decoding": ["bench/decoding.py", "--draws", "1", "--rounds", "3"],
+        "meshes": ["bench/reconstruct.py"], "engines": ["bench/engines.py"],
+    }  # fmt: skip
     return found if data is None else found | {"metrics": ["bench/metrics.py", "--data", str(data), "--workers", "1"]}
 
 
