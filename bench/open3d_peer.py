@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -11,11 +12,8 @@ from typing import Any
 @cache
 def loaded() -> Any | None:
     """The module, or None, with a line that says why."""
-    try:
-        with_usb = import_module("libusb_package").get_library_path()
-        ctypes.CDLL(str(with_usb), mode=ctypes.RTLD_GLOBAL)
-    except (ImportError, OSError):
-        pass  # the system's own may be there
+    with suppress(ImportError, OSError):  # else the system's own library is found, or the next import says what lacks
+        ctypes.CDLL(str(import_module("libusb_package").get_library_path()), mode=ctypes.RTLD_GLOBAL)
     try:
         return import_module("open3d")
     except (ImportError, OSError) as error:

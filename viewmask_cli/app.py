@@ -14,7 +14,7 @@ import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.learning.device import DeviceName, Precision
+from viewmask_cli.options import DeviceOption, PrecisionOption, WeightsOption
 from viewmask_cli.progress import note, working
 
 PORT = 7860
@@ -35,13 +35,9 @@ def app(
         Path | None,
         typer.Option("--out", "-o", help="Folder that keeps the results.", show_default="a temporary one"),
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(exists=True, help="Folder of weights.", show_default="the shipped weights")
-    ] = None,
-    device: Annotated[DeviceName, typer.Option(help="Where the model runs. auto: a CUDA GPU, else the CPU.")] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="Of the transformer. auto: bfloat16 on a GPU, else float32.")
-    ] = "auto",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
     """Open a page on this machine: a sentence or a picture in, views as they unmask, a mesh to turn and download.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from viewmask.learning.device import DeviceName, Precision
+from viewmask_cli.options import DeviceOption, PrecisionOption, WeightsOption
 from viewmask_cli.progress import note, working
 
 
@@ -19,13 +19,9 @@ def caption(
             metavar="auto|alpha|plain|grabcut|rembg|MASK.png", help="What tells the object, as in viewmask generate."
         ),
     ] = "auto",
-    weights: Annotated[
-        Path | None, typer.Option(exists=True, help="Folder of weights.", show_default="the shipped weights")
-    ] = None,
-    device: Annotated[DeviceName, typer.Option(help="Where the model runs. auto: a CUDA GPU, else the CPU.")] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="Of the transformer. auto: bfloat16 on a GPU, else float32.")
-    ] = "auto",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
 ) -> str:
     """Say in words what a picture shows (multimodal understanding, the paper's MMU task).
 

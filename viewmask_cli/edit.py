@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from viewmask.errors import ViewmaskError
-from viewmask.learning.device import DeviceName, Precision
 from viewmask_cli import output
+from viewmask_cli.options import DeviceOption, PrecisionOption, WeightsOption
 from viewmask_cli.progress import note, progress, working
-from viewmask_cli.progress import steps as steps_of
+from viewmask_cli.subject import write_mesh
 
 
 def edit(
@@ -35,20 +35,17 @@ def edit(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder to write.", show_default="VIEWS-edited")
+        Path | None,
+        typer.Option("--out", "-o", help="Folder to write.", show_default="VIEWS-edited, or the next free name"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")] = 0,
     guidance: Annotated[
         float | None, typer.Option(min=0.0, help="How strongly the sentence counts.", show_default="as in generate")
     ] = None,
     mesh: Annotated[bool, typer.Option("--mesh", "-m", help="Also write mesh.glb and page.html.")] = False,
-    weights: Annotated[
-        Path | None, typer.Option(exists=True, help="Folder of weights.", show_default="the shipped weights")
-    ] = None,
-    device: Annotated[DeviceName, typer.Option(help="Where the model runs. auto: a CUDA GPU, else the CPU.")] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="Of the transformer. auto: bfloat16 on a GPU, else float32.")
-    ] = "auto",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace --out, whatever it holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> list[Path]:
@@ -61,12 +58,13 @@ def edit(
     Example: viewmask edit a-red-chair --region 60,40,140,90 --text "a red chair with a blue back"
     """
     from recon import region as regions_of
+    from viewmask.views.making import Making
     from viewmask.views.viewset import ViewSet
 
     views = ViewSet.load(folder)
     if view is not None and view >= len(views):
         raise ViewmaskError(f"there is no view {view}: {folder} has views 0 to {len(views) - 1}")
-    out = out or folder.with_name(f"{folder.resolve().name}-edited")
+    out = out or output.vacant(folder.with_name(f"{folder.resolve().name}-edited"), Making())
     if out.resolve() == folder.resolve():
         raise ViewmaskError("--out is the folder of the views themselves: name another one, so that both remain")
     output.check_folder(out, force)
@@ -91,10 +89,7 @@ def edit(
     written = pipeline.write_views(outcome.views, out)
     output.remember(written, views=out)
     if mesh:
-        with steps_of("reconstructing the mesh") as step:
-            files, surface = pipeline.write_mesh(outcome.views, out / "mesh.glb", out / "page.html", progress=step)
-        for line in surface.notes:
-            note(line)
+        files, _ = write_mesh(outcome.views, out)
         output.remember(files)
         written += files
     output.say(as_json, {"out": str(out), "seed": seed, "files": [str(file) for file in written]}, written)

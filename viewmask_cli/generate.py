@@ -8,11 +8,11 @@ from typing import Annotated, get_args
 import typer
 
 from viewmask.errors import ViewmaskError
-from viewmask.learning.device import DeviceName, Precision
 from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, SPEED, MaskSchedule, Speed, at_speed
 from viewmask.views.making import Making
 from viewmask.views.video import VideoFormat
 from viewmask_cli import batch, output, repetition
+from viewmask_cli.options import DeviceOption, PrecisionOption, WeightsOption
 from viewmask_cli.progress import note
 from viewmask_cli.subject import Asked, Subject, loaded, make
 
@@ -102,16 +102,9 @@ def generate(
     video: Annotated[
         VideoFormat | None, typer.Option(help="Also write a turntable of the mesh: turntable.gif, .webp or .mp4.")
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, help="Folder of weights, such as runs/t2mv/weights.", show_default="the shipped weights"
-        ),
-    ] = None,
-    device: Annotated[DeviceName, typer.Option(help="Where the model runs. auto: a CUDA GPU, else the CPU.")] = "auto",
-    precision: Annotated[
-        Precision, typer.Option(help="Of the transformer. auto: bfloat16 on a GPU, else float32.")
-    ] = "auto",
+    weights: WeightsOption = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace --out, whatever it holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> list[Path]:

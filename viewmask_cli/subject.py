@@ -15,6 +15,7 @@ from viewmask_cli.progress import note, progress, working
 from viewmask_cli.progress import steps as steps_of
 
 if TYPE_CHECKING:
+    from recon.mesh import TexturedMesh
     from viewmask.generator import Generator
     from viewmask.pipeline import Outcome
     from viewmask.views.cutout import CutOut
@@ -156,7 +157,7 @@ def write(
     output.remember(files, views=folder)
     notes = list(views.extra.get("notes", []))
     if mesh:
-        made, surface = _mesh(views, folder, video)
+        made, surface = write_mesh(views, folder, video)
         files += made
         notes += [line for line in surface.notes if line not in notes]
         output.remember(made)
@@ -166,7 +167,12 @@ def write(
     return result | {"notes": notes}
 
 
-def _mesh(views: ViewSet, folder: Path, video: VideoFormat | None) -> tuple[list[Path], Any]:
+def write_mesh(views: ViewSet, folder: Path, video: VideoFormat | None = None) -> tuple[list[Path], TexturedMesh]:
+    """Write the mesh of views that lie in a folder, its page and perhaps a turntable; the files, and the mesh.
+
+    Raises:
+        ViewmaskError: no mesh can be made of them, or the disk refuses.
+    """
     from viewmask import pipeline
 
     try:

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 import viewmask.generator
+from viewmask import pipeline
+from viewmask.errors import ViewmaskError
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
 
@@ -75,6 +77,22 @@ def test_of_one_view_no_other_changes(shell):
     before, after = ViewSet.load("chair"), ViewSet.load("new")
     same = [np.array_equal(a, b) for a, b in zip(before.images, after.images, strict=True)]
     assert same == [True, True, False, True]
+
+
+def test_a_second_edit_leaves_the_first(shell):
+    first = shell("edit", "chair", "--region", "20,30,24,20", "--view", 1)
+    second = shell("edit", "chair", "--region", "20,30,24,20", "--view", 2)
+    assert first.out.startswith("wrote chair-edited/ ")
+    assert second.out.startswith("wrote chair-edited-2/ ")
+
+
+def test_views_of_which_no_mesh_can_be_made_are_kept_and_named(shell, monkeypatch):
+    def refuse(*_, **__):
+        raise ViewmaskError("nothing in common")
+
+    monkeypatch.setattr(pipeline, "write_mesh", refuse)
+    done = shell("edit", "chair", "--region", "20,30,24,20", "--mesh")
+    assert done.error == "no mesh: nothing in common (the views are in chair-edited)"
 
 
 def test_views_that_contradict_each_other_are_said_to(shell):
