@@ -5,7 +5,7 @@
 #   DATA=/path/to/sets SIZE=small bash recipes/nano.sh      the same for a GPU
 #   DATA=/path/to/sets LIMIT=3 STEPS=3 bash recipes/nano.sh a try of every command, minutes
 #
-# DATA holds the sets, each with an index.jsonl. The same command again goes on where it was stopped: what is done
+# It needs bash 4.4 or newer. DATA holds the sets, each with an index.jsonl. The same command again goes on where it was stopped: what is done
 # is skipped, what was begun resumes. All seeds are named, so a run with --steps alone repeats to the bit on one machine;
 # limits of time end where the machine gets to.
 set -euo pipefail
