@@ -69,12 +69,12 @@ def attempts(make: Maker, jobs: Sequence[Job], total: int, processes: int = 1) -
 
     Args:
         total: inputs of the batch, those that are done included.
-        processes: at work at once. From two on results come in any order, and a crash costs one input.
+        processes: at work at once, where there are jobs for two. Then results come in any order, and a crash costs one input.
 
     Raises:
         ViewmaskError: on Windows, more than one process.
     """
-    if processes == 1:
+    if processes == 1 or len(jobs) < 2:
         for job in jobs:
             note(f"[{job.index + 1}/{total}] {job.label}")
             yield job, _attempt(job, make)["attempt"]
@@ -85,7 +85,7 @@ def attempts(make: Maker, jobs: Sequence[Job], total: int, processes: int = 1) -
     from render.settings import Limits
     from render.workers import Workers
 
-    processes = min(processes, len(jobs)) or 1
+    processes = min(processes, len(jobs))
     threads = max(1, cores() // processes)
     note(f"{processes} processes, threads of each: {threads}")
     endless = Limits(seconds=float("inf"), jobs=sys.maxsize, mebibytes=sys.maxsize)
