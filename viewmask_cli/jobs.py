@@ -69,7 +69,8 @@ def attempts(make: Maker, jobs: Sequence[Job], total: int, processes: int = 1) -
 
     Args:
         total: inputs of the batch, those that are done included.
-        processes: at work at once, where there are jobs for two. Then results come in any order, and a crash costs one input.
+        processes: at work at once, where there are jobs for two. Then results come in any order, and a crash costs one
+            input.
 
     Raises:
         ViewmaskError: on Windows, more than one process.
