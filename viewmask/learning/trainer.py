@@ -142,6 +142,8 @@ class Trainer:
                     self._log()
                 late = time.monotonic() - self._saved > self.save_every
                 stop, late = map(bool, self.processes.total([interrupted(), late and self.processes.main]))
+                if stop and self.recent:
+                    self._log(whole=False)
                 if late or stop:
                     self.save()
                 if stop:
@@ -149,6 +151,8 @@ class Trainer:
                     raise KeyboardInterrupt
         if self.keep_best and (self.step % self.validate_every or self.best == -math.inf):
             self._validate()
+        if self.recent:
+            self._log()
         self.save()
         if not self.keep_best:
             self._export()
@@ -266,8 +270,9 @@ class Trainer:
         self.processes.wait()
         return self.out / EXPORT
 
-    def _log(self) -> None:
-        recent, self.recent = self.recent, []
+    def _log(self, whole: bool = True) -> None:
+        """Add a line about the steps since the last one; if these are not the `whole` of a line, a resumed run does."""
+        recent, self.recent = self.recent, [] if whole else self.recent
         names = dict.fromkeys(name for figures in recent for name in figures)  # steps of other layouts have others
         means = {name: float(np.mean([figures[name] for figures in recent if name in figures])) for name in names}
         if self.processes.main:
@@ -299,7 +304,7 @@ class Trainer:
         if hasattr(self.task, "position"):
             self.task.position = record.get("position", {})
         if self.processes.main:
-            log.cut(self.out, self.step)  # what was lost since will be told anew
+            log.cut(self.out, self.step - len(self.recent))  # what was lost since will be told anew
         self._started = time.monotonic() - float(record["seconds"])
         self.schedule = replace(
             self.schedule, **{name: record["schedule"][name] for name in ("seed", "batch", "rate", "muon", "precision")}
