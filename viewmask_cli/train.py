@@ -76,6 +76,15 @@ def train(
     accumulate: Annotated[
         int, typer.Option(min=1, help="Work a batch out in so many parts, one after the other: less memory.")
     ] = 1,
+    lora: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="RANK",
+            help="Tune the transformer of --init by additions of this rank alone: less memory.",
+            show_default="all weights learn",
+        ),
+    ] = None,
     each_once: Annotated[
         bool, typer.Option("--each-once", help="Every row of tokens once before any comes again; rare things as often.")
     ] = False,
@@ -127,9 +136,9 @@ def train(
         raise ViewmaskError("recon has one size and no tokenizer: leave out --preset and --tokenizer")
     if stage == "reranker" and preset != "nano":
         raise ViewmaskError("reranker has one size: leave out --preset")
-    if (checkpointing or compiled or each_once) and stage not in TRANSFORMER:
+    if (checkpointing or compiled or each_once or lora) and stage not in TRANSFORMER:
         raise ViewmaskError(
-            f"--checkpointing, --compile and --each-once are for {', '.join(TRANSFORMER)}: leave them out"
+            f"--checkpointing, --compile, --lora and --each-once are for {', '.join(TRANSFORMER)}: leave them out"
         )
     if (processes.launched() or accumulate > 1) and stage not in TRANSFORMER:
         raise ViewmaskError(
@@ -158,6 +167,7 @@ def train(
             out, preset=preset, time_limit=limit, steps=steps, resume=resume, init=init, tokenizer=tokenizer, seed=seed,
             gentle=gentle, progress=show, note=note if first else _silent, batch=batch, accumulate=accumulate,
             each_once=each_once, checkpointing=checkpointing, compiled=compiled, tracker=tracker,
+            lora=lora,
         )  # fmt: skip
         try:
             weights = stages.train(stage, data, run)

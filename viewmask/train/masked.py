@@ -328,14 +328,24 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
     if rows.tokens.shape[1] < task.views and stage != "align":
         raise ViewmaskError(f"the tokens hold {rows.tokens.shape[1]} view an object: pairs are for the stage align")
     grid, bits = tokenizer.config.grid, tokenizer.config.bits
-    config = replace(TRANSFORMERS[run.preset], words=len(vocabulary), grid=grid, bits=bits)
-    model = Transformer(config).to(run.device)
     schedule = run.schedule(SCHEDULES[run.preset, stage])
-    schedule = run.begin(model, schedule, stage, lambda smaller: grown(smaller, config, vocabulary))
+    run.check_lora()
+    if run.lora:
+        model, schedule = run.adapted(Transformer, TransformerConfig, schedule, stage)
+        if (model.config.grid, model.config.bits) != (grid, bits):
+            raise ViewmaskError(
+                f"{run.start} knows {model.config.grid}^2 tokens of {model.config.bits} bits a view, "
+                f"the tokenizer {run.codes} gives {grid}^2 of {bits}"
+            )
+    else:
+        config = replace(TRANSFORMERS[run.preset], words=len(vocabulary), grid=grid, bits=bits)
+        model = Transformer(config).to(run.device)
+        schedule = run.begin(model, schedule, stage, lambda smaller: grown(smaller, config, vocabulary))
     model.checkpointing = run.checkpointing
     if run.compiled:
         model.compile_blocks()
     about = {"stage": stage, "preset": run.preset, "mixture": asdict(mixture), "words": sorted(lexicon.words)} | about
+    about |= {"lora": run.lora} if run.lora else {}
     judge = validation(Masked(unseen, mixture, vocabulary, run.device)) if unseen else None
     return run.train(model, task, schedule, about, validation=judge, files=lexicon.files())
 

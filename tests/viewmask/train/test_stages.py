@@ -62,6 +62,26 @@ def test_a_stage_begins_at_the_full_rate_and_is_gone_on_with_gently(train):
     assert share(fourth, "t2mv") == 1
 
 
+def test_additions_tune_weights_of_any_size(train, tmp_path):
+    before, _ = train("t2mv", "three", 3)
+    weights, schedule = train("t2mv", "tuned", 2, before, lora=4)  # the preset has two layers
+    assert (schedule["muon"], schedule["rate"]) == (0, pytest.approx(GENTLY * masked.SCHEDULES["nano", "t2mv"].rate))
+    old, new = (checkpoint.load(each, Transformer, TransformerConfig) for each in (before, weights))
+    assert (new[1].layers, new[2]["lora"]) == (3, 4)
+    assert torch.equal(old[0].word.weight, new[0].word.weight)
+    changed = (old[0].blocks[0].q_proj.weight - new[0].blocks[0].q_proj.weight).float()
+    assert 0 < changed.norm() < 0.1
+    again, _ = train("t2mv", "tuned", 2, resume=True, lora=4)
+    assert checkpoint.read_tensors(again / "model.safetensors").keys() == dict(new[0].named_parameters()).keys()
+    for rank, said in ((None, "with --lora 4"), (5, "with --lora 4")):
+        with pytest.raises(ViewmaskError, match=said):
+            train("t2mv", "tuned", 2, resume=True, lora=rank)
+    with pytest.raises(ViewmaskError, match="without --lora"):
+        train("t2mv", "three", 3, resume=True, lora=4)
+    with pytest.raises(ViewmaskError, match="name them by --init"):
+        train("t2mv", "none", 2, lora=4)
+
+
 def test_a_deeper_transformer_starts_from_a_shallower_one_at_the_full_rate(train):
     weights, _ = train("t2mv", "two", 2)
     deeper, schedule = train("t2mv", "three", 3, weights)
