@@ -20,6 +20,7 @@ Stage = Literal["tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker", "re
 Preset = Literal["nano", "small", "paper-stage1", "paper-stage2", "paper-stage3"]
 VIEWS = ("tokenizer", "decoder", "recon")  # what learns from pictures
 TRANSFORMER = ("align", "i2mv", "t2mv")  # its stages
+PAPER: dict[str, Stage] = {"paper-stage1": "align", "paper-stage2": "i2mv", "paper-stage3": "t2mv"}
 
 
 def train(
@@ -39,7 +40,7 @@ def train(
         Path | None, typer.Option("--out", "-o", help="Run folder to write.", show_default="runs/STAGE")
     ] = None,
     preset: Annotated[
-        Preset, typer.Option(help="nano suits two CPU cores, small a GPU; the paper's stages are for --plan.")
+        Preset, typer.Option(help="nano suits two CPU cores, small a GPU, the paper's stages a cluster: see --plan.")
     ] = "nano",
     time_limit: Annotated[
         str | None,
@@ -123,10 +124,11 @@ def train(
     if plan:
         _plan(preset, gpu, count, mfu, as_json)
         return None
+    stage = stage or PAPER.get(preset)
     if stage is None:
         raise ViewmaskError(f"missing 'stage', one of {', '.join(get_args(Stage))}: see viewmask train --help")
-    if preset not in ("nano", "small"):
-        raise ViewmaskError(f"{preset} cannot be trained here yet: --plan says what it would ask for")
+    if stage != PAPER.get(preset, stage):
+        raise ViewmaskError(f"{preset} is the stage {PAPER[preset]}, not {stage}: leave out one of them")
     out = out or Path("runs") / stage
     limit = seconds(time_limit) if time_limit is not None else None
     if not data:

@@ -18,7 +18,7 @@ from viewmask.learning.trainer import CHECKPOINT, Progress, Trainer, Validation
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.weights import SHIPPED, TOKENIZER
 
-Preset = Literal["nano", "small"]
+Preset = Literal["nano", "small", "paper-stage1", "paper-stage2", "paper-stage3"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -29,7 +29,7 @@ class Run:
 
     Attributes:
         out: the run folder; see `Trainer`.
-        preset: "nano" (two CPU cores) or "small" (a data-centre GPU).
+        preset: "nano" (two CPU cores), "small" (a data-centre GPU), or a stage of the paper's (a cluster).
         time_limit: seconds, earlier sittings included.
         steps: optimizer steps, in place of the preset's.
         resume: continue the run in `out`.
