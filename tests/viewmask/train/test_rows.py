@@ -65,7 +65,7 @@ def test_places(name, tmp_path, monkeypatch):
     # What a kind of URL needs is said, here of a machine without it.
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(ViewmaskError, match=r"cannot read https://.*aiohttp.*; pip install 'viewmask-1-to-3\[urls\]'"):
-        tokens.read(["https://localhost:1/tokens.parquet"], name)
+        tokens.read(["https://127.0.0.1:1/tokens.parquet"], name)
 
 
 ROWS = 200_000

@@ -80,21 +80,21 @@ def test_the_papers_stages_are_runs(preset, tmp_path, monkeypatch):
     # At a size that runs here, with codes in a table as there, on what another stage would be given.
     smaller = replace(recipe.network, width=64, layers=2, heads=2, hidden=96)
     monkeypatch.setitem(masked.TRANSFORMERS, preset, smaller)
-    weights = stages.train(recipe.stage, [], Run(tmp_path / "run", preset=preset, steps=1, batch=2))
+    weights = stages.train(recipe.stage, [], Run(tmp_path / "run", preset=preset, steps=1, batch=1))
     _, config, about = checkpoint.load(weights, Transformer, TransformerConfig)
     assert (config.codes, config.positions, about["preset"]) == ("table", "sequence", preset)
     assert about["mixture"]["odd_orbits"] == about["mixture"]["whole_views"] == 0
     position = json.loads((tmp_path / "run" / "checkpoint" / "trainer.json").read_text())["position"]
     assert position["seed"] == 0  # rows come once before any comes again
-    # Released weights have more rows than words, and are gone on with.
-    wider = replace(config, words=config.words + 7)
-    checkpoint.save(tmp_path / "released", Transformer(wider), wider, {})
-    weights = stages.train(
-        recipe.stage, [], Run(tmp_path / "on", preset=preset, steps=1, batch=2, init=tmp_path / "released")
-    )
-    assert checkpoint.configuration(weights, Transformer, TransformerConfig) == wider
     with pytest.raises(ViewmaskError, match=f"is the stage {recipe.stage}, not reranker"):
         stages.train("reranker", [], Run(tmp_path / "run", preset=preset))
+
+
+def test_released_weights_with_more_rows_than_words_are_gone_on_with(train, tmp_path):
+    config = replace(TINY, words=len(VOCABULARY) + 7)
+    checkpoint.save(tmp_path / "released", Transformer(config), config, {})
+    weights, _ = train("i2mv", "on", 2, tmp_path / "released")
+    assert checkpoint.configuration(weights, Transformer, TransformerConfig) == config
 
 
 def test_additions_tune_weights_of_any_size(train, tmp_path):
