@@ -20,7 +20,9 @@ def test_the_choices_are_those_of_the_room():
 
     assert get_args(command.Stage) == tuple(STAGES)
     assert get_args(command.Preset) == (*TOKENIZERS, *RECIPES)
-    assert tuple(TOKENIZERS) == tuple(DECODERS) == tuple(TRANSFORMERS)
+    assert tuple(TOKENIZERS) == tuple(DECODERS)
+    assert get_args(command.Preset) == tuple(TRANSFORMERS)
+    assert {preset: recipe.stage for preset, recipe in RECIPES.items()} == command.PAPER
     assert tuple(name for name, stage in STAGES.items() if stage.data == "views") == command.VIEWS
 
 
