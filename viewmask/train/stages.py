@@ -11,6 +11,7 @@ import torch
 
 from viewmask.errors import ViewmaskError
 from viewmask.train import codes, field, masked, ranking
+from viewmask.train.budget import RECIPES
 from viewmask.train.run import Run
 
 
@@ -56,7 +57,9 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
     """
     if stage not in STAGES:
         raise ViewmaskError(f"no stage '{stage}': choose one of {', '.join(STAGES)}")
-    if run.preset not in ("nano", "small"):
-        raise ViewmaskError(f"no preset '{run.preset}': choose nano or small")
+    if run.preset not in ("nano", "small", *RECIPES):
+        raise ViewmaskError(f"no preset '{run.preset}': choose nano, small, {', '.join(RECIPES)}")
+    if run.preset in RECIPES and stage != RECIPES[run.preset].stage:
+        raise ViewmaskError(f"{run.preset} is the stage {RECIPES[run.preset].stage}, not {stage}")
     torch.manual_seed(run.seed)  # what weights begin as
     return STAGES[stage].train(data, run)
