@@ -45,6 +45,10 @@ PICTURES: Settings = {
     "quadratic, 6 steps": {"steps": 6, "schedule": "quadratic"},
     "20 steps, refreshed every 4": {"refresh": 4},
     "quadratic, 8 steps, refreshed every 3": {"steps": 8, "schedule": "quadratic", "refresh": 3},
+    "halton": {"order": "halton"},
+    "halton, 8 steps": {"order": "halton", "steps": 8},
+    "remask 0.1": {"remask": 0.1},
+    "remask 0.1, loop of 5": {"remask": 0.1, "loop": 5},
 }
 SENTENCES: Settings = {
     "exact": {},
@@ -54,6 +58,9 @@ SENTENCES: Settings = {
     "cosine, 10 steps, guided to 0.7": {"steps": 10, "interval": (0.0, 0.7)},
     "cosine, 8 steps, guided to 0.75": {"steps": 8, "interval": (0.0, 0.75)},
     "20 steps, refreshed every 4": {"refresh": 4},
+    "halton": {"order": "halton"},
+    "remask 0.1": {"remask": 0.1},
+    "remask 0.1, loop of 5": {"remask": 0.1, "loop": 5},
 }
 METRICS = {
     "picture": {"psnr": 2, "foreground_psnr": 2, "ssim": 3, "silhouette_iou": 3, "lpips": 3},
