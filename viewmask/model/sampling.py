@@ -101,7 +101,7 @@ FROM_TEXT = Sampling(temperature=0.4, noise=0.5, guidance=4.0, occupancy=0.8)
 DRAWS = 4  # of a sentence, of which one is kept
 SPEED: Speed = "exact"  # the default
 
-# What `balanced` changes. Not the default: too little is measured yet (docs/results/sampler.md, studies/decoding.py).
+# What `balanced` changes. Nothing that it loses shows (docs/results/sampler.md); published figures are of `exact`.
 _BALANCED: dict[Sampling, dict[str, Any]] = {
     FROM_IMAGE: {"steps": 8, "schedule": "quadratic"},
     FROM_TEXT: {"steps": 10, "interval": (0.0, 0.7)},
