@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from viewmask.errors import ViewmaskError
-from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, SPEED, MaskSchedule, Speed, at_speed
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, SPEED, MaskSchedule, Order, Speed, at_speed
 from viewmask.views.making import Making
 from viewmask.views.video import VideoFormat
 from viewmask_cli import batch, output, repetition
@@ -87,6 +87,23 @@ def generate(
             show_default=f"{FROM_TEXT.guidance:g}; {FROM_IMAGE.guidance:g} with --image",
         ),
     ] = None,
+    order: Annotated[
+        Order | None,
+        typer.Option(
+            help="Which tokens come first: the surest, or evenly spread ones (Halton's sequence).",
+            show_default=_by_speed("order"),
+        ),
+    ] = None,
+    remask: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.99,
+            metavar="SHARE",
+            help="Mask so many of the settled tokens again at each step, and draw them anew (ReMDM).",
+            show_default=_by_speed("remask"),
+        ),
+    ] = None,
     as_view: Annotated[
         bool,
         typer.Option(
@@ -140,6 +157,8 @@ def generate(
         raise ViewmaskError('the sentence is empty: try --text "a red chair"')
     if schedule is not None and schedule not in get_args(MaskSchedule):
         raise ViewmaskError(f"there is no schedule {schedule}: choose {', '.join(get_args(MaskSchedule))}")
+    if order is not None and order not in get_args(Order):
+        raise ViewmaskError(f"there is no order {order}: choose {', '.join(get_args(Order))}")
     if not image and as_view:
         raise ViewmaskError("--as-view says what --image is: give one")
     if symmetry and not as_view:
@@ -149,6 +168,7 @@ def generate(
         mesh=mesh or video is not None, video=video,
         sampling={
             "speed": speed, "steps": steps, "schedule": schedule, "temperature": temperature, "guidance": guidance,
+            "order": order, "remask": remask,
         },
     )  # fmt: skip
     if several and Path(cutout).suffix:
