@@ -64,7 +64,7 @@ def test_the_commands_of_one_machine(run):
 
 def test_weights_are_shared_by_the_configuration(run):
     (run.folder / "fsdp2.yaml").write_text(block("yaml"))
-    (command,) = re.findall(r"^\$ (.*)$", block("console", 1), re.M)
+    (command,) = re.findall(r"^\$ (accelerate launch --config_file .*)$", PAGE, re.M)
     done = run(f"{command.replace('launch', 'launch --num_processes 2')} {MORE}")
     assert done.returncode == 0, done.stderr
     assert reached(run.folder / "runs" / "large") == (2, 2, True)

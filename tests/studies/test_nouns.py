@@ -88,8 +88,14 @@ def test_the_table(monkeypatch, capsys, tmp_path):
     assert cells[1][" all "].strip() == "0.12"
     assert "guidance 2, temperature 0.5, draws 2" in row
     assert "guidance 4, temperature 0.5, draws 2" in other
-    assert generator.asked[1] == ("a grey table", {"guidance": 2, "temperature": 0.5, "draws": 2, "seed": 3})
-    assert generator.asked[-2] == ("an orange fish", {"guidance": 4, "temperature": 0.5, "draws": 2, "seed": 3})
+    assert generator.asked[1] == (
+        "a grey table",
+        {"guidance": 2, "temperature": 0.5, "draws": 2, "seed": 3, "speed": "exact"},
+    )
+    assert generator.asked[-2] == (
+        "an orange fish",
+        {"guidance": 4, "temperature": 0.5, "draws": 2, "seed": 3, "speed": "exact"},
+    )
     records = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(records) == len(nouns.THINGS) * (1 + 2 * 2)
     assert records[0] == {"row": "true views of `val`", "subject": "a-table", "asked": "table", "shown": "table"}

@@ -115,7 +115,10 @@ def test_ctrl_c_ends_all_and_the_same_command_goes_on(shell, capsys):
     words = [str(word) for word in ("reconstruct", *many, *QUICK, "--jobs", 2)]
     program = "from viewmask_cli.main import run; run()"
     run = subprocess.Popen(
-        [sys.executable, "-c", program, *words], env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+        [sys.executable, "-c", program, *words],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
     results = Path("meshes/results.jsonl")
     deadline = time.monotonic() + 120

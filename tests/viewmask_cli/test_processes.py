@@ -17,7 +17,7 @@ def test_stages_that_learn_in_one_piece_say_so(shell, monkeypatch):
 
 def test_options_of_the_transformer_are_for_it(shell):
     done = shell("train", "reranker", "--data", "tokens.parquet", "--checkpointing")
-    assert "--checkpointing, --compile and --each-once are for align, i2mv, t2mv" in done.error
+    assert "--checkpointing, --compile, --lora and --each-once are for align, i2mv, t2mv" in done.error
 
 
 def test_a_tracker_that_is_not_there_is_named(shell, tmp_path):

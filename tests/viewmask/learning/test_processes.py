@@ -96,7 +96,7 @@ def test_a_signal_to_any_process_writes_one_checkpoint(tmp_path):
     record = json.loads((tmp_path / CHECKPOINT / checkpoint.TRAINER).read_text())
     assert record["step"] == 7
     assert not (tmp_path / EXPORT).exists()
-    assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, "curve.jsonl"}
+    assert {path.name for path in tmp_path.iterdir()} == {CHECKPOINT, "curve.jsonl", "log.jsonl", "loss.png"}
 
 
 def test_parts_add_up_to_the_batch(alone, tmp_path):

@@ -55,10 +55,7 @@ def test_every_second_view_is_an_example_with_its_place(data):
 def test_a_photo_learns_the_place_of_the_view_from_its_side(tmp_path):
     views = orbit([block(20, 40), block(30, 40), block(40, 40), block(50, 40)])
     views.save(tmp_path / "views" / "block")
-    cameras = [
-        camera.Camera.on_sphere(each.azimuth, 10.0 * index, size=64)
-        for index, each in enumerate(views.cameras)
-    ]
+    cameras = [camera.Camera.on_sphere(each.azimuth, 10.0 * index, size=64) for index, each in enumerate(views.cameras)]
     photos = ViewSet([block(10, 20)] * 4, cameras, views.extra)
     photos.save(tmp_path / "photos" / "block")
     other = ViewSet([block(10, 20)] * 4, cameras, views.extra | {"mesh_to_world": (2 * np.eye(4)).tolist()})

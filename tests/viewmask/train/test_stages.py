@@ -214,7 +214,7 @@ def test_a_decoder_learns_the_codes_of_a_tokenizer_and_resumes_exactly(tmp_path,
     sizes = {"decoder_stem": 4, "decoder_widths": (8, 12, 16), "decoder_blocks": (1, 1, 1)}
     monkeypatch.setitem(codes.DECODERS, "nano", (sizes, codes.Terms(), Schedule(4, batch=2, muon=1e-3)))
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 4), dtype=np.uint8)
-    monkeypatch.setattr(codes.collection, "stack", lambda *_: images)
+    monkeypatch.setattr(codes.collection, "pictures", lambda *_: images)
     config = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
     tokenizers = [tmp_path / "one", tmp_path / "two"]
     for path in tokenizers:
