@@ -8,6 +8,7 @@ from typing import Annotated, get_args
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask.files.slug import slug
 from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, SPEED, MaskSchedule, Speed, at_speed
 from viewmask.views.making import Making
 from viewmask.views.video import VideoFormat
@@ -200,7 +201,7 @@ def _batch(
     """Many inputs: the model is loaded once."""
     inputs: list[Path | str] = [*batch.pictures(images)] if text_file is None else [*batch.sentences(text_file)]
     name = text_file.stem if text_file else f"{images[0].resolve().name}-views" if len(images) == 1 else "pictures"
-    folder = out or Path(output.slug(name) + (f"-{asked.seed}" if asked.seed else ""))
+    folder = out or Path(slug(name) + (f"-{asked.seed}" if asked.seed else ""))
     generator = loaded(weights, device, precision)
     settings = asked.settings() | {"weights": generator.fingerprint, "runs_on": str(generator.weights.runs_on)}
     rows = batch.Batch(folder, "generate", settings | ({"text": text} if text else {}), force)
