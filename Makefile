@@ -6,6 +6,8 @@
 # make mutants  what tests do not notice (docs/testing.md); hours, not part of make test
 # make gpu    the preset small on one GPU from packed tokens, in slices (bench/gpu.py; ARGS="--data tokens.parquet")
 # make docs   the documentation site, in build/site
+# make audit  dist/: the wheel, its list of parts (*.sbom.json, CycloneDX) and pip-audit's word on them (asks osv.dev)
+# make release-check  test, wheel-check, docs and audit: before a release
 # make clean  remove what these made
 #
 # Needs Python 3.11 or newer and pip, nothing else. Everything is installed into .venv; a stamp file there
@@ -22,7 +24,7 @@ SENTENCE ?= a green bottle
 OUT ?= out/demo
 CASES ?= ../shared/cases
 
-.PHONY: demo test setup setup-dev lint types imports unit wheel-check cases bench mutants gpu docs clean
+.PHONY: demo test setup setup-dev lint types imports unit wheel-check cases bench mutants gpu docs audit release-check clean
 
 demo: setup
 	$(BIN)/viewmask generate --text "$(SENTENCE)" --mesh --out $(OUT)
@@ -103,6 +105,25 @@ $(VENV)-docs/.done: pyproject.toml
 		'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])')
 	@touch $@
 
+# Of the wheel with what it needs, in an environment that holds nothing else. The tools have another.
+audit: $(VENV)-audit/.done
+	@rm -rf build/release dist
+	@$(VENV)-audit/bin/python -m build --no-isolation --wheel --outdir dist . > /dev/null
+	@"$(PYTHON)" -m venv --without-pip build/release
+	@$(VENV)-audit/bin/python -m pip --python build/release/bin/python --disable-pip-version-check install -qq \
+		--constraint constraints.txt "$(TORCH)" dist/*.whl
+	$(VENV)-audit/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library --output-reproducible \
+		--output-file "$$(ls dist/*.whl | sed s/-py3.*/.sbom.json/)" build/release/bin/python
+	$(VENV)-audit/bin/pip-audit --strict --vulnerability-service osv --path build/release/lib/python*/site-packages
+
+release-check: test wheel-check docs audit
+
+$(VENV)-audit/.done: pyproject.toml
+	@test -x $(VENV)-audit/bin/python || "$(PYTHON)" -m venv $(VENV)-audit
+	@$(VENV)-audit/bin/python -m pip --disable-pip-version-check install -qq $$($(VENV)-audit/bin/python -c \
+		'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["audit"])')
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(VENV)-docs build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(VENV)-docs $(VENV)-audit build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -33,7 +33,7 @@ from viewmask import Generator
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.model import sequence, vocabulary
-from viewmask.model.sampler import Draw, decide, unmask
+from viewmask.model.sampler import Draw, decide, gumbel, unmask
 from viewmask.model.sampling import FROM_IMAGE, FROM_TEXT, Sampling, at_speed
 from viewmask.model.sequence import Layout
 from viewmask.model.transformer import Kept, Prediction, Transformer
@@ -94,7 +94,9 @@ def remasked(
 ) -> tuple[Tensor, Tensor]:
     """MaskGIT's rule: draw every token, keep what was known, mask the least sure again."""
     draws = len(tokens)
-    codes, _, sure = decide(said, uniform(len(said.codes), said), replace(sampling, noise=noise), 1.0, width)
+    draw = uniform(len(said.codes), said)
+    codes, _, sure = decide(said, draw, sampling, width)
+    sure = sure + noise * gumbel(draw.order)
     flat = hidden.flatten(1)
     made = torch.where(flat, codes.view(draws, -1), tokens.flatten(1))
     sure = torch.where(flat, sure.view(draws, -1), torch.inf)
@@ -179,7 +181,8 @@ def plain(task: Task, sampling: Sampling) -> Tensor:
         said = guided(*parts, sampling.guidance)
         ratio = (step + 1) / sampling.steps
         draw = uniform(len(said.codes), said)
-        codes, _, sure = decide(said, draw, sampling, 1 - ratio, model.config.bits)
+        codes, _, sure = decide(said, draw, sampling, model.config.bits)
+        sure = sure + sampling.noise * (1 - ratio) * gumbel(draw.order)
         left = math.floor(total * math.cos(math.pi / 2 * ratio) + 1e-9) if ratio < 1 else 0
         order = sure.view(task.draws, -1).argsort(dim=1)
         flat, seen = tokens.flatten(1), hidden.flatten(1)

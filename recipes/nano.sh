@@ -97,6 +97,10 @@ stage i2mv 12h i2mv "${common[@]}" --init "$OUT/align/weights" --seed 12
 stage t2mv 18h t2mv "${common[@]}" --init "$OUT/i2mv/weights" --seed 13
 stage reranker 30m reranker "${learnt[@]}" --tokenizer "$tokenizer" --init "$OUT/t2mv/weights" --seed 14
 
+# -- how large the object of a photo is in a view, and where --------------------------------------------------
+# shellcheck disable=SC2046
+stage framing 30m framing $(for folder in b b-photos v v-photos; do each "$OUT/views/$folder"; done) --seed 21
+
 # -- the field that shapes meshes -----------------------------------------------------------------------------
 for set in "${sets[@]}"; do
     views field "$set" --split train --size 128 --passes points
@@ -109,7 +113,7 @@ stage field 12h recon $(each "$OUT/views/field") $(each "$OUT/views/field-val") 
 mkdir -p "$OUT/weights"
 cp -r "$OUT/decoder/weights" "$OUT/weights/tokenizer.new" && rm -rf "$OUT/weights/tokenizer"
 mv "$OUT/weights/tokenizer.new" "$OUT/weights/tokenizer"
-for name in transformer:t2mv reranker:reranker; do
+for name in transformer:t2mv reranker:reranker framing:framing; do
     rm -rf "$OUT/weights/${name%%:*}"
     cp -r "$OUT/${name##*:}/weights" "$OUT/weights/${name%%:*}"
 done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -143,11 +144,14 @@ def restore(
         cameras, distances: of the views; see `hull.volume`.
     """
     logits = np.full(grid.shape, np.nan, np.float32)  # what has been asked
+    near = np.stack(np.nonzero(carved > -2 * grid.pitch))  # farther outside no value counts
     for lower in (*_LOWER, None):
         # The sign alone counts: below zero a field made of logits is no distance, and may be small far from the shape.
-        behind = hull.missing(grid, np.where(volume > 0, volume, -grid.pitch), cameras, distances)
-        if behind is None:
+        shown = hull.missing(grid, np.where(volume > 0, volume, -grid.pitch), cameras, distances, near)
+        if shown is None:
             break
+        behind = np.full(grid.shape, -np.inf, np.float32)
+        behind[tuple(near)] = shown
         behind = np.minimum(carved, behind)
         if lower is not None:
             within = behind > -grid.pitch
@@ -204,12 +208,18 @@ def _around(inside: NDArray[np.bool_], step: int) -> NDArray[np.bool_]:
 
 def _mixed(logits: Volume, level: float) -> NDArray[np.bool_]:
     """Cells, one less than points on every axis, whose corners differ in sign, or one of which is unsure."""
-    corners = np.lib.stride_tricks.sliding_window_view(logits, (2, 2, 2))
-    low, high = corners.min((3, 4, 5)) - level, corners.max((3, 4, 5)) - level
+    low, high = _over_pairs(np.minimum, logits) - level, _over_pairs(np.maximum, logits) - level
     return ((low <= 0) & (high > 0)) | (np.minimum(np.abs(low), np.abs(high)) < _UNSURE)
 
 
 def _corners(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The points that chosen cells have for corners, one more than cells on every axis."""
-    padded = np.pad(cells, 1)
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(padded, (2, 2, 2)).any((3, 4, 5)))
+    return _over_pairs(np.logical_or, np.pad(cells, 1))
+
+
+def _over_pairs(ufunc: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
+    """A binary function over the eight corners of every cell, axis by axis: no window holds all eight."""
+    for axis in range(3):
+        first, second = (slice(None),) * axis + (slice(None, -1),), (slice(None),) * axis + (slice(1, None),)
+        values = ufunc(values[first], values[second])
+    return values

@@ -21,6 +21,7 @@ from viewmask.views.camera import Camera
 
 Volume = NDArray[np.float32]
 Points = NDArray[np.float64]
+Indices = NDArray[np.integer]
 
 
 class NothingInCommonError(ViewmaskError):
@@ -43,11 +44,11 @@ class Grid:
         shape = np.maximum(np.ceil(size / pitch - 1e-6).astype(int), 2)
         return cls((np.asarray(low) + high - (shape - 1) * pitch) / 2, pitch, (shape[0], shape[1], shape[2]))
 
-    def project(self, camera: Camera) -> tuple[FloatImage, FloatImage, FloatImage]:
-        """Pixel x, pixel y and depth of every point, each of the grid's shape."""
+    def project(self, camera: Camera, at: Indices | None = None) -> tuple[FloatImage, FloatImage, FloatImage]:
+        """Pixel x, pixel y and depth of every point, each of the grid's shape, or of those at indices [3, n]: [n]."""
         turn = np.linalg.inv(camera.camera_to_world[:3, :3])
         start, steps = turn @ (self.origin - camera.position), turn * self.pitch
-        i, j, k = np.ogrid[: self.shape[0], : self.shape[1], : self.shape[2]]
+        i, j, k = np.ogrid[: self.shape[0], : self.shape[1], : self.shape[2]] if at is None else at
         x, y, z = (
             (np.float32(start[row]) + np.float32(steps[row, 0]) * i.astype(np.float32))
             + np.float32(steps[row, 1]) * j.astype(np.float32)
@@ -136,10 +137,15 @@ def volume(grid: Grid, cameras: list[Camera], distances: list[FloatImage], toler
     return hull
 
 
-def missing(grid: Grid, volume: Volume, cameras: list[Camera], distances: list[FloatImage]) -> Volume | None:
+def missing(
+    grid: Grid, volume: Volume, cameras: list[Camera], distances: list[FloatImage], at: Indices | None = None
+) -> Volume | None:
     """Signed distance to all that lies behind parts of silhouettes that a field leaves empty; None if there are none.
 
     It is exact up to two cells outside.
+
+    Args:
+        at: indices [3, n] of the points that it is wanted at; then it is [n]. All by default.
     """
     points = np.argwhere(volume > -grid.pitch / 2)
 
@@ -148,7 +154,7 @@ def missing(grid: Grid, volume: Volume, cameras: list[Camera], distances: list[F
         if not mask.any():
             return None
         far = _in_pixels(grid, camera, 3)  # the third is for what lies between pixels
-        return cone(grid, camera, signed_distance(np.where(mask, 255, 0).astype(np.uint8), far))
+        return cone(grid, camera, signed_distance(np.where(mask, 255, 0).astype(np.uint8), far), at)
 
     behind = [each for each in threads.each(there, cameras, distances) if each is not None]
     return reduce(np.maximum, behind) if behind else None
@@ -169,9 +175,12 @@ def resampled(volume: Volume, grid: Grid, other: Grid) -> Volume:
     return np.asarray(ndimage.map_coordinates(volume, where, order=1, mode="nearest", output=np.float32))
 
 
-def cone(grid: Grid, camera: Camera, distance: FloatImage) -> Volume:
-    """Signed distance (world units) of the grid's points to one silhouette's cone; behind the camera is outside."""
-    x, y, depth = grid.project(camera)
+def cone(grid: Grid, camera: Camera, distance: FloatImage, at: Indices | None = None) -> Volume:
+    """Signed distance (world units) of the grid's points to one silhouette's cone; behind the camera is outside.
+
+    Of all of them, or of those at indices [3, n].
+    """
+    x, y, depth = grid.project(camera, at)
     pixels = ndimage.map_coordinates(distance, [y - 0.5, x - 0.5], order=1, mode="nearest", output=np.float32)
     return np.where(depth > 1e-5, pixels * depth / np.float32((camera.fl_x + camera.fl_y) / 2), np.float32(-1e6))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 import time
@@ -22,6 +21,7 @@ from render.source import Source, find
 from render.workers import Record
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.lock import take_lock
 from viewmask.files.manifest import Manifest
 from viewmask.views.conventions import TRANSFORMS
 
@@ -113,19 +113,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def take_lock(file: int) -> bool:
-    """Take the run's lock on an open manifest; whether nobody else has it (on Windows there is no lock)."""
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        return True
-    except BlockingIOError:
-        return False
-    return True
-
-
 def _done(manifest: Manifest, source: Source, settings: Settings, out: Path, tars: Shards | None, retry: bool) -> bool:
     """Whether an object needs nothing more. One that was saved but not recorded, because of a kill, is recorded now."""
     record = manifest.records.get(source.id, {})
@@ -195,8 +182,8 @@ def _locked(out: Path, sources: list[Source]) -> Iterator[None]:
 def _remove_leftovers(out: Path, names: set[str]) -> None:
     """Remove `atomic`'s temporary files and folders of these names, of shards and of passes."""
     for path in out.iterdir():
-        match = re.fullmatch(r"\.(\..*|\d{6}|.*?)-(old-)?[a-z0-9_]{8}(\.[a-z]+)?", path.name)
-        if match and (match[1] in names or match[1].startswith(".") or match[1].isdigit()):
+        name = atomic.unfinished(path.name)
+        if name is not None and (name in names or name.startswith(".") or name.isdigit()):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

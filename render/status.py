@@ -9,8 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from render.run import MANIFEST, RUN, take_lock
+from render.run import MANIFEST, RUN
 from viewmask.errors import ViewmaskError
+from viewmask.files.lock import take_lock
 
 
 @dataclass(frozen=True)

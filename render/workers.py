@@ -151,7 +151,7 @@ class _Worker:
             self._process.join(5)
             if not self._ready:
                 raise ViewmaskError(f"a worker could not start: {self._last_line()}") from None
-            return self._lost(f"the process that rendered it died ({death(self._process.exitcode)})")
+            return self._lost(f"the process that made it died ({death(self._process.exitcode)})")
         if not self._ready and seconds > START_SECONDS:
             raise ViewmaskError(f"a worker did not start within {START_SECONDS:.0f} s: {self._last_line()}")
         if self._ready and seconds > limits.seconds:

@@ -58,7 +58,8 @@ def model(generator: Generator, name: str, steps: int = 20, views: int = 4, ever
     about = {"model": generator.fingerprint, "steps": steps, "views": views, "every": every}
 
     def sampled(_: str, truth: ViewSet) -> list[Picture]:
-        return generator.from_reference(truth.images[0], views=views, steps=steps, as_view=True).images[every::every]
+        made = generator.from_reference(truth.images[0], views=views, steps=steps, as_view=True, speed="exact")
+        return made.images[every::every]
 
     return Method(name, sampled, about)
 

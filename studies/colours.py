@@ -54,7 +54,7 @@ def main() -> None:
     for colour in COLOURS:
         for thing in THINGS:
             sentence = f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {thing}"
-            views = generator.from_text(sentence, draws=arguments.draws)
+            views = generator.from_text(sentence, draws=arguments.draws, speed="exact")
             name = nearest(views.images)
             right[colour] += name == colour
             agreements.append(agreement(views))

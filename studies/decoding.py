@@ -45,6 +45,10 @@ PICTURES: Settings = {
     "quadratic, 6 steps": {"steps": 6, "schedule": "quadratic"},
     "20 steps, refreshed every 4": {"refresh": 4},
     "quadratic, 8 steps, refreshed every 3": {"steps": 8, "schedule": "quadratic", "refresh": 3},
+    "halton": {"order": "halton"},
+    "halton, 8 steps": {"order": "halton", "steps": 8},
+    "remask 0.1": {"remask": 0.1},
+    "remask 0.1, loop of 5": {"remask": 0.1, "loop": 5},
 }
 SENTENCES: Settings = {
     "exact": {},
@@ -54,6 +58,9 @@ SENTENCES: Settings = {
     "cosine, 10 steps, guided to 0.7": {"steps": 10, "interval": (0.0, 0.7)},
     "cosine, 8 steps, guided to 0.75": {"steps": 8, "interval": (0.0, 0.75)},
     "20 steps, refreshed every 4": {"refresh": 4},
+    "halton": {"order": "halton"},
+    "remask 0.1": {"remask": 0.1},
+    "remask 0.1, loop of 5": {"remask": 0.1, "loop": 5},
 }
 METRICS = {
     "picture": {"psnr": 2, "foreground_psnr": 2, "ssim": 3, "silhouette_iou": 3, "lpips": 3},
@@ -69,14 +76,14 @@ def picture(generator: Generator, subject: Subject, settings: dict[str, Any], lp
     """Figures of the views made of an object's true view 0."""
     truth = subject.views(4).images
     start = time.process_time()
-    views = generator.from_image(truth[0], as_view=True, **settings).images
+    views = generator.from_image(truth[0], as_view=True, **{"speed": "exact"} | settings).images
     return {"seconds": time.process_time() - start, **VIEWMASK.images(truth[1:], views[1:], lpips)}
 
 
 def sentence(generator: Generator, words: str, subject: Subject | None, settings: dict[str, Any], draws: int) -> Record:
     """Figures of the draws of a sentence, which was written for an object or for none."""
     start = time.process_time()
-    samples = generator.samples(words, draws, **settings)
+    samples = generator.samples(words, draws, **{"speed": "exact"} | settings)
     record: Record = {"seconds": time.process_time() - start, "agreement": agreement(samples[0])}
     record["fit"] = float(np.mean([each.extra["fit"] for each in samples]))
     if subject is None:
@@ -125,7 +132,9 @@ def main() -> None:
     generator = Generator.load(arguments.weights)
     benches = [open_bench(name, arguments.data / name, limit=arguments.count).subjects for name in arguments.sets]
     subjects = [one for each in zip_longest(*benches) for one in each if one is not None]
-    common = [f"a {COLOURS[i % len(COLOURS)]} {THINGS[i % len(THINGS)]}" for i in range(len(subjects))]
+    # In turns of ten things, each beginning with the next colour: all pairs come before one comes again.
+    turns = [(THINGS[i % len(THINGS)], COLOURS[(i + i // len(THINGS)) % len(COLOURS)]) for i in range(len(subjects))]
+    common = [f"a {colour} {thing}" for thing, colour in turns]
     try:
         lpips = Lpips.load()
     except ViewmaskError as error:

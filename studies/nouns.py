@@ -139,7 +139,10 @@ def main() -> None:
         generator = Generator.load(weights)
         for values in product(arguments.guidance, arguments.temperature, arguments.draws):
             options = dict(zip(("guidance", "temperature", "draws"), values, strict=True))
-            sets = (generator.from_text(sentence, seed=arguments.seed, **options).images for _, sentence in sentences)
+            sets = (
+                generator.from_text(sentence, seed=arguments.seed, speed="exact", **options).images
+                for _, sentence in sentences
+            )
             answers = [classifier(views) for views in sets]
             words = [f"{name} {value:g}" for name, value in options.items() if value is not None]
             title = ", ".join([generator.fingerprint, *words])

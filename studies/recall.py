@@ -120,7 +120,7 @@ def main() -> None:
         )
     for weights, draws in product(arguments.weights, arguments.draws):
         generator = Generator.load(weights)
-        sets = [generator.from_text(caption, draws=draws).images for _, caption in objects]
+        sets = [generator.from_text(caption, draws=draws, speed="exact").images for _, caption in objects]
         row(f"{generator.fingerprint}, the best of {draws}", sets)
 
 

@@ -35,7 +35,7 @@ def generated(generator: Generator, sentences: list[str], schedule: str, steps: 
         views = ViewSet.load(place) if (place / TRANSFORMS).is_file() else None
         source = (views.extra.get("weights"), views.extra.get("caption")) if views else None
         if views is None or source != (generator.fingerprint, sentence):
-            views = generator.from_text(sentence, steps=steps, schedule=schedule, draws=1)
+            views = generator.from_text(sentence, steps=steps, schedule=schedule, draws=1, speed="exact")
             views.save(place, force=True)
         sets.append(views)
         print(f"{schedule}, {steps} steps: {sentence}", file=sys.stderr)

@@ -91,6 +91,16 @@ def test_the_container_copies_what_the_package_is_made_of():
     assert names == kept
 
 
+def test_continuous_integration_runs_targets_of_the_makefile():
+    yaml = pytest.importorskip("yaml")
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text())["jobs"]
+    lines = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    run = {target for line in lines if line.startswith("make ") for target in line.split()[1:]}
+    assert run == {"lint", "types", "imports", "unit", "wheel-check", "docs", "audit"}
+    makefile = (ROOT / "Makefile").read_text()
+    assert all(re.search(rf"^{target}:", makefile, re.M) for target in run)
+
+
 def test_the_examples_can_be_read():
     pictures = sorted((ROOT / "examples").glob("*.png"))
     assert len(pictures) == 5

@@ -133,7 +133,7 @@ class Generator:
             as_view: the picture is a view of the orbit itself: elevation 30, the project's lens and scale. It becomes
                 view 0 as it stands, and the others are made, as in the paper. Else it is a photo, whose camera nobody
                 knows: all views are made, view 0 from where the photo looks. Weights that were not taught photos
-                (`Weights.photos`) take it as a view all the same.
+                (`Weights.photos`) take it as a view all the same, at the size and place that `Weights.framing` guesses.
             seed: the same seed gives the same views.
             caption: what it shows, if known; helps a little.
             symmetry: with `as_view`, show the reference again, with all its detail, where a view looks like it or its
@@ -163,6 +163,8 @@ class Generator:
             known = self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, _made(watch))
             made = self._decode(known)
             return self._views(made[0][1:], caption, making)
+        if not as_view and self.weights.framing is not None:
+            picture = self.weights.framing.view(picture)
         first = resize(picture, SIZE)
         if views == 1:
             return self._views([first], caption, replace(making, repeats=(0,)))

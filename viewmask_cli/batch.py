@@ -1,7 +1,7 @@
 """A batch: many inputs, one command. A row each in results.jsonl; what is done is skipped, a bad input is a row.
 
-The rows are the same bytes whenever the same command ran on the same inputs; how long each took stands apart, in
-seconds.jsonl.
+The rows are the same bytes whenever the same command ran on the same inputs, in the order of these; how long each took
+stands apart, in seconds.jsonl.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,33 +18,18 @@ import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.lock import take_lock
 from viewmask.files.manifest import Manifest
 from viewmask.files.record import json_text
 from viewmask.files.slug import slug
 from viewmask_cli import output
+from viewmask_cli.jobs import Job, Made, Maker, attempts
 from viewmask_cli.progress import note
 
 BATCH, RESULTS, SECONDS = "batch.json", "results.jsonl", "seconds.jsonl"
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Made:
-    """What came of one input.
-
-    Attributes:
-        name: of its folder or file in the batch.
-        files: all that was written.
-        notes: what people should know, a line each.
-        about: further columns of its row.
-    """
-
-    name: str
-    files: Sequence[Path]
-    notes: Sequence[str] = ()
-    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Batch:
@@ -71,10 +55,13 @@ class Batch:
             self._check(about)
         elif folder.exists() and not folder.is_dir():
             raise ViewmaskError(f"{folder} is a file: a batch needs a folder, choose another --out")
-        self.done = self._kept()
         atomic.write(folder / BATCH, json_text(about, indent=1) + "\n")
+        self._lock = (folder / SECONDS).open("ab")  # the one file that is never replaced
+        if not take_lock(self._lock.fileno()):
+            raise ViewmaskError(f"another batch is writing into {folder}: wait for it, or choose another --out")
+        self.done = self._kept()
         # Failed inputs are tried again: their rows go.
-        atomic.write(folder / RESULTS, "".join(json_text(row) + "\n" for row in self.done.values()))
+        self._write(self.done.values())
 
     def _check(self, about: Mapping[str, Any]) -> None:
         try:
@@ -110,43 +97,80 @@ class Batch:
             if "error" not in row and all((self.folder / file).exists() for file in row.get("files", [""]))
         }
 
-    def run(self, inputs: Sequence[Path | str], make: Callable[[int, str], Made]) -> list[Row]:
+    def run(self, inputs: Sequence[Path | str], make: Maker, processes: int = 1) -> list[Row]:
         """Make every input that is not done yet.
 
         Args:
             inputs: sentences, or paths of files and folders.
-            make: makes input i under a name of its own. What it raises as `ViewmaskError` becomes the row's `error`.
+            make: makes one. What it raises as `ViewmaskError` becomes the row's `error`.
+            processes: that work at once (`viewmask_cli.jobs`). The files are those of one with as many threads.
 
         Returns:
             A row an input, in their order.
         """
+        with self._lock:
+            rows = self._run(inputs, make, processes)
+            self._write([*rows.values(), *(row for label, row in self.done.items() if label not in rows)])
+        return list(rows.values())
+
+    def _run(self, inputs: Sequence[Path | str], make: Maker, processes: int) -> dict[str, Row]:
         names = self._names(inputs)
         rows: dict[str, Row] = {}
+        waiting: list[Job] = []
         with Manifest(self.folder / RESULTS) as results, Manifest(self.folder / SECONDS) as seconds:
             for index, each in enumerate(inputs):
                 label = str(each)
                 if label in rows:
                     note(f"{label} stands in the list twice: it is made once")
                     continue
-                about: Row = {"id": label}
-                row = self.done.get(label)
-                try:
-                    if isinstance(each, Path):
-                        about["digest"] = content(each)
-                    if row is not None and row.get("digest") == about.get("digest"):
-                        rows[label] = row
-                        continue
-                    note(f"[{index + 1}/{len(inputs)}] {label}")
-                    start = time.monotonic()
-                    made = make(index, names[label])
-                    about |= self._row(made)
-                    seconds.append({"id": label, "seconds": round(time.monotonic() - start, 2)})
-                except ViewmaskError as error:
-                    about["error"] = str(error)
-                    note(f"not made: {error}")
-                results.append(about)
-                rows[label] = about
-        return list(rows.values())
+                rows[label] = row = self._begun(each)
+                if "error" in row:
+                    note(f"not made: {row['error']}")
+                    results.append(row)
+                elif row is not self.done.get(label):
+                    waiting.append(Job(index, label, names[label]))
+            self._sweep(waiting)
+            try:
+                for job, attempt in attempts(make, waiting, len(inputs), processes):
+                    row = rows[job.label]
+                    if attempt.made is None:
+                        note(f"not made: {attempt.error}")
+                        row["error"] = attempt.error
+                    else:
+                        row |= self._row(attempt.made)
+                        seconds.append({"id": job.label, "seconds": round(attempt.seconds, 2)})
+                    results.append(row)
+            finally:
+                self._sweep(waiting)
+        return rows
+
+    def _write(self, rows: Iterable[Row]) -> None:
+        atomic.write(self.folder / RESULTS, "".join(json_text(row) + "\n" for row in rows))
+
+    def _begun(self, each: Path | str) -> Row:
+        """The row of an input that is done; else what its row begins with, or the `error` of one that is not there."""
+        row: Row = {"id": str(each)}
+        done = self.done.get(str(each))
+        try:
+            if isinstance(each, Path):
+                row["digest"] = content(each)
+        except ViewmaskError as error:
+            return row | {"error": str(error)}
+        return done if done is not None and done.get("digest") == row.get("digest") else row
+
+    def _sweep(self, jobs: Iterable[Job]) -> None:
+        """Remove what killed processes left half-written of these."""
+        names = [job.name for job in jobs]
+        ours = {name[:40] for name in names}
+        inside = (file for name in names for file in (self.folder / name).rglob(".*"))
+        for path in (*self.folder.glob(".*"), *inside):
+            name = atomic.unfinished(path.name)
+            if name is None or (path.parent == self.folder and name not in ours):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
     def _row(self, made: Made) -> Row:
         inside = [os.path.relpath(file, self.folder) for file in made.files]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from viewmask.errors import ViewmaskError
 from viewmask.files.slug import slug
-from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, SPEED, MaskSchedule, Speed, at_speed
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, SPEED, MaskSchedule, Order, Speed, at_speed
 from viewmask.views.making import Making
 from viewmask.views.video import VideoFormat
 from viewmask_cli import batch, output, repetition
-from viewmask_cli.options import DeviceOption, PrecisionOption, WeightsOption
+from viewmask_cli.jobs import Made
+from viewmask_cli.options import DeviceOption, JobsOption, PrecisionOption, WeightsOption
 from viewmask_cli.progress import note
 from viewmask_cli.subject import Asked, Subject, loaded, make
+
+if TYPE_CHECKING:
+    from viewmask.generator import Generator
 
 
 def _by_speed(name: str) -> str:
@@ -82,6 +88,23 @@ def generate(
             show_default=f"{FROM_TEXT.guidance:g}; {FROM_IMAGE.guidance:g} with --image",
         ),
     ] = None,
+    order: Annotated[
+        Order | None,
+        typer.Option(
+            help="Which tokens come first: the surest, or evenly spread ones (Halton's sequence).",
+            show_default=_by_speed("order"),
+        ),
+    ] = None,
+    remask: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.99,
+            metavar="SHARE",
+            help="Mask so many of the settled tokens again at each step, and draw them anew (ReMDM).",
+            show_default=_by_speed("remask"),
+        ),
+    ] = None,
     as_view: Annotated[
         bool,
         typer.Option(
@@ -106,6 +129,7 @@ def generate(
     weights: WeightsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    jobs: JobsOption = 1,
     force: Annotated[bool, typer.Option("--force", "-f", help="Replace --out, whatever it holds.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> list[Path]:
@@ -134,6 +158,8 @@ def generate(
         raise ViewmaskError('the sentence is empty: try --text "a red chair"')
     if schedule is not None and schedule not in get_args(MaskSchedule):
         raise ViewmaskError(f"there is no schedule {schedule}: choose {', '.join(get_args(MaskSchedule))}")
+    if order is not None and order not in get_args(Order):
+        raise ViewmaskError(f"there is no order {order}: choose {', '.join(get_args(Order))}")
     if not image and as_view:
         raise ViewmaskError("--as-view says what --image is: give one")
     if symmetry and not as_view:
@@ -143,6 +169,7 @@ def generate(
         mesh=mesh or video is not None, video=video,
         sampling={
             "speed": speed, "steps": steps, "schedule": schedule, "temperature": temperature, "guidance": guidance,
+            "order": order, "remask": remask,
         },
     )  # fmt: skip
     if several and Path(cutout).suffix:
@@ -150,7 +177,7 @@ def generate(
             f"{cutout} is a mask of one picture: leave it out of a batch, or cut the pictures out first"
         )
     if several:
-        return _batch(asked, text, text_file, image or [], out, weights, device, precision, force, as_json)
+        return _batch(asked, text, text_file, image or [], out, weights, device, precision, jobs, force, as_json)
     subject = Subject(text or "", image[0] if image else None)
     base = out or Path(subject.name + (f"-{seed}" if seed else ""))
     output.check_folder(base, force)
@@ -186,6 +213,43 @@ def _place(base: Path, making: Making, named: bool, force: bool) -> Path:
     return place
 
 
+@dataclass(frozen=True)
+class _Task:
+    """The inputs of a batch, and how to make one (`viewmask_cli.jobs.Maker`)."""
+
+    inputs: tuple[Path | str, ...]
+    text: str
+    folder: Path
+    asked: Asked
+    weights: Path | None
+    device: str
+    precision: str
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The model, loaded once in each process."""
+        return loaded(self.weights, self.device, self.precision)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # the model does not travel
+
+    def prepare(self) -> None:
+        _ = self.generator
+
+    def __call__(self, index: int, name: str) -> Made:
+        each = self.inputs[index]
+        subject = Subject(each) if isinstance(each, str) else Subject(self.text, each)
+        subject = subject.cut(self.asked)
+        for line in subject.notes:
+            note(line)
+        place = self.folder / name
+        output.check_folder(place, force=False)
+        results = make(self.generator, subject, self.asked, lambda made: place)
+        files = [Path(file) for result in results for file in result["files"]]
+        notes = list(dict.fromkeys(line for result in results for line in result["notes"]))
+        return Made(name, files, notes, {"text": subject.text})
+
+
 def _batch(
     asked: Asked,
     text: str | None,
@@ -195,30 +259,18 @@ def _batch(
     weights: Path | None,
     device: str,
     precision: str,
+    jobs: int,
     force: bool,
     as_json: bool,
 ) -> list[Path]:
-    """Many inputs: the model is loaded once."""
+    """Many inputs: a process loads the model once."""
     inputs: list[Path | str] = [*batch.pictures(images)] if text_file is None else [*batch.sentences(text_file)]
     name = text_file.stem if text_file else f"{images[0].resolve().name}-views" if len(images) == 1 else "pictures"
     folder = out or Path(slug(name) + (f"-{asked.seed}" if asked.seed else ""))
-    generator = loaded(weights, device, precision)
-    settings = asked.settings() | {"weights": generator.fingerprint, "runs_on": str(generator.weights.runs_on)}
+    task = _Task(tuple(inputs), text or "", folder, asked, weights, device, precision)
+    runs_on = str(task.generator.weights.runs_on)
+    settings = asked.settings() | {"weights": task.generator.fingerprint, "runs_on": runs_on}
     rows = batch.Batch(folder, "generate", settings | ({"text": text} if text else {}), force)
-
-    def one(index: int, name: str) -> batch.Made:
-        each = inputs[index]
-        subject = Subject(each) if isinstance(each, str) else Subject(text or "", each)
-        subject = subject.cut(asked)
-        for line in subject.notes:
-            note(line)
-        place = folder / name
-        output.check_folder(place, force=False)
-        results = make(generator, subject, asked, lambda made: place)
-        files = [Path(file) for result in results for file in result["files"]]
-        notes = list(dict.fromkeys(line for result in results for line in result["notes"]))
-        return batch.Made(name, files, notes, {"text": subject.text})
-
-    done = rows.run(inputs, one)
-    batch.finish(rows, done, as_json, {"device": str(generator.weights.runs_on)})
+    done = rows.run(inputs, task, jobs)
+    batch.finish(rows, done, as_json, {"device": runs_on})
     return [folder / file for row in done for file in row.get("files", [])]

@@ -1,4 +1,4 @@
-"""Options that several commands share: which weights, where they run, what tells a picture's object."""
+"""Options that several commands share: which weights, where they run, how many processes."""
 
 from __future__ import annotations
 
@@ -15,3 +15,6 @@ WeightsOption = Annotated[
 ]
 DeviceOption = Annotated[DeviceName, typer.Option(help="Where the model runs. auto: a CUDA GPU, else the CPU.")]
 PrecisionOption = Annotated[Precision, typer.Option(help="Of the transformer. auto: bfloat16 on a GPU, else float32.")]
+JobsOption = Annotated[
+    int, typer.Option("--jobs", "-j", min=1, max=1024, help="Processes of a batch; each has its share of the cores.")
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,8 @@ from viewmask.files.counting import counted
 from viewmask.views.conventions import TRANSFORMS
 from viewmask.views.video import check_format
 from viewmask_cli import batch, output
+from viewmask_cli.jobs import Made
+from viewmask_cli.options import JobsOption
 from viewmask_cli.progress import note, progress, steps
 
 if TYPE_CHECKING:
@@ -85,6 +88,7 @@ def reconstruct(
     video: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also write a turntable: .gif, .webp or .mp4.")
     ] = None,
+    jobs: JobsOption = 1,
     force: Annotated[bool, typer.Option("--force", "-f", help="Overwrite files that viewmask did not make.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> list[Path]:
@@ -114,7 +118,7 @@ def reconstruct(
     if folders and len(folders) > 1:
         if page is not None or video is not None:
             raise ViewmaskError("--page and --video name one file: leave them out of a batch")
-        return _batch(folders, out or Path("meshes"), layout, raw, options, force, as_json)
+        return _batch(folders, out or Path("meshes"), layout, raw, options, jobs, force, as_json)
     if folders:
         folder = folders[0]
     else:
@@ -142,28 +146,41 @@ def reconstruct(
     return files
 
 
+@dataclass(frozen=True)
+class _Task:
+    """The views of a batch, and how to make the mesh of one set (`viewmask_cli.jobs.Maker`)."""
+
+    folders: tuple[Path, ...]
+    out: Path
+    layout: SheetFormat | None
+    raw: bool
+    options: dict[str, Any]
+
+    def prepare(self) -> None:
+        """Nothing is needed beforehand."""
+
+    def __call__(self, index: int, name: str) -> Made:
+        views = _read(self.folders[index], self.layout, self.options["texture"])
+        path = self.out / f"{name}.glb"
+        files, mesh = _mesh(views, path, None, path.with_suffix(".npz") if self.raw else None, self.options)
+        output.remember(files)
+        return Made(name, files, mesh.notes, {"mesh": mesh.summary() | {"up": UP[path.suffix]}})
+
+
 def _batch(
     folders: list[Path],
     out: Path,
     layout: SheetFormat | None,
     raw: bool,
     options: dict[str, Any],
+    jobs: int,
     force: bool,
     as_json: bool,
 ) -> list[Path]:
     """Many sets of views: a mesh each."""
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
     rows = batch.Batch(out, "reconstruct", settings | {"layout": layout, "raw": raw}, force)
-
-    def one(index: int, name: str) -> batch.Made:
-        views = _read(folders[index], layout, options["texture"])
-        path = out / f"{name}.glb"
-        files, mesh = _mesh(views, path, None, path.with_suffix(".npz") if raw else None, options)
-        output.remember(files)
-        about = {"mesh": mesh.summary() | {"up": UP[path.suffix]}}
-        return batch.Made(name, files, mesh.notes, about)
-
-    done = rows.run(folders, one)
+    done = rows.run(folders, _Task(tuple(folders), out, layout, raw, options), jobs)
     batch.finish(rows, done, as_json, {})
     return [out / file for row in done for file in row.get("files", [])]
 

@@ -16,17 +16,18 @@ from viewmask.learning import processes
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress
 
-Stage = Literal["tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker", "recon"]
+Stage = Literal["tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker", "framing", "recon"]
 Preset = Literal["nano", "small", "paper-stage1", "paper-stage2", "paper-stage3"]
-VIEWS = ("tokenizer", "decoder", "recon")  # what learns from pictures
+VIEWS = ("tokenizer", "decoder", "framing", "recon")  # what learns from pictures
 TRANSFORMER = ("align", "i2mv", "t2mv")  # its stages
+PAPER: dict[str, Stage] = {"paper-stage1": "align", "paper-stage2": "i2mv", "paper-stage3": "t2mv"}
 
 
 def train(
     stage: Annotated[
         Stage | None,
         typer.Argument(
-            help="tokenizer, decoder and recon learn from views, the others from tokens.", show_default=False
+            help="tokenizer, decoder, framing and recon learn from views, the others from tokens.", show_default=False
         ),
     ] = None,
     data: Annotated[
@@ -39,7 +40,7 @@ def train(
         Path | None, typer.Option("--out", "-o", help="Run folder to write.", show_default="runs/STAGE")
     ] = None,
     preset: Annotated[
-        Preset, typer.Option(help="nano suits two CPU cores, small a GPU; the paper's stages are for --plan.")
+        Preset, typer.Option(help="nano suits two CPU cores, small a GPU, the paper's stages a cluster: see --plan.")
     ] = "nano",
     time_limit: Annotated[
         str | None,
@@ -76,6 +77,15 @@ def train(
     accumulate: Annotated[
         int, typer.Option(min=1, help="Work a batch out in so many parts, one after the other: less memory.")
     ] = 1,
+    lora: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="RANK",
+            help="Tune the transformer of --init by additions of this rank alone: less memory.",
+            show_default="all weights learn",
+        ),
+    ] = None,
     each_once: Annotated[
         bool, typer.Option("--each-once", help="Every row of tokens once before any comes again; rare things as often.")
     ] = False,
@@ -104,6 +114,7 @@ def train(
     tokenizer: pictures to tokens and back. decoder: a larger decoder for a trained tokenizer (--tokenizer).
     align, i2mv, t2mv: the transformer, in the paper's three stages: words, picture to views, sentence to views.
     reranker: ranks draws of a sentence, on top of a transformer (--init). Takes minutes.
+    framing: how large a cut-out object is in a view, and where. Learns from views and render --photos.
     recon: the field that shapes meshes. Its views need viewmask render ... --passes points.
 
     The run folder holds checkpoint/ (resumable), log.jsonl, loss.png and, at the end, weights/.
@@ -114,10 +125,11 @@ def train(
     if plan:
         _plan(preset, gpu, count, mfu, as_json)
         return None
+    stage = stage or PAPER.get(preset)
     if stage is None:
         raise ViewmaskError(f"missing 'stage', one of {', '.join(get_args(Stage))}: see viewmask train --help")
-    if preset not in ("nano", "small"):
-        raise ViewmaskError(f"{preset} cannot be trained here yet: --plan says what it would ask for")
+    if stage != PAPER.get(preset, stage):
+        raise ViewmaskError(f"{preset} is the stage {PAPER[preset]}, not {stage}: leave out one of them")
     out = out or Path("runs") / stage
     limit = seconds(time_limit) if time_limit is not None else None
     if not data:
@@ -125,11 +137,11 @@ def train(
         raise ViewmaskError(f"name what to train on: {wanted}")
     if stage == "recon" and (tokenizer or preset != "nano"):
         raise ViewmaskError("recon has one size and no tokenizer: leave out --preset and --tokenizer")
-    if stage == "reranker" and preset != "nano":
-        raise ViewmaskError("reranker has one size: leave out --preset")
-    if (checkpointing or compiled or each_once) and stage not in TRANSFORMER:
+    if stage in ("reranker", "framing") and preset != "nano":
+        raise ViewmaskError(f"{stage} has one size: leave out --preset")
+    if (checkpointing or compiled or each_once or lora) and stage not in TRANSFORMER:
         raise ViewmaskError(
-            f"--checkpointing, --compile and --each-once are for {', '.join(TRANSFORMER)}: leave them out"
+            f"--checkpointing, --compile, --lora and --each-once are for {', '.join(TRANSFORMER)}: leave them out"
         )
     if (processes.launched() or accumulate > 1) and stage not in TRANSFORMER:
         raise ViewmaskError(
@@ -158,6 +170,7 @@ def train(
             out, preset=preset, time_limit=limit, steps=steps, resume=resume, init=init, tokenizer=tokenizer, seed=seed,
             gentle=gentle, progress=show, note=note if first else _silent, batch=batch, accumulate=accumulate,
             each_once=each_once, checkpointing=checkpointing, compiled=compiled, tracker=tracker,
+            lora=lora,
         )  # fmt: skip
         try:
             weights = stages.train(stage, data, run)

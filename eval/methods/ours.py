@@ -45,9 +45,17 @@ def _views(generator: Generator, truth: ViewSet, options: Options, seed: int) ->
     """The one place where options become the generator's own words: as many views as the truth has."""
     picture, as_view = truth.images[0], options.given == "view"
     how = {name: getattr(options, name) for name in ("steps", "schedule", "temperature", "guidance", "symmetry")}
+    how["speed"] = "exact"  # what nobody chose is as in `open_viewmask`, whatever the default speed
     reference = picture if as_view else reference_view(picture)
     caption = truth.caption if options.captions else ""
-    return generator.from_reference(reference, len(truth), as_view=as_view, seed=seed, caption=caption, **how).images
+    return generator.from_reference(
+        reference,
+        len(truth),
+        as_view=as_view,
+        seed=seed,
+        caption=caption,
+        **how,
+    ).images
 
 
 def _runs_on(generator: Generator) -> dict[str, str]:

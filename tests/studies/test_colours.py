@@ -34,7 +34,7 @@ class Generator:
 
     fingerprint = "none"
 
-    def from_text(self, sentence, draws):
+    def from_text(self, sentence, draws, speed):
         colour = colours.COLOURS["red" if "purple" in sentence else "blue"]
         return ViewSet([plain(colour)] * 4, orbit(4, size=32))
 

@@ -22,7 +22,7 @@ class Generator:
 
     fingerprint = "none"
 
-    def samples(self, caption, count):
+    def samples(self, caption, count, speed):
         return [disc(radius) for radius in (8, 6, 10)[:count]]
 
 

@@ -31,7 +31,7 @@ def views(number):
 def test_the_table(monkeypatch, capsys, order, row):
     shown = dict(zip(CAPTIONS, order, strict=True))
     generator = SimpleNamespace(
-        fingerprint="none", from_text=lambda caption, draws: ViewSet(views(shown[caption]), orbit(4, size=32))
+        fingerprint="none", from_text=lambda caption, draws, speed: ViewSet(views(shown[caption]), orbit(4, size=32))
     )
     monkeypatch.setattr(recall.Generator, "load", lambda weights: generator)
     monkeypatch.setattr(recall.Lpips, "load", Network)
@@ -44,7 +44,7 @@ def test_the_table(monkeypatch, capsys, order, row):
 
 def test_on_val_the_most_alike_of_train_is_the_first_row(monkeypatch, capsys):
     generator = SimpleNamespace(
-        fingerprint="none", from_text=lambda caption, draws: ViewSet(views(0), orbit(4, size=32))
+        fingerprint="none", from_text=lambda caption, draws, speed: ViewSet(views(0), orbit(4, size=32))
     )
     order = {"a pizza": 0, "a saw": 1, "a kite": 2}
     monkeypatch.setattr(recall.Generator, "load", lambda weights: generator)

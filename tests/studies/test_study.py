@@ -60,7 +60,7 @@ def test_written_answered_and_counted(monkeypatch, capsys, tmp_path):
     """Somebody who knows true views alone: what others show is answered wrongly."""
     views = [np.full((32, 32, 4), 255, np.uint8)] * 4
     generator = SimpleNamespace(
-        fingerprint="none", from_text=lambda caption: ViewSet(views, orbit(4, size=32)), round_trip=None
+        fingerprint="none", from_text=lambda caption, speed: ViewSet(views, orbit(4, size=32)), round_trip=None
     )
     monkeypatch.setattr(study.Generator, "load", lambda weights: generator)
     monkeypatch.setattr(study, "described", lambda data, split, count: [(None, caption) for caption in CAPTIONS])

@@ -103,14 +103,15 @@ def test_a_sentence_gives_a_folder_named_after_it(shell, painter):
 def test_options_reach_the_model(shell, painter):
     shell(
         *("generate", "--text", "a cup", "--views", 8, "--steps", 5, "--schedule", "linear", "--temperature", 0.5),
-        *("--guidance", 2, "--seed", 7),
+        *("--guidance", 2, "--seed", 7, "--order", "halton", "--remask", 0.1),
     )
     options = {
         "speed": "exact", "steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "seed": 7,
+        "order": "halton", "remask": 0.1,
     }  # fmt: skip
     assert painter.asked == [{"caption": "a cup", "views": 8, "draws": 4} | options]
     shell("generate", "--text", "a cup", "--draws", 7, "--speed", "balanced", "--out", "more")
-    rest = {"steps": None, "schedule": None, "temperature": None, "guidance": None, "seed": 0}
+    rest = dict.fromkeys(("steps", "schedule", "temperature", "guidance", "order", "remask")) | {"seed": 0}
     assert painter.asked[-1] == {"caption": "a cup", "views": 4, "draws": 7, "speed": "balanced"} | rest
 
 
@@ -267,6 +268,8 @@ def test_a_program_can_call_it(painter, tmp_path):
     assert [file.name for file in files] == ["000.png", "001.png", "transforms.json", "sheet.png"]
     with pytest.raises(ViewmaskError, match="there is no schedule"):
         generate(text="a cup", schedule="sigmoid")  # type: ignore[arg-type]
+    with pytest.raises(ViewmaskError, match="there is no order"):
+        generate(text="a cup", order="raster")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,8 @@ def test_the_version_is_that_of_the_distribution(shell):
         (["generate", "--text", "x", "--schedule", "sigmoid"], "'cosine', 'linear', 'quadratic'"),
         (["generate", "--text", "x", "--temperature", "-1"], "'--temperature'"),
         (["generate", "--text", "x", "--guidance", "-0.5"], "'--guidance'"),
+        (["generate", "--text", "x", "--order", "raster"], "'confidence', 'halton'"),
+        (["generate", "--text", "x", "--remask", "1"], "'--remask'"),
         (["generate", "--text", "x", "--samples", "0"], "'--samples'"),
         (["generate", "--text", "x", "--seed", "-1"], "'--seed'"),
         (["generate", "--text"], "'--text'"),

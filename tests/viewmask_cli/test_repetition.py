@@ -29,7 +29,14 @@ def photo(name):
     Image.fromarray(picture).save(name)
 
 
-@pytest.mark.parametrize("words", [["--text", "a red zebra", "--draws", 2, "--views", 3], ["--image", "p.png"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--text", "a red zebra", "--draws", 2, "--views", 3],
+        ["--text", "a red zebra", "--draws", 2, "--order", "halton", "--remask", 0.2],
+        ["--image", "p.png"],
+    ],
+)
 def test_a_result_is_made_again_to_the_byte(shell, weights, words):
     photo("p.png")
     how = ("--weights", weights, "--steps", 3, "--seed", 5, "--temperature", 0.9, "--out", "first")
@@ -43,6 +50,13 @@ def test_a_result_is_made_again_to_the_byte(shell, weights, words):
     making = json.loads(text)[KEY]
     assert (making["seed"], making["sampling"]["steps"], making["sampling"]["temperature"]) == (5, 3, 0.9)
     assert ("cutout" in making) == ("--image" in words)
+    how = ("halton", 0.2) if "--remask" in words else ("confidence", 0.0)
+    assert (making["sampling"]["order"], making["sampling"]["remask"]) == how
+    if how[1]:  # and it is another result than without them
+        shell(
+            "generate", *words[:4], "--weights", weights, "--steps", 3, "--seed", 5, "--temperature", 0.9, "--out", "b"
+        )
+        assert Path("b/001.png").read_bytes() != Path("first/001.png").read_bytes()
 
 
 def test_the_number_of_threads_is_taken_from_the_record(shell, weights):

@@ -20,7 +20,9 @@ def test_the_choices_are_those_of_the_room():
 
     assert get_args(command.Stage) == tuple(STAGES)
     assert get_args(command.Preset) == (*TOKENIZERS, *RECIPES)
-    assert tuple(TOKENIZERS) == tuple(DECODERS) == tuple(TRANSFORMERS)
+    assert tuple(TOKENIZERS) == tuple(DECODERS)
+    assert get_args(command.Preset) == tuple(TRANSFORMERS)
+    assert {preset: recipe.stage for preset, recipe in RECIPES.items()} == command.PAPER
     assert tuple(name for name, stage in STAGES.items() if stage.data == "views") == command.VIEWS
 
 
@@ -131,7 +133,8 @@ def test_a_plan_is_printed_and_nothing_trained(shell, tmp_path):
     ("words", "says"),
     [
         (["--plan"], "--preset paper-stage1"), (["--plan", "--preset", "paper-stage1", "--gpu", "tpu"], "'tpu'"),
-        (["t2mv", "--preset", "paper-stage3"], "cannot be trained here yet"), ([], "one of tokenizer"),
+        (["t2mv", "--preset", "paper-stage2"], "is the stage i2mv, not t2mv"), ([], "one of tokenizer"),
+        (["--preset", "paper-stage2"], "name what to train on: --data tokens.parquet"),
     ],
 )  # fmt: skip
 def test_plans_of_nothing_are_refused(shell, words, says):

@@ -118,6 +118,15 @@ def folder(path: str | Path, ours: str, force: bool = False) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def unfinished(name: str) -> str | None:
+    """Of which file or folder a temporary name of this module is: the start of its name; None for any other name.
+
+    Only a process that was killed leaves one.
+    """
+    match = re.fullmatch(r"\.(\..*|.*?)-(old-)?[a-z0-9_]{8}(\.[a-z0-9]+)?", name)
+    return match[1] if match else None
+
+
 def strange(path: Path, ours: str) -> str:
     """What stands at `path` that is not ours to replace: the file itself, or the first such name in the folder."""
     if not path.is_dir():

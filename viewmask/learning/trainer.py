@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from viewmask.errors import ViewmaskError
-from viewmask.learning import checkpoint, log
+from viewmask.learning import checkpoint, log, lora
 from viewmask.learning.average import Average
 from viewmask.learning.interruption import patience
 from viewmask.learning.optimizers import optimizers
@@ -142,6 +142,8 @@ class Trainer:
                     self._log()
                 late = time.monotonic() - self._saved > self.save_every
                 stop, late = map(bool, self.processes.total([interrupted(), late and self.processes.main]))
+                if stop and self.recent:
+                    self._log(whole=False)
                 if late or stop:
                     self.save()
                 if stop:
@@ -149,6 +151,8 @@ class Trainer:
                     raise KeyboardInterrupt
         if self.keep_best and (self.step % self.validate_every or self.best == -math.inf):
             self._validate()
+        if self.recent:
+            self._log()
         self.save()
         if not self.keep_best:
             self._export()
@@ -162,7 +166,7 @@ class Trainer:
         record |= {"processes": self.processes.count, "sharded": self.processes.sharded}
         if position := getattr(self.task, "position", None):
             record["position"] = position
-        tensors, state = self._whole(self.network.state_dict()), self._whole(self._state())
+        tensors, state = self._whole(lora.plain(self.network.state_dict())), self._whole(self._state())
         if self.processes.main:
             checkpoint.save(
                 self.out / CHECKPOINT, self.network, self.config, self._about(), self.files, tensors=tensors,
@@ -260,14 +264,15 @@ class Trainer:
     def _export(self) -> Path:
         about = self._about() | {"steps": self.step, "seconds": round(self._seconds())}
         model = self.average.model
-        tensors = self._whole(model.state_dict())
+        tensors = lora.merged(self._whole(model.state_dict()))
         if self.processes.main:
             checkpoint.save(self.out / EXPORT, model, self.config, about, self.files, half=True, tensors=tensors)
         self.processes.wait()
         return self.out / EXPORT
 
-    def _log(self) -> None:
-        recent, self.recent = self.recent, []
+    def _log(self, whole: bool = True) -> None:
+        """Add a line about the steps since the last one; if these are not the `whole` of a line, a resumed run does."""
+        recent, self.recent = self.recent, [] if whole else self.recent
         names = dict.fromkeys(name for figures in recent for name in figures)  # steps of other layouts have others
         means = {name: float(np.mean([figures[name] for figures in recent if name in figures])) for name in names}
         if self.processes.main:
@@ -276,13 +281,20 @@ class Trainer:
 
     def _state(self) -> dict[str, Tensor]:
         """All that learns but the network itself."""
-        tensors: dict[str, Tensor] = {f"average.{name}": p for name, p in self.average.model.named_parameters()}
-        tensors |= {f"beside.{name}": tensor.detach() for name, tensor in self._beside().items()}
+        tensors = {name: tensor.detach() for name, tensor in self._places().items()}
         for number, optimizer in enumerate(self.optimizers):
             for index, state in optimizer.state_dict()["state"].items():
                 for key, value in state.items():
                     tensors[f"optimizer.{number}.{index}.{key}"] = torch.as_tensor(value)
         return tensors
+
+    def _places(self) -> dict[str, Tensor]:
+        """What learns, by its names in checkpoints; optimizers and the network in its plain form stand apart."""
+        learnt = [parameter.requires_grad for parameter in self.network.parameters()]
+        average = zip(self.average.model.named_parameters(), learnt, strict=True)
+        places: dict[str, Tensor] = {f"average.{name}": parameter for (name, parameter), learns in average if learns}
+        added = lora.additions(self.network.state_dict(keep_vars=True))
+        return places | {f"beside.{name}": tensor for name, tensor in (self._beside() | added).items()}
 
     def _beside(self) -> dict[str, Tensor]:
         """The tensors of the model that are none of the network's."""
@@ -299,14 +311,13 @@ class Trainer:
         if hasattr(self.task, "position"):
             self.task.position = record.get("position", {})
         if self.processes.main:
-            log.cut(self.out, self.step)  # what was lost since will be told anew
+            log.cut(self.out, self.step - len(self.recent))  # what was lost since will be told anew
         self._started = time.monotonic() - float(record["seconds"])
         self.schedule = replace(
             self.schedule, **{name: record["schedule"][name] for name in ("seed", "batch", "rate", "muon", "precision")}
         )
         self.peaks = record["peaks"]
-        places: dict[str, Tensor] = {f"average.{name}": p for name, p in self.average.model.named_parameters()}
-        places |= {f"beside.{name}": tensor for name, tensor in self._beside().items()}
+        places = self._places()
         states: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.optimizers]
         for name, tensor in tensors.items():
             if name in places:

@@ -46,10 +46,10 @@ def reference_view(picture: Picture, frame: bool = True) -> Picture:
     else:
         side = max(picture.shape[:2])
         centre = picture.shape[0] / 2, picture.shape[1] / 2
-    return resize(_square(picture, side, centre), SIZE)
+    return resize(square(picture, side, centre), SIZE)
 
 
-def _square(picture: Picture, side: int, centre: tuple[float, float]) -> Picture:
+def square(picture: Picture, side: int, centre: tuple[float, float]) -> Picture:
     """The square of `side` pixels around `centre` (row, column), transparent beyond the picture."""
     top, left = round(centre[0] - side / 2), round(centre[1] - side / 2)
     square = np.zeros((side, side, 4), dtype=np.uint8)

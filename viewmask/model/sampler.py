@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from viewmask.errors import ViewmaskError
-from viewmask.model import sequence, vocabulary
+from viewmask.model import halton, sequence, vocabulary
 from viewmask.model.code import EMPTY, bits, joined
 from viewmask.model.sampling import MASK_SCHEDULES, Sampling
 from viewmask.model.sequence import Layout
@@ -60,10 +60,14 @@ class Draw(NamedTuple):
     coins: Tensor
 
 
-def unknown_after(step: int, steps: int, schedule: str, total: int) -> int:
-    """How many of `total` tokens stay unknown after step `step` (0 first): each step decides at least one."""
-    if step + 1 >= steps:
+def unknown_after(step: int, steps: int, schedule: str, total: int, loop: int = 0) -> int:
+    """How many of `total` tokens stay unknown after step `step` (0 first): each step decides at least one.
+
+    `loop` more steps, before the last one, leave as many as the one before them.
+    """
+    if step + 1 >= steps + loop:
         return 0
+    step = min(step, steps - 2)
     share = MASK_SCHEDULES[schedule]((step + 1) / steps)
     return max(0, min(total - step - 1, math.floor(total * share + 1e-9)))
 
@@ -110,11 +114,14 @@ def unmask(
     soft = bits(tokens, model.config.bits).float()
     words = sequence.words(layout, captions)
     generators = [torch.Generator().manual_seed(seed + index * stride) for index in range(batch)]
+    turns = _turns(generators, tokens) if sampling.order == "halton" else None
+    # How sure each token was when it was settled; no sequence masks again what was given or is not known.
+    chances = torch.full(unknown.shape, math.inf, device=tokens.device)
     # Draws of one sentence differ by their random numbers alone: the first pass is one for all.
     alike = all(bool((one == one[:1]).all()) for one in (words, tokens, unknown))
     memory: list[Kept] | None = None
     also, before = None, 0.0
-    for step in range(sampling.steps):
+    for step in range(sampling.passes):
         count = places.shape[1]
         if count == 0:
             break
@@ -126,19 +133,34 @@ def unmask(
         prediction = predict(model, layout, words[some], *seen, memory, also)
         prediction, before = prediction.repeated(batch // len(tokens[some])), guidance
         draw = _draws(generators, count, prediction, sampling, tokens.device)
-        decided = decide(prediction, draw, sampling, 1 - (step + 1) / sampling.steps, model.config.bits)
-        codes, mean, confidence = (value.unflatten(0, (batch, count)) for value in decided)
-        keep = count - unknown_after(step, sampling.steps, sampling.schedule, total)
-        surest = confidence.topk(keep, dim=1).indices
-        known = places.gather(1, surest)
-        tokens.flatten(1).scatter_(1, known, codes.gather(1, surest))
-        wide = surest[..., None].expand(-1, -1, mean.shape[-1])
-        soft.flatten(1, 3).scatter_(1, known[..., None].expand_as(wide), mean.gather(1, wide))
+        decided = decide(prediction, draw, sampling, model.config.bits)
+        codes, mean, sure = (value.unflatten(0, (batch, count)) for value in decided)
+        left = unknown_after(step, sampling.steps, sampling.schedule, total, sampling.loop)
+        again = min(math.ceil(sampling.remask * (total - count) - 1e-9), left)
+        if turns is None:
+            noise = sampling.noise * (1 - (step + 1) / sampling.passes) * gumbel(draw.order)
+            first = (sure.flatten() + noise).view_as(sure)
+        else:
+            first = -turns.gather(1, places)
+        chosen = first.topk(count - left + again, dim=1).indices
+        known = places.gather(1, chosen)
+        done = torch.zeros_like(places, dtype=torch.uint8).scatter_(1, chosen, 1)
+        places = places.gather(1, done.sort(dim=1, stable=True).indices[:, : left - again])
+        if again:
+            lots = _uniform(generators, tokens.device, chances.shape[1]).view_as(chances)
+            masked_again = least_sure(chances, lots, again)
+            places = torch.cat([places, masked_again], dim=1).sort(dim=1).values
+            unknown.scatter_(1, masked_again, True)
+            chances.scatter_(1, masked_again, math.inf)
+            tokens.flatten(1).scatter_(1, masked_again, 0)
+            soft.flatten(1, 3).scatter_(1, _wide(masked_again, soft), -1.0)
         unknown.scatter_(1, known, False)
-        done = torch.zeros_like(places, dtype=torch.uint8).scatter_(1, surest, 1)
-        places, also = places.gather(1, done.sort(dim=1, stable=True).indices[:, : count - keep]), known
+        chances.scatter_(1, known, sure.gather(1, chosen).exp())
+        tokens.flatten(1).scatter_(1, known, codes.gather(1, chosen))
+        soft.flatten(1, 3).scatter_(1, _wide(known, soft), mean.gather(1, _wide(chosen, mean)))
+        also = known
         if progress:
-            progress(step + 1, sampling.steps)
+            progress(step + 1, sampling.passes)
         if watch:
             watch(Unmasked(tokens, soft), unknown.view_as(tokens))
     return Unmasked(tokens, soft)
@@ -188,22 +210,19 @@ def predict(
     return Prediction(None if said.empty is None else guided(said.empty), guided(said.codes))
 
 
-def decide(
-    prediction: Prediction, draw: Draw, sampling: Sampling, left: float, width: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def decide(prediction: Prediction, draw: Draw, sampling: Sampling, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """Draw a code for every predicted token and say how sure the model is.
 
     Args:
         prediction: of n tokens.
         draw: its uniform numbers.
-        sampling: temperatures and noise.
-        left: share of the steps left, by which the noise falls.
+        sampling: temperatures.
         width: bits of a code.
 
     Returns:
-        codes int64 [n], expected bits [n, width], confidence [n].
+        codes int64 [n], expected bits [n, width], confidence [n]: logarithms of chances.
     """
-    order, lots, coins = draw
+    lots, coins = draw.lots, draw.coins
     logits = prediction.codes
     if sampling.temperature == 0:
         picks = logits.argmax(dim=-1)
@@ -223,7 +242,21 @@ def decide(
         codes = torch.where(empty, EMPTY, torch.where(codes == EMPTY, 1, codes))
         mean = torch.where(empty[:, None], -1.0, mean)
         confidence = torch.nn.functional.logsigmoid(torch.where(empty, prediction.empty, -prediction.empty))
-    return codes, mean, confidence + sampling.noise * left * gumbel(order)
+    return codes, mean, confidence
+
+
+def least_sure(chances: Tensor, lots: Tensor, count: int) -> Tensor:
+    """Draw tokens that are masked again without putting any back, by weights exp(-chance), as ReMDM has them.
+
+    Args:
+        chances: of each token when it was settled, infinite where none may be taken, [batch, tokens].
+        lots: uniform numbers, same shape.
+        count: how many of each sequence.
+
+    Returns:
+        int64 [batch, count].
+    """
+    return (gumbel(lots) - chances).topk(count, dim=1).indices
 
 
 def gumbel(uniform: Tensor) -> Tensor:
@@ -246,12 +279,29 @@ def _draws(
     """Numbers for every sequence, from generators on the CPU: a seed means the same on every device."""
 
     def uniform(*shape: int) -> Tensor:
-        numbers = torch.cat([torch.rand(count, *shape, generator=generator) for generator in generators])
-        # From pinned memory they are copied while the device goes on with its work.
-        return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers.to(device)
+        return _uniform(generators, device, count, *shape)
 
     if prediction.empty is None:  # a table of 2^18 codes: one number a token, and none that goes unused
         nothing = torch.full((), 0.5, device=device)
         order = uniform() if sampling.noise > 0 else nothing
         return Draw(order, uniform(1) if sampling.temperature > 0 else nothing, nothing)
     return Draw(uniform(), uniform(*prediction.codes.shape[1:]), uniform())
+
+
+def _uniform(generators: list[torch.Generator], device: torch.device, *shape: int) -> Tensor:
+    """Numbers in [0, 1) of this shape for every sequence, one after the other."""
+    numbers = torch.cat([torch.rand(*shape, generator=generator) for generator in generators])
+    # From pinned memory they are copied while the device goes on with its work.
+    return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers.to(device)
+
+
+def _turns(generators: list[torch.Generator], tokens: Tensor) -> Tensor:
+    """When every token has its turn by Halton's sequence, int64 [batch, views * grid * grid]."""
+    _, views, grid, _ = tokens.shape
+    turns = [halton.ranks(torch.rand(views, 2, generator=generator), grid) for generator in generators]
+    return torch.stack(turns).to(tokens.device)
+
+
+def _wide(places: Tensor, of: Tensor) -> Tensor:
+    """Indices [batch, count] as indices of all bits there, [batch, count, bits]."""
+    return places[..., None].expand(-1, -1, of.shape[-1])

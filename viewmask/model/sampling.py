@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 from viewmask.errors import ViewmaskError
 
 MaskSchedule = Literal["cosine", "linear", "quadratic"]
+Order = Literal["confidence", "halton"]
 Speed = Literal["exact", "balanced"]
 
 MASK_SCHEDULES: dict[str, Callable[[float], float]] = {
@@ -35,6 +36,12 @@ class Sampling:
             cost half.
         refresh: every so many steps all is computed anew. Between them the keys and values of words and of tokens
             that are settled stand as they were (after dLLM-Cache, arXiv 2506.06295). 1 keeps nothing.
+        order: which tokens a step settles: those it is surest of, or the next ones of Halton's sequence
+            (`viewmask.model.halton`), for which `noise` does nothing.
+        remask: the share of the settled tokens that each step masks again, to be drawn anew; rather those that were
+            less sure (ReMDM's cap and confidence, arXiv 2503.00307). As many more tokens are settled instead.
+        loop: so many more steps before the last one that leave the number of unknown tokens as it is, and only
+            mask again and settle (ReMDM's loop).
 
     Raises:
         ViewmaskError: a value that makes no sense.
@@ -48,6 +55,9 @@ class Sampling:
     occupancy: float = 0.0
     interval: tuple[float, float] = (0.0, 1.0)
     refresh: int = 1
+    order: Order = "confidence"
+    remask: float = 0.0
+    loop: int = 0
 
     def __post_init__(self) -> None:
         if self.schedule not in MASK_SCHEDULES:
@@ -62,11 +72,22 @@ class Sampling:
             raise ViewmaskError(f"the interval of guidance must lie within 0 to 1, not {self.interval}")
         if self.refresh < 1:
             raise ViewmaskError(f"keys and values are refreshed every 1 or more steps, not every {self.refresh}")
+        if self.order not in get_args(Order):
+            raise ViewmaskError(f"no order '{self.order}': choose {' or '.join(get_args(Order))}")
+        if not 0 <= self.remask < 1:
+            raise ViewmaskError(f"the share of tokens masked again is at least 0 and below 1, not {self.remask:g}")
+        if self.loop < 0 or (self.loop and (self.steps < 2 or not self.remask)):
+            raise ViewmaskError(f"no {self.loop} steps of a loop: it needs two others, and a share that it masks again")
+
+    @property
+    def passes(self) -> int:
+        """How many steps there are in all."""
+        return self.steps + self.loop
 
     def guidance_at(self, step: int) -> float:
         """Guidance of a step (0 first)."""
         first, last = self.interval
-        return self.guidance if first <= step / self.steps < last else 0.0
+        return self.guidance if first <= step / self.passes < last else 0.0
 
     def changed(self, **settings: Any) -> Sampling:
         """The same with other settings; None leaves one as it is."""
@@ -80,7 +101,7 @@ FROM_TEXT = Sampling(temperature=0.4, noise=0.5, guidance=4.0, occupancy=0.8)
 DRAWS = 4  # of a sentence, of which one is kept
 SPEED: Speed = "exact"  # the default
 
-# What `balanced` changes. Not the default: too little is measured yet (docs/results/sampler.md, studies/decoding.py).
+# What `balanced` changes. Nothing that it loses shows (docs/results/sampler.md); published figures are of `exact`.
 _BALANCED: dict[Sampling, dict[str, Any]] = {
     FROM_IMAGE: {"steps": 8, "schedule": "quadratic"},
     FROM_TEXT: {"steps": 10, "interval": (0.0, 0.7)},

@@ -374,8 +374,9 @@ class Transformer(nn.Module):
             radians = torch.deg2rad(where.azimuth)
             circle = torch.stack([radians.cos(), radians.sin(), (2 * radians).cos(), (2 * radians).sin()], dim=1)
             outside = self.config.grid
-            place = self.row(where.row % (outside + 1)) + self.column(where.column % (outside + 1))
-            x = x + place + self.azimuth((circle * where.posed[:, None]).to(place.dtype))
+            places = self.row(where.row % (outside + 1)), self.column(where.column % (outside + 1))
+            place = places[0].to(x.dtype) + places[1].to(x.dtype)
+            x = x + place + self.azimuth((circle * where.posed[:, None]).to(x.dtype))
         return x
 
     def join(self) -> Transformer:

@@ -12,6 +12,7 @@ import torch
 from viewmask.errors import ViewmaskError
 from viewmask.learning import checkpoint
 from viewmask.learning.device import Device, chosen
+from viewmask.model.framing import Framing
 from viewmask.model.lexicon import Lexicon
 from viewmask.model.reranker import Reranker
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
@@ -19,7 +20,7 @@ from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.vocabulary import FILE as VOCABULARY
 
 SHIPPED = Path(__file__).parents[1] / "weights"
-TOKENIZER, TRANSFORMER, RERANKER = "tokenizer", "transformer", "reranker"
+TOKENIZER, TRANSFORMER, RERANKER, FRAMING = "tokenizer", "transformer", "reranker", "framing"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Weights:
         lexicon: what words and things the transformer was taught.
         about: how the transformer was trained.
         reranker: ranks draws of a sentence, if there is one.
+        framing: tells how large the object of a cut-out picture is in a view, and where, if there is one.
         name: of the numbers as they are stored, where the networks hold others (bfloat16); see `fingerprint`.
     """
 
@@ -40,14 +42,15 @@ class Weights:
     lexicon: Lexicon
     about: dict[str, Any]
     reranker: Reranker | None = None
+    framing: Framing | None = None
     name: str = ""
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: str | None = None, precision: str | None = None) -> Weights:
-        """Load a folder with `tokenizer/`, `transformer/` and perhaps `reranker/`; the shipped one if None.
+        """Load a folder with `tokenizer/`, `transformer/`, perhaps `reranker/` and `framing/`; the shipped one if None.
 
         What a run exported (`runs/t2mv/weights`) is a transformer alone. The shipped tokenizer belongs to it, and the
-        shipped reranker, which reads with the shipped transformer.
+        shipped reranker, which reads with the shipped transformer, and the shipped framing.
 
         Args:
             path: the folder.
@@ -87,7 +90,8 @@ class Weights:
                 reader = checkpoint.load(home / TRANSFORMER, Transformer, TransformerConfig, stored)[0]
             reranker = Reranker.load(home / RERANKER, reader, lexicons.vocabulary)
             reranker.towers.to(where.place)
-        weights = cls(tokenizer, transformer, lexicon, about, reranker)
+        framing = Framing.load(home / FRAMING) if (home / FRAMING).exists() else None
+        weights = cls(tokenizer, transformer, lexicon, about, reranker, framing)
         full = where.dtype == torch.float32
         weights = weights if full else replace(weights, name=weights.fingerprint)
         tokenizer.to(where.place)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from viewmask.errors import ViewmaskError
@@ -43,6 +44,7 @@ class Recipe:
     """A training of the paper's.
 
     Attributes:
+        stage: that it is.
         network: its size.
         layout: of its sequences.
         hidden: mean share of the target tokens that are predicted.
@@ -54,6 +56,7 @@ class Recipe:
         chosen: ours, and why.
     """
 
+    stage: str
     network: TransformerConfig
     layout: Layout
     hidden: float
@@ -82,15 +85,16 @@ class Recipe:
 
 RECIPES = {
     "paper-stage1": Recipe(
-        PAPER, sequence.t2i(), 0.5, 384, 1_200_000, 3, 1, "1.2 M image-text pairs, global batch 384",
+        "align", PAPER, sequence.t2i(), 0.5, 384, 1_200_000, 3, 1, "1.2 M image-text pairs, global batch 384",
         "3 epochs, as many as let a new table of 2^18 rows be seen; text to picture alone is counted",
     ),
     "paper-stage2": Recipe(
-        PAPER, sequence.i2mv(), 0.5, 384, 180_000, 8, 8, "180 K objects, orbits of 8 frames, global batch 384, 4 views",
+        "i2mv", PAPER, sequence.i2mv(), 0.5, 384, 180_000, 8, 8,
+        "180 K objects, orbits of 8 frames, global batch 384, 4 views",
         "8 epochs: each frame is the reference once",
     ),
     "paper-stage3": Recipe(
-        PAPER, sequence.t2mv(), 0.5, 384, 180_000, 8, 8, "captions of Cap3D, 4 views, global batch 384",
+        "t2mv", PAPER, sequence.t2mv(), 0.5, 384, 180_000, 8, 8, "captions of Cap3D, 4 views, global batch 384",
         "the objects and epochs of stage 2: the paper gives no number",
     ),
 }  # fmt: skip
@@ -237,8 +241,6 @@ def activations(
         predicted: visual tokens predicted in each.
         dtype: of weights and activations.
     """
-    from viewmask.train.masked import code_loss
-
     with torch.device("meta"):
         model = Transformer(network).to(dtype)
         captions = torch.zeros(batch, layout.text, dtype=torch.long)
@@ -254,10 +256,8 @@ def activations(
         with _Kept(model) as end:
             features = model.norm(x).flatten(0, 1)[places]
             codes = model.predict(features).codes
-            if network.codes == "table":
-                loss, _ = code_loss(network, None, codes, truth)
-            else:
-                loss = codes.log_softmax(dim=-1).sum()
+            table = network.codes == "table"
+            loss = F.cross_entropy(codes[:, 0], truth) if table else codes.log_softmax(dim=-1).sum()
         assert loss.requires_grad
     # On the way back the logits' gradient lies beside them twice, before and after it is rounded.
     logits = codes.numel() * codes.element_size()

@@ -251,7 +251,7 @@ def over_white(pictures: Tensor) -> Tensor:
 def train_tokenizer(data: Sequence[str | Path], run: Run) -> Path:
     """Train a tokenizer on the pictures of view sets."""
     config, terms, schedule = TOKENIZERS[run.preset]
-    images = collection.stack(data, config.size, "train")
+    images = _pictures(data, config.size, run)
     tokenizer = _placed(Tokenizer(config), run.device)
     schedule = run.begin(tokenizer, run.schedule(schedule), "tokenizer")
     return _train("tokenizer", tokenizer, Reconstruction(images, terms, run.device), schedule, run)
@@ -266,13 +266,18 @@ def train_decoder(data: Sequence[str | Path], run: Run) -> Path:
     coder = run.load_tokenizer()
     finer, terms, schedule = DECODERS[run.preset]
     config = replace(coder.config, **finer)
-    images = collection.stack(data, config.size, "train")
+    images = _pictures(data, config.size, run)
     tokenizer = _placed(Tokenizer(config), run.device)
     schedule = run.begin(tokenizer, run.schedule(schedule), "decoder")
     if run.start is not None and fingerprint(tokenizer.encoder) != fingerprint(coder.encoder):
         raise ViewmaskError(f"{run.start} decodes other codes than those of {run.codes}")
     freeze_encoder(tokenizer, coder)
     return _train("decoder", tokenizer, Decoding(images, terms, run.device), schedule, run)
+
+
+def _pictures(data: Sequence[str | Path], size: int, run: Run) -> Picture:
+    """The pictures to learn from, mapped into memory from a folder beside the run's."""
+    return collection.pictures(data, size, "train", run.out.with_name(f"{run.out.name}-pictures"), run.note)
 
 
 def freeze_encoder(tokenizer: Tokenizer, other: Tokenizer) -> None:

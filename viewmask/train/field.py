@@ -27,6 +27,7 @@ from recon.field import Field, FieldConfig, Inputs, Views, best_level, collate, 
 from recon.silhouette import signed_distance
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.array import ArrayFile, Joined
 from viewmask.learning.schedule import Schedule
 from viewmask.learning.task import Figures
 from viewmask.train.run import Run
@@ -41,6 +42,7 @@ SCHEDULE = Schedule(steps=20_000, batch=4, rate=2e-3, muon=6e-3, warmup=40, deca
 SIZE = 128
 VIEWS = 8  # at most, of an object
 NEAR, EVEN = 6_000, 10_000  # points kept near the surface and evenly in the box
+_SMALL = ("names", "counts", "bare")  # columns that are kept in memory
 _STEP = 8  # steps of a pixel in which silhouette distances are kept
 _MARGIN = 0.02  # points so far outside the hull are kept too
 
@@ -79,7 +81,8 @@ class Objects:
 
     Attributes:
         names: their ids.
-        pictures: uint8 [objects, views, SIZE, SIZE, 4], straight alpha.
+        pictures: uint8 [objects, views, SIZE, SIZE, 4], straight alpha; mapped into memory, as all but names, counts
+            and bare are.
         distances: int8 [objects, views, SIZE, SIZE], eighths of a pixel, positive inside.
         poses: float32 [objects, views, 4, 4], camera to world.
         lenses: float32 [objects, views, 4]: fl_x, fl_y, cx, cy in pixels of SIZE.
@@ -91,14 +94,14 @@ class Objects:
     """
 
     names: NDArray[np.str_]
-    pictures: NDArray[np.uint8]
-    distances: NDArray[np.int8]
-    poses: NDArray[np.float32]
-    lenses: NDArray[np.float32]
+    pictures: NDArray[np.uint8] | Joined
+    distances: NDArray[np.int8] | Joined
+    poses: NDArray[np.float32] | Joined
+    lenses: NDArray[np.float32] | Joined
     counts: NDArray[np.int32]
-    points: NDArray[np.float16]
-    inside: NDArray[np.bool_]
-    colours: NDArray[np.uint8]
+    points: NDArray[np.float16] | Joined
+    inside: NDArray[np.bool_] | Joined
+    colours: NDArray[np.uint8] | Joined
     bare: NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -107,12 +110,11 @@ class Objects:
     @classmethod
     def load(cls, packs: Sequence[Path]) -> Objects:
         """The objects of packs, as `pack` names them."""
-        return cls(
-            **{
-                name: np.concatenate([np.load(place / f"{name}.npy", mmap_mode="r") for place in packs])
-                for name in cls.__dataclass_fields__
-            }
-        )
+        arrays: dict[str, Any] = {}
+        for name in cls.__dataclass_fields__:
+            parts = [np.load(place / f"{name}.npy", mmap_mode="r") for place in packs]
+            arrays[name] = np.concatenate(parts) if name in _SMALL else Joined(parts)
+        return cls(**arrays)
 
 
 def packs(out: Path, split: str) -> Path:
@@ -146,17 +148,19 @@ def pack(
         digest = hashlib.sha256(json.dumps([str(view_set) for view_set in view_sets]).encode()).hexdigest()[:16]
         place = Path(out) / digest
         if not place.exists():
-            rows = []
-            for done, view_set in enumerate(view_sets):
-                row = _row(view_set)
-                rows += [row] if row["inside"].any() else []  # sheets hold nothing: there is nothing to learn
-                progress(done + 1, len(view_sets))
-            if not rows:
-                continue
             with atomic.folder(place, ours=r".*\.npy") as temporary:
-                for name in rows[0]:
-                    np.save(temporary / f"{name}.npy", np.stack([row[name] for row in rows]))
-        places.append(place)
+                files: dict[str, ArrayFile] = {}
+                for done, view_set in enumerate(view_sets):
+                    row = _row(view_set)
+                    if row["inside"].any():  # sheets hold nothing: there is nothing to learn
+                        files = files or {name: ArrayFile(temporary / f"{name}.npy", row[name]) for name in row}
+                        for name, file in files.items():
+                            file.add(row[name])
+                    progress(done + 1, len(view_sets))
+                for file in files.values():
+                    file.close()
+        if any(place.iterdir()):
+            places.append(place)
     if not places:
         raise ViewmaskError(
             f"no object of the split '{split}' with points inside it in {', '.join(map(str, folders))}: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.vocabulary import FILE as VOCABULARY
 from viewmask.model.vocabulary import MASK, PAD, Vocabulary
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
+from viewmask.train.budget import RECIPES, parameters
 from viewmask.train.epochs import Epochs
 from viewmask.train.run import Run
 from viewmask.train.tokens import Tokens, by_thing, captioned, fronts, tokens_of
@@ -63,7 +65,7 @@ class Mixture:
 TRANSFORMERS = {
     "nano": TransformerConfig(layers=9),
     "small": TransformerConfig(width=512, layers=10, heads=8, hidden=1408, grid=16),
-}
+} | {preset: recipe.network for preset, recipe in RECIPES.items()}
 
 # The last stage keeps what those before it learnt, so a sixth of its batches are I2MV; words are learnt fastest from
 # single pictures, of which a batch holds four times as many.
@@ -71,6 +73,15 @@ MIXTURES = {
     "align": Mixture(t2i=0.6, mmu=0.4),
     "i2mv": Mixture(i2mv=0.4, photo=0.6),
     "t2mv": Mixture(t2i=0.3, mmu=0.02, i2mv=0.1, photo=0.25, t2mv=0.33, cosine=True),
+}
+
+# The paper's own rules: tokens are hidden one by one, every second view of an orbit is shown, there are no photos. A
+# fifth of the last stage is I2MV, so that it is not forgotten; of that the paper says nothing.
+_STRICT = Mixture(whole_views=0.0, odd_orbits=0.0)
+PAPER_MIXTURES = {
+    "paper-stage1": replace(_STRICT, t2i=0.5, mmu=0.5),
+    "paper-stage2": replace(_STRICT, i2mv=1.0),
+    "paper-stage3": replace(_STRICT, t2mv=0.8, i2mv=0.2),
 }
 
 _NANO = Schedule(steps=3_000, batch=24, rate=2e-3, muon=4e-3, warmup=50, decay=0.05, average=0.998, precision="auto")
@@ -85,6 +96,14 @@ SCHEDULES = {
     ("small", "i2mv"): _SMALL,
     ("small", "t2mv"): replace(_SMALL, rate=7e-4, muon=1.4e-3),
 }
+# Rates are what models of 8 B are tuned with elsewhere: the paper gives none. AdamW alone: Muon needs whole matrices.
+# A batch of pairs counts four times as many (`Masked.layout_loss`).
+for _preset, _rate in (("paper-stage1", 1e-4), ("paper-stage2", 5e-5), ("paper-stage3", 5e-5)):
+    _recipe = RECIPES[_preset]
+    SCHEDULES[_preset, _recipe.stage] = Schedule(
+        steps=_recipe.steps, batch=_recipe.batch // (4 if _recipe.stage == "align" else 1), rate=_rate, warmup=200,
+        average=0.999, precision="bfloat16",
+    )  # fmt: skip
 
 
 class Masked:
@@ -317,27 +336,58 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
     tokenizer = run.load_tokenizer()
     rows, unseen, about = tokens_of(data, tokenizer, run.out.with_name(f"{run.out.name}-tokens"), run.note)
     lexicon = _lexicon(run.start).taught(_objects(rows))
-    vocabulary, mixture = lexicon.vocabulary, MIXTURES[stage]
+    vocabulary, mixture = lexicon.vocabulary, PAPER_MIXTURES.get(run.preset, MIXTURES[stage])
     if not len(rows.photos):
         if mixture.photo:
             run.note("the tokens hold no photos, so none are learnt: viewmask tokenize --photos DIR adds them")
         mixture = replace(mixture, photo=0.0)
-    task = Masked(rows, mixture, vocabulary, run.device, epochs=Epochs(run.seed) if run.each_once else None)
+    epochs = Epochs(run.seed) if run.each_once or run.preset in RECIPES else None
+    task = Masked(rows, mixture, vocabulary, run.device, epochs=epochs)
     if absent := [name for name in task.absent() if name in _NAMED]:
         raise ViewmaskError(f"the tokens hold no captioned objects seen from the front, which {absent[0]} trains on")
     if rows.tokens.shape[1] < task.views and stage != "align":
         raise ViewmaskError(f"the tokens hold {rows.tokens.shape[1]} view an object: pairs are for the stage align")
     grid, bits = tokenizer.config.grid, tokenizer.config.bits
-    config = replace(TRANSFORMERS[run.preset], words=len(vocabulary), grid=grid, bits=bits)
-    model = Transformer(config).to(run.device)
     schedule = run.schedule(SCHEDULES[run.preset, stage])
-    schedule = run.begin(model, schedule, stage, lambda smaller: grown(smaller, config, vocabulary))
+    run.check_lora()
+    if run.lora:
+        model, schedule = run.adapted(Transformer, TransformerConfig, schedule, stage)
+        if (model.config.grid, model.config.bits) != (grid, bits):
+            raise ViewmaskError(
+                f"{run.start} knows {model.config.grid}^2 tokens of {model.config.bits} bits a view, "
+                f"the tokenizer {run.codes} gives {grid}^2 of {bits}"
+            )
+    else:
+        # Released weights have more rows than their vocabulary has words.
+        known = checkpoint.configuration(run.start, Transformer, TransformerConfig).words if run.start else 0
+        words = max(len(vocabulary), known)
+        config = replace(TRANSFORMERS[run.preset], words=words, grid=grid, bits=bits)
+        _check_memory(run.preset, config)
+        model = Transformer(config).to(run.device)
+        schedule = run.begin(model, schedule, stage, lambda smaller: grown(smaller, config, vocabulary))
     model.checkpointing = run.checkpointing
     if run.compiled:
         model.compile_blocks()
     about = {"stage": stage, "preset": run.preset, "mixture": asdict(mixture), "words": sorted(lexicon.words)} | about
+    about |= {"lora": run.lora} if run.lora else {}
     judge = validation(Masked(unseen, mixture, vocabulary, run.device)) if unseen else None
     return run.train(model, task, schedule, about, validation=judge, files=lexicon.files())
+
+
+def _check_memory(preset: str, config: TransformerConfig) -> None:
+    """Refuse a network of the paper's that this machine could not even build.
+
+    Raises:
+        ViewmaskError: weights and their average are larger than the memory.
+    """
+    if preset in RECIPES and hasattr(os, "sysconf"):
+        needed, there = 8 * parameters(config), os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if needed > there:
+            raise ViewmaskError(
+                f"{preset} has {parameters(config) / 1e9:.1f} billion parameters: a process needs "
+                f"{needed / 1e9:.0f} GB of memory before GPUs share them, and there are {there / 1e9:.0f} GB. "
+                "--plan says more, --lora needs less"
+            )
 
 
 def _objects(tokens: Tokens) -> Iterator[set[str]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from viewmask.model.reference import reference_view
-from viewmask.views.viewset import Picture
+from viewmask.views.camera import Camera
+from viewmask.views.viewset import Picture, ViewSet
 
 # How often each fault happens, and how large it may be (pixels and 8-bit steps).
 _EXPOSED, _EXPOSURE, _TINT = 0.5, 0.12, 0.04
@@ -29,6 +32,24 @@ def reference(picture: Picture, random: np.random.Generator) -> Picture:
         ViewmaskError: nothing is seen.
     """
     return reference_view(faulty(picture, random))
+
+
+def beside(photos: ViewSet, orbit: Sequence[Camera], extra: Mapping[str, Any]) -> list[tuple[Picture, int]] | None:
+    """Photos of an object, each with the view of its orbit that looks from the same azimuth.
+
+    Args:
+        photos: their view set.
+        orbit, extra: cameras of the orbit's view set, and what it knows.
+
+    Returns:
+        None if they show it in another form or from other sides.
+    """
+    step, start = 360.0 / len(orbit), orbit[0].azimuth
+    turns = [(camera.azimuth - start) / step for camera in photos.cameras]
+    same = np.allclose(photos.extra.get("mesh_to_world", 0), extra.get("mesh_to_world", 0), atol=1e-6)
+    if not same or any(abs(turn - round(turn)) > 0.02 for turn in turns):
+        return None
+    return [(image, round(turn) % len(orbit)) for image, turn in zip(photos.images, turns, strict=True)]
 
 
 def faulty(picture: Picture, random: np.random.Generator) -> Picture:

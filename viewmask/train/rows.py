@@ -21,6 +21,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.views.collection import unfolded
 
 META = b"viewmask"
+HTTP = "pip install 'viewmask-1-to-3[urls]'"
 AT_ONCE = 1024  # rows
 
 
@@ -116,13 +117,18 @@ class TokenFile:
 
 
 def _remote(url: str) -> Any:
-    import fsspec
-
+    """A file at a URL, opened; of whatever kind fsspec has a file system for."""
     try:
+        import fsspec
+
         system, path = fsspec.core.url_to_fs(url)
         return system.open(path, "rb")
-    except (ImportError, ValueError) as error:
-        raise ViewmaskError(f"cannot read {url}: {' '.join(str(error).split())}") from error
+    except ImportError as error:  # fsspec names the package that it wants
+        hint = f"; {HTTP}" if url.startswith("http") else ""
+        raise ViewmaskError(f"cannot read {url}: {' '.join(str(error).split())}{hint}") from error
+    except Exception as error:  # each file system has errors of its own
+        reason = " ".join(str(error.__cause__ or error).split())[:200]
+        raise ViewmaskError(f"cannot read {url}: {reason if reason not in ('', url) else 'not found'}") from error
 
 
 def room(shape: tuple[int, ...], kind: Any, file: Path | None) -> NDArray[Any]:

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from viewmask.errors import ViewmaskError
-from viewmask.learning import checkpoint, processes
+from viewmask.learning import checkpoint, lora, processes
 from viewmask.learning.schedule import Schedule, gently
 from viewmask.learning.task import Task
 from viewmask.learning.trainer import CHECKPOINT, Progress, Trainer, Validation
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.weights import SHIPPED, TOKENIZER
 
-Preset = Literal["nano", "small"]
+Preset = Literal["nano", "small", "paper-stage1", "paper-stage2", "paper-stage3"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -29,7 +29,7 @@ class Run:
 
     Attributes:
         out: the run folder; see `Trainer`.
-        preset: "nano" (two CPU cores) or "small" (a data-centre GPU).
+        preset: "nano" (two CPU cores), "small" (a data-centre GPU), or a stage of the paper's (a cluster).
         time_limit: seconds, earlier sittings included.
         steps: optimizer steps, in place of the preset's.
         resume: continue the run in `out`.
@@ -47,6 +47,7 @@ class Run:
         checkpointing: the transformer's blocks keep their input alone, and are worked out again on the way back.
         compiled: the transformer's blocks are compiled.
         tracker: experiment tracker that Accelerate knows.
+        lora: rank of additions that learn in place of the transformer's weights, which `init` must name.
     """
 
     out: Path
@@ -66,6 +67,7 @@ class Run:
     checkpointing: bool = False
     compiled: bool = False
     tracker: str | None = None
+    lora: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -123,6 +125,39 @@ class Run:
             )
         network.load_state_dict(weights.state_dict())
         return gently(schedule) if again and self.gentle else schedule
+
+    def adapted(
+        self, kind: type[Network], config: type[Any], schedule: Schedule, stage: str
+    ) -> tuple[Network, Schedule]:
+        """The network that the run starts from, of whatever size it is, tuned by additions of rank `lora`.
+
+        Args:
+            kind, config: its class and that of its configuration.
+            schedule: for training it whole; the additions are no matrices for Muon.
+            stage: its name.
+
+        Raises:
+            ViewmaskError: nothing to start from, or a run that went on otherwise.
+        """
+        assert self.lora is not None
+        if self.start is None:
+            raise ViewmaskError("--lora tunes weights that are there: name them by --init")
+        network, _, about = checkpoint.load(self.start, kind, config, dtype=None)
+        torch.manual_seed(self.seed)
+        lora.adapt(network.to(self.device), self.lora)
+        gentle = about.get("stage") == stage and self.gentle
+        return network, replace(gently(schedule) if gentle else schedule, muon=0.0)
+
+    def check_lora(self) -> None:
+        """Refuse to go on with a run that learns other things.
+
+        Raises:
+            ViewmaskError: it was begun with another rank, or without one.
+        """
+        if self.resume and (rank := checkpoint.about(self.out / CHECKPOINT).get("lora")) != self.lora:
+            raise ViewmaskError(
+                f"{self.out} was begun {f'with --lora {rank}' if rank else 'without --lora'}: go on likewise"
+            )
 
     def train(
         self,

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from viewmask.errors import ViewmaskError
-from viewmask.train import codes, field, masked, ranking
+from viewmask.train import codes, field, framing, masked, ranking
+from viewmask.train.budget import RECIPES
 from viewmask.train.run import Run
 
 
@@ -34,6 +35,7 @@ STAGES = {
     "i2mv": Stage("tokens", partial(masked.train, "i2mv")),
     "t2mv": Stage("tokens", partial(masked.train, "t2mv")),
     "reranker": Stage("tokens", ranking.train),
+    "framing": Stage("views", framing.train),
     "recon": Stage("views", field.train),
 }
 
@@ -56,7 +58,9 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
     """
     if stage not in STAGES:
         raise ViewmaskError(f"no stage '{stage}': choose one of {', '.join(STAGES)}")
-    if run.preset not in ("nano", "small"):
-        raise ViewmaskError(f"no preset '{run.preset}': choose nano or small")
+    if run.preset not in ("nano", "small", *RECIPES):
+        raise ViewmaskError(f"no preset '{run.preset}': choose nano, small, {', '.join(RECIPES)}")
+    if run.preset in RECIPES and stage != RECIPES[run.preset].stage:
+        raise ViewmaskError(f"{run.preset} is the stage {RECIPES[run.preset].stage}, not {stage}")
     torch.manual_seed(run.seed)  # what weights begin as
     return STAGES[stage].train(data, run)

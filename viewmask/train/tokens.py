@@ -444,16 +444,13 @@ def _album(albums: dict[str, Path], views: ViewSet) -> list[tuple[Picture, int]]
     name = str(views.extra["id"])
     if name not in albums:
         return []
-    photos = ViewSet.load(albums[name])
-    step, start = 360.0 / len(views), views.cameras[0].azimuth
-    turns = [(camera.azimuth - start) / step for camera in photos.cameras]
-    same = np.allclose(photos.extra.get("mesh_to_world", 0), views.extra.get("mesh_to_world", 0), atol=1e-6)
-    if not same or any(abs(turn - round(turn)) > 0.02 for turn in turns):
+    found = photo.beside(ViewSet.load(albums[name]), views.cameras, views.extra)
+    if found is None:
         raise ViewmaskError(
             f"the photos in {albums[name]} are not of the views of {name}: render both with the same --jitter, "
             "--random-start, --seed and --views"
         )
-    return [(image, round(turn) % len(views)) for image, turn in zip(photos.images, turns, strict=True)]
+    return found
 
 
 def _variants(views: ViewSet, count: int, random: np.random.Generator) -> list[Variant]:

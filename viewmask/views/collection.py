@@ -9,11 +9,13 @@ import tarfile
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePath
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from viewmask.errors import ViewmaskError
+from viewmask.files import atomic
+from viewmask.files.array import ArrayFile
 from viewmask.views.conventions import TRANSFORMS
 from viewmask.views.picture import Picture, read_mask, read_picture, resize
 from viewmask.views.viewset import ViewSet
@@ -22,6 +24,7 @@ Place = str | Path
 """A folder, a tar, or the URL of a tar."""
 
 _URL = re.compile(r"(https?|file):/{1,3}")
+_PICTURES, _ABOUT = "pictures.npy", "about.json"
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
@@ -66,23 +69,60 @@ def read(places: Sequence[Place], split: str | None = None) -> Iterator[ViewSet]
                 yield views
 
 
-def stack(
+def pictures(
     paths: Sequence[Place],
     size: int,
     split: str | None,
-    progress: Callable[[int, int], None] | None = None,
+    folder: Path,
+    note: Callable[[str], None] = lambda line: None,
 ) -> Picture:
-    """All pictures of all view sets, uint8 [n, size, size, 4]; `progress` counts folders and shards."""
+    """All pictures of all view sets, uint8 [n, size, size, 4], mapped into memory from `folder`.
+
+    They are laid out there as they are read, once; a folder that holds them already is taken as it is.
+
+    Args:
+        paths: see `find`.
+        size: side of the pictures.
+        split: of the view sets; those that name none belong to it.
+        folder: where they lie. Anything else in it is left alone, and refused.
+        note: called with what people should know, a line each.
+
+    Raises:
+        ViewmaskError: nothing to read, something damaged, or a folder of somebody else's.
+    """
     places = find(paths)
-    images: list[Picture] = []
-    for index, place in enumerate(places):
-        for views in read([place], split):
-            images += [resize(image, size) for image in views.images]
-        if progress:
-            progress(index + 1, len(places))
-    if not images:
-        raise ViewmaskError(f"no view set of the split '{split}' in {', '.join(map(str, paths))}")
-    return np.stack(images)
+    record = {"places": [_stamp(place) for place in places], "size": size, "split": split}
+    file, about = folder / _PICTURES, folder / _ABOUT
+    if _record(about) != record:
+        with atomic.folder(folder, ours=rf"{_PICTURES}|{_ABOUT}") as temporary:
+            laid = ArrayFile(temporary / _PICTURES, np.zeros((size, size, 4), np.uint8))
+            for views in read(places, split):
+                for image in views.images:
+                    laid.add(resize(image, size))
+            laid.close()
+            if not len(np.load(temporary / _PICTURES, mmap_mode="r")):
+                raise ViewmaskError(f"no view set of the split '{split}' in {', '.join(map(str, paths))}")
+            (temporary / _ABOUT).write_text(json.dumps(record))
+        note(f"the pictures lie in {folder} ({file.stat().st_size / 1e9:.2f} GB), and are read from there")
+    laid_out: Picture = np.load(file, mmap_mode="r")
+    return laid_out
+
+
+def _record(file: Path) -> Any:
+    """What was laid out, if anything was."""
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _stamp(place: Place) -> list[Any]:
+    """What changes when a place does, as far as one can tell without reading it."""
+    if _is_url(str(place)):
+        return [str(place)]
+    path = Path(place).absolute()
+    status = (path if path.is_file() else path / TRANSFORMS).stat()
+    return [str(path), status.st_size, status.st_mtime_ns]
 
 
 def _folder(place: Place) -> ViewSet:

@@ -71,6 +71,7 @@ def test_the_model_sees_view_0_only(truth: ViewSet, generator: type[FakeGenerato
         "temperature": None,
         "guidance": 2.0,
         "symmetry": False,
+        "speed": "exact",
         "seed": 5,
         "as_view": True,
         "caption": "",

@@ -42,3 +42,21 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         pytest.skip("needs /proc")
     with pytest.raises(ViewmaskError, match="cannot write /proc/nowhere/new"):
         atomic.attempt("/proc/nowhere/new")
+
+
+def test_what_a_killed_process_leaves_is_known_by_its_name(tmp_path):
+    seen = []
+
+    def look(temporary):
+        seen.append(temporary.name)
+        temporary.write_text("")
+
+    atomic.write_with(tmp_path / "sheet.png", look)
+    atomic.write_with(tmp_path / "tour-3.mp4", look)
+    with atomic.folder(tmp_path / "a-red-chair", "") as temporary:
+        seen.append(temporary.name)
+    assert [atomic.unfinished(name) for name in seen] == ["sheet", "tour-3", "a-red-chair"]
+    assert atomic.unfinished(".a-red-chair-old-0123abcd") == "a-red-chair"
+    assert [atomic.unfinished(name) for name in ("sheet-0123abcd.png", ".gitignore", ".sheet-0123abc.png")] == [
+        None
+    ] * 3

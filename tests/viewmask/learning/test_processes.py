@@ -82,6 +82,14 @@ def test_weights_may_be_sharded(alone, tmp_path):
     assert [loss for _, loss in curve(kept)] == pytest.approx([loss for _, loss in curve(alone)], abs=1e-5)
 
 
+def test_zero_2_is_weights_that_stay_whole_between_the_two_ways(alone, tmp_path):
+    kept = FSDP | {"FSDP_RESHARD_AFTER_FORWARD": "false"}
+    assert together(train, tmp_path, environment=kept) == [0, 0]
+    assert [loss for _, loss in curve(tmp_path)] == pytest.approx([loss for _, loss in curve(alone)], abs=1e-5)
+    for name, tensor in weights(alone).items():
+        torch.testing.assert_close(weights(tmp_path)[name], tensor, atol=2e-4, rtol=0)
+
+
 def test_a_signal_to_any_process_writes_one_checkpoint(tmp_path):
     # Every process is told twice: by its launcher, and by the cluster.
     assert together(train, tmp_path, event=(7, "SIGTERM", [1])) == [0, 0]

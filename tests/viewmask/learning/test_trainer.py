@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
@@ -509,6 +510,42 @@ def test_every_fiftieth_step_and_the_last_are_logged(tmp_path):
     lines = log.read(tmp_path)
     assert [line["step"] for line in lines] == [50, 100, 101]
     assert all(line["seconds"] == round(line["seconds"], 1) for line in lines)
+
+
+def told(out):
+    """What the log says of each step's loss, without the clock."""
+    return [(line["step"], line["loss"]) for line in log.read(out)]
+
+
+def test_a_run_that_time_cuts_short_is_logged_all_the_same(tmp_path):
+    run(tmp_path, SCHEDULE, time_limit=1e-9)
+    assert told(tmp_path) == []  # not a step of it
+    run(tmp_path / "one", SCHEDULE, time_limit=1.0, task=Slow())
+    assert [step for step, _ in told(tmp_path / "one")] == [1]
+    assert (tmp_path / "one" / log.CURVE).exists()
+
+
+class Slow(Task):
+    def loss(self, *arguments):
+        time.sleep(1.1)
+        return super().loss(*arguments)
+
+
+def test_a_run_that_is_stopped_early_is_logged_and_resumed_as_if_it_was_not(tmp_path):
+    schedule = replace(SCHEDULE, steps=60)
+    run(tmp_path / "whole", schedule)
+
+    def stop(step, steps, figures):
+        if step in (7, 52):
+            signal.raise_signal(signal.SIGINT)
+
+    for sitting, steps in enumerate(([7], [50, 52])):
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "cut", schedule, progress=stop, resume=sitting > 0)
+        assert [step for step, _ in told(tmp_path / "cut")] == steps
+        assert (tmp_path / "cut" / log.CURVE).exists()
+    run(tmp_path / "cut", schedule, resume=True)
+    assert told(tmp_path / "cut") == told(tmp_path / "whole")
 
 
 def test_nothing_to_resume_is_said(tmp_path):

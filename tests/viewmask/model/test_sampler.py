@@ -8,17 +8,20 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import qmc
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from viewmask.errors import ViewmaskError
 from viewmask.model import sequence, transformer, vocabulary
 from viewmask.model.sampler import (
     MASK_SCHEDULES,
+    Draw,
     Sampling,
     bits,
     decide,
     drawn,
     gumbel,
+    least_sure,
     predict,
     unknown_after,
     unmask,
@@ -47,6 +50,17 @@ def start():
     return torch.zeros(2, 0, dtype=torch.long), tokens, masked
 
 
+def reference_turns(views, grid, random):
+    """When each token has its turn: a walk along Halton's points, which scipy makes, over each view's grid."""
+    points = qmc.Halton(2, scramble=False).random(20_000)
+    turns = {}
+    for view, shift in enumerate(torch.rand(views, 2, generator=random).double().tolist()):
+        cells = [int(x * grid) * grid + int(y * grid) for x, y in (points + shift) % 1]
+        for turn, cell in enumerate(dict.fromkeys(cells)):
+            turns[view * grid**2 + cell] = (turn, view)
+    return {place: turn * views + view for place, (turn, view) in turns.items()}
+
+
 def reference(model, layout, captions, tokens, masked, sampling, seed):
     """MaskGIT's sampler for one sequence, token by token: tokens, and the bits expected when each was decided."""
     random = torch.Generator().manual_seed(seed)
@@ -55,14 +69,15 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
     width, table = model.config.bits, model.config.codes == "table"
     soft = 2.0 * (tokens.flatten()[:, None] // 2 ** torch.arange(width) % 2) - 1
     known = {place.item(): tokens.flatten()[place].item() for place in (~masked).flatten().nonzero()[:, 0]}
-    total = masked.sum().item()
-    for step in range(sampling.steps):
+    total, chances = masked.sum().item(), {}
+    turns = reference_turns(*masked.shape[:2], random) if sampling.order == "halton" else None
+    for step in range(sampling.steps + sampling.loop):
         unknown = [place for place in range(tokens.numel()) if place not in known]
         grid = torch.tensor([known.get(place, 0) for place in range(tokens.numel())]).view(1, *tokens.shape)
         hidden = torch.tensor([place not in known for place in range(tokens.numel())]).view(1, *tokens.shape)
         said = model.predict(model(layout, words, grid, hidden)[1][hidden])
         codes, empty = said.codes, said.empty
-        if sampling.guidance and sampling.interval[0] <= step / sampling.steps < sampling.interval[1]:
+        if sampling.guidance and sampling.interval[0] <= step / sampling.passes < sampling.interval[1]:
             free = model.predict(model(layout, no_words, grid, hidden | ~masked[None])[1][hidden])
             codes = (1 + sampling.guidance) * codes - sampling.guidance * free.codes
             empty = None if table else (1 + sampling.guidance) * empty - sampling.guidance * free.empty
@@ -75,16 +90,16 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
         scored = []
         for i, place in enumerate(unknown):
             gumbels = -math.log(-math.log(order[i])) if sampling.noise else 0.0
-            noise = gumbels * sampling.noise * (1 - (step + 1) / sampling.steps)
+            noise = gumbels * sampling.noise * (1 - (step + 1) / sampling.passes)
             if table:
-                chances = codes[i, 0].double().softmax(0)
+                likely = codes[i, 0].double().softmax(0)
                 code = codes[i, 0].argmax().item()
                 if sampling.temperature:
                     reached = (codes[i, 0].double() / sampling.temperature).softmax(0).cumsum(0)
                     code = int((reached <= lots[i]).sum())
                 signs = 2.0 * (torch.arange(2**width)[:, None] // 2 ** torch.arange(width) % 2) - 1
-                mean = (chances[:, None] * signs).sum(0).float()
-                scored.append((math.log(chances[code]) + noise, place, code, mean))
+                mean = (likely[:, None] * signs).sum(0).float()
+                scored.append((math.log(likely[code]), noise, place, code, mean))
                 continue
             code = 0
             coin = coins[i].clamp(1e-7, 1 - 1e-7)
@@ -93,12 +108,21 @@ def reference(model, layout, captions, tokens, masked, sampling, seed):
                 scores = codes[i] / sampling.temperature - (-lots[i].log()).log() if sampling.temperature else codes[i]
                 code = (scores[0].argmax() + 512 * scores[1].argmax()).item() or 1
             sure = empty[i].item() if void else -empty[i].item()
-            chances = codes[i].softmax(-1)[:, None] * (torch.arange(512) // 2 ** torch.arange(9)[:, None] % 2)
-            mean = torch.full((18,), -1.0) if void else 2 * chances.sum(-1).flatten() - 1
-            scored.append((-math.log1p(math.exp(-sure)) + noise, place, code, mean))
-        keep = len(unknown) - unknown_after(step, sampling.steps, sampling.schedule, total)
-        for _, place, code, mean in sorted(scored, key=lambda one: one[:2], reverse=True)[:keep]:
-            known[place], soft[place] = code, mean
+            likely = codes[i].softmax(-1)[:, None] * (torch.arange(512) // 2 ** torch.arange(9)[:, None] % 2)
+            mean = torch.full((18,), -1.0) if void else 2 * likely.sum(-1).flatten() - 1
+            scored.append((-math.log1p(math.exp(-sure)), noise, place, code, mean))
+        left = unknown_after(step, sampling.steps, sampling.schedule, total, sampling.loop)
+        settled = [place for place in known if masked.flatten()[place]]
+        again = min(math.ceil(round(sampling.remask * len(settled), 6)), left)
+        rule = (lambda one: -turns[one[2]]) if turns else (lambda one: (one[0] + one[1], one[2]))
+        first = sorted(scored, key=rule, reverse=True)[: len(unknown) - left + again]
+        if again:
+            lots = torch.rand(tokens.numel(), generator=random)
+            settled.sort(key=lambda place: chances[place] + math.log(-math.log(lots[place])))
+            for place in settled[:again]:
+                del known[place], chances[place]
+        for sure, _, place, code, mean in first:
+            known[place], soft[place], chances[place] = code, mean, math.exp(sure)
     tokens = torch.tensor([known[place] for place in range(tokens.numel())]).view(tokens.shape)
     return tokens, soft.view(*tokens.shape, width)
 
@@ -129,6 +153,64 @@ def test_equal_to_the_reference(model, table, start, schedule, temperature, guid
             expected = reference(model, LAYOUT, captions[:1], tokens[index], masked[index], sampling, 5 + index)
         assert torch.equal(made.tokens[index], expected[0])
         torch.testing.assert_close(made.soft[index][masked[index]], expected[1][masked[index]])
+
+
+@pytest.mark.parametrize("order", ["confidence", "halton"])
+@pytest.mark.parametrize(("remask", "loop"), [(0.0, 0), (0.2, 0), (0.2, 3)])
+@pytest.mark.parametrize("codes", ["bits", "table"])
+def test_other_orders_and_masking_again_equal_the_reference(model, table, order, remask, loop, codes):
+    if (order, remask) == ("confidence", 0.0):
+        return
+    layout = sequence.Layout(vocabulary.T2MV, sequence.azimuths(4), text=3)
+    captions = torch.tensor([[9, 30, 12]]).expand(2, -1)  # one sentence: what is the same for all draws is shared
+    tokens, masked = torch.zeros(SHAPE, dtype=torch.long), torch.ones(SHAPE, dtype=torch.bool)
+    model = model if codes == "bits" else table
+    sampling = Sampling(6, "cosine", 0.7, 0.5, 1.5, 0.8, (0.0, 0.7), order=order, remask=remask, loop=loop)
+    made = unmask(model, layout, captions, tokens, masked, sampling, seed=5)
+    plain = unmask(model, layout, captions, tokens, masked, sampling.changed(order="confidence", remask=0.0, loop=0))
+    assert not torch.equal(made.tokens, plain.tokens)
+    for index in range(2):
+        with torch.inference_mode():
+            expected = reference(model, layout, captions[:1], tokens[index], masked[index], sampling, 5 + index)
+        assert torch.equal(made.tokens[index], expected[0])
+        torch.testing.assert_close(made.soft[index], expected[1])
+
+
+@pytest.mark.parametrize(("remask", "loop"), [(0.1, 0), (0.5, 0), (0.3, 4)])
+@pytest.mark.parametrize("refresh", [1, 3])
+def test_masking_again_leaves_as_many_unknown_and_never_what_was_given(model, start, remask, loop, refresh):
+    captions, tokens, masked = start
+    seen, again = [], 0
+
+    def watch(known, unknown):
+        assert not known.tokens[unknown].any()
+        assert (known.soft[unknown] == -1).all()
+        assert torch.equal(known.tokens[~masked], tokens[~masked])
+        seen.append(unknown.clone())
+
+    sampling = Sampling(6, "linear", remask=remask, loop=loop, refresh=refresh)
+    made = unmask(model, LAYOUT, captions, tokens, masked, sampling, watch=watch)
+    plan = [unknown_after(step, 6, "linear", 27, loop) for step in range(6 + loop)]
+    for (before, after), left in zip(pairwise([masked, *seen]), plan, strict=True):
+        assert after.flatten(1).sum(1).tolist() == [left] * 2
+        again += int((after & ~before).sum())
+    # At most so many were settled, or are left to be masked.
+    settled = [27 - left for left in [27, *plan[:-1]]]
+    most = [min(math.ceil(remask * one - 1e-9), left) for one, left in zip(settled, plan, strict=True)]
+    assert again == 2 * sum(most) > 0
+    assert not seen[-1].any()
+    assert made.tokens.min() >= 0
+
+
+def test_what_the_model_is_less_sure_of_is_masked_again_more_often():
+    sure = transformer.Prediction(torch.tensor([9.0, 0.01]).repeat(500), torch.zeros(1000, 2, 2))
+    draw = Draw(torch.full((1000,), 0.5), torch.full((1000, 2, 2), 0.5), torch.full((1000,), 0.5))
+    chances = decide(sure, draw, Sampling(), 2)[2].exp()
+    torch.testing.assert_close(chances[:2], torch.tensor([1.0, 0.5025]), atol=1e-3, rtol=0)
+    lots = torch.rand(1000, generator=torch.Generator().manual_seed(0))
+    again = least_sure(chances[None], lots[None], 100)[0]
+    share = (again % 2).float().mean()  # odds of exp(0.5) to 1
+    assert 0.53 < share < 0.72
 
 
 @pytest.mark.parametrize(("temperature", "noise"), [(0.0, 0.5), (1.0, 0.0), (0.0, 0.0)])
@@ -427,8 +509,8 @@ def test_a_table_s_codes_are_drawn_and_guided_without_emptiness(start):
 
 def test_a_table_s_code_is_as_sure_as_its_chance():
     logits = torch.tensor([[[0.0, 1.0, 3.0, 0.0]], [[2.0, 0.0, 0.0, 1.0]]])
-    draw = (torch.full((2,), 0.5), torch.full((2, 1, 4), 0.5), torch.full((2,), 0.5))
-    code, mean, sure = decide(Prediction(None, logits), draw, Sampling(temperature=0, noise=0), 1.0, 2)
+    draw = Draw(torch.full((2,), 0.5), torch.full((2, 1, 4), 0.5), torch.full((2,), 0.5))
+    code, mean, sure = decide(Prediction(None, logits), draw, Sampling(temperature=0), 2)
     chance = logits[:, 0].exp() / logits[:, 0].exp().sum(1, keepdim=True)
     assert code.tolist() == [2, 0]
     torch.testing.assert_close(sure, torch.stack([chance[0, 2], chance[1, 0]]).log())
@@ -439,19 +521,12 @@ def test_a_token_that_is_not_empty_has_no_code_0():
     # Two tokens whose likeliest code is 0: one is empty, the other takes the nearest code.
     codes = torch.zeros(2, 2, 4)
     codes[..., 0] = 5
-    draw = (torch.full((2,), 0.5), torch.full((2, 2, 4), 0.5), torch.full((2,), 0.5))
-    code, mean, sure = decide(Prediction(torch.tensor([3.0, -3.0]), codes), draw, Sampling(noise=0), 1.0, 4)
+    draw = Draw(torch.full((2,), 0.5), torch.full((2, 2, 4), 0.5), torch.full((2,), 0.5))
+    code, mean, sure = decide(Prediction(torch.tensor([3.0, -3.0]), codes), draw, Sampling(), 4)
     assert code.tolist() == [0, 1]
     assert mean[0].tolist() == [-1.0] * 4
     assert (mean[1] > -1).all()
     torch.testing.assert_close(sure, torch.full((2,), -math.log1p(math.exp(-3))))
-
-
-def test_noise_of_the_order_is_gumbel_s():
-    prediction = Prediction(torch.zeros(1) - 2, torch.zeros(1, 1, 2))
-    draw = (torch.full((1,), 0.3), torch.full((1, 1, 2), 0.5), torch.full((1,), 0.5))
-    quiet, loud = (decide(prediction, draw, Sampling(noise=noise), 0.25, 1)[2] for noise in (0.0, 2.0))
-    assert float(loud - quiet) == pytest.approx(2 * 0.25 * -math.log(-math.log(0.3)), rel=1e-5)
 
 
 def test_gumbel_numbers_are_finite_everywhere():
@@ -463,8 +538,8 @@ def test_gumbel_numbers_are_finite_everywhere():
 def test_no_coin_is_too_sure(coin):
     # Occupancy drawn with a coin at the end of its range: a logit of 17 either way, not infinite.
     prediction = Prediction(torch.tensor([20.0, -20.0]), torch.zeros(2, 1, 2))
-    draw = (torch.full((2,), 0.5), torch.full((2, 1, 2), 0.5), torch.full((2,), coin))
-    code, _, _ = decide(prediction, draw, Sampling(occupancy=1.0), 1.0, 1)
+    draw = Draw(torch.full((2,), 0.5), torch.full((2, 1, 2), 0.5), torch.full((2,), coin))
+    code, _, _ = decide(prediction, draw, Sampling(occupancy=1.0), 1)
     assert code.tolist() == [0, 1]
 
 
@@ -472,8 +547,8 @@ def test_everything_is_made_where_its_inputs_are():
     prediction = Prediction(torch.zeros(2, device="cpu"), torch.zeros(2, 2, 4, device="cpu"))
     half = torch.full((2,), 0.5)
     for each in (prediction, Prediction(None, prediction.codes)):
-        draw = (half, torch.full((2, 2) if each.empty is None else (2, 2, 4), 0.5), half)
+        draw = Draw(half, torch.full((2, 2) if each.empty is None else (2, 2, 4), 0.5), half)
         with torch.device("meta"):  # where tensors go that name no device
-            decided = decide(each, draw, Sampling(), 1.0, 4)
+            decided = decide(each, draw, Sampling(), 4)
         assert {tensor.device.type for tensor in decided} == {"cpu"}
-        torch.testing.assert_close(decided, decide(each, draw, Sampling(), 1.0, 4))
+        torch.testing.assert_close(decided, decide(each, draw, Sampling(), 4))

@@ -18,7 +18,7 @@ from viewmask.model.sampling import (
 
 
 def test_what_nobody_states():
-    assert Sampling() == Sampling(20, "cosine", 0.7, 0.5, 0.0, 0.0, (0.0, 1.0), 1)
+    assert Sampling() == Sampling(20, "cosine", 0.7, 0.5, 0.0, 0.0, (0.0, 1.0), 1, "confidence", 0.0, 0)
 
 
 def test_the_settings_that_were_chosen_for_pictures_and_sentences():
@@ -76,3 +76,20 @@ def test_guidance_within_its_interval():
             Sampling(interval=interval)
     with pytest.raises(ViewmaskError, match="every 1 or more"):
         Sampling(refresh=0)
+
+
+def test_orders_and_masking_again():
+    assert Sampling(order="halton", remask=0.99, steps=2, loop=3).passes == 5
+    with pytest.raises(ViewmaskError, match="no order 'raster': choose confidence or halton"):
+        Sampling(order="raster")  # type: ignore[arg-type]
+    for share in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ViewmaskError, match="masked again is at least 0 and below 1"):
+            Sampling(remask=share)
+    for settings in ({"loop": -1}, {"loop": 2}, {"steps": 1, "loop": 2, "remask": 0.1}):
+        with pytest.raises(ViewmaskError, match="steps of a loop"):
+            Sampling(**settings)
+
+
+def test_guidance_counts_the_steps_of_the_loop():
+    sampling = Sampling(4, guidance=2, interval=(0.0, 0.5), remask=0.1, loop=4)
+    assert [sampling.guidance_at(step) for step in range(8)] == [2, 2, 2, 2, 0, 0, 0, 0]

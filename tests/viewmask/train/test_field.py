@@ -132,8 +132,14 @@ def test_packing_reads_rendered_folders_and_keeps_what_it_packed(tmp_path):
     (whole,) = (tmp_path / "views").glob("*/transforms.json")
     shutil.copytree(whole.parent, tmp_path / "views" / ".mug-x1")  # what a killed run leaves half-written
     packed = Objects.load(pack([tmp_path / "views"], tmp_path / "packed", "train"))
+    task = Occupancy(packed, points=64)
     assert packed.counts.tolist() == [4]
-    assert 0.02 < packed.inside.mean() < 0.7
+    assert 0.02 < packed.inside[0].mean() < 0.7
+    assert isinstance(packed.pictures[0], np.memmap)
+    twice = Objects.load(2 * pack([tmp_path / "views"], tmp_path / "packed", "train"))
+    assert len(twice) == len(twice.pictures) == 2
+    one, two = (task._batch(twice, np.array([row]), 2, np.random.default_rng(0)) for row in range(2))
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(one[1:], two[1:], strict=True))
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "packed").rglob("*.npy")}
     pack([tmp_path / "views"], tmp_path / "packed", "train")
     assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "packed").rglob("*.npy")}

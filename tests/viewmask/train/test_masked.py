@@ -545,7 +545,7 @@ def test_the_recipes_of_the_shipped_weights():
     assert {
         "nano": TransformerConfig(layers=9),
         "small": TransformerConfig(width=512, layers=10, heads=8, hidden=1408, grid=16),
-    } == TRANSFORMERS
+    } == {name: config for name, config in TRANSFORMERS.items() if not name.startswith("paper")}
 
 
 def test_rows_may_come_once_each(tokens):

@@ -48,7 +48,7 @@ def test_what_lies_on_disk_is_what_is_kept_in_memory(name, tmp_path, monkeypatch
     assert (len(more.ids), len(notes)) == (3, 2)
 
 
-def test_places(name, tmp_path):
+def test_places(name, tmp_path, monkeypatch):
     files = [str(tmp_path / f"{number}.parquet") for number in range(3)]
     assert find([tmp_path]) == files
     assert find([f"{tmp_path}/{{0..2}}.parquet"]) == files
@@ -60,6 +60,12 @@ def test_places(name, tmp_path):
         find([tmp_path / "empty"])
     with pytest.raises(ViewmaskError, match="cannot read nowhere://"):
         tokens.read(["nowhere://tokens.parquet"], name)
+    with pytest.raises(ViewmaskError, match=r"cannot read file:///.*absent.parquet: .*No such file"):
+        tokens.read([f"file://{tmp_path}/absent.parquet"], name)
+    # What a kind of URL needs is said, here of a machine without it.
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(ViewmaskError, match=r"cannot read https://.*aiohttp.*; pip install 'viewmask-1-to-3\[urls\]'"):
+        tokens.read(["https://127.0.0.1:1/tokens.parquet"], name)
 
 
 ROWS = 200_000

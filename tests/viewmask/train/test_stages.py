@@ -1,6 +1,7 @@
 """The stages: what a run starts from, and how fast it then learns."""
 
 import json
+import os
 import signal
 from dataclasses import replace
 from functools import partial
@@ -18,6 +19,7 @@ from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
 from viewmask.train import codes, masked, ranking, stages, tokens
+from viewmask.train.budget import RECIPES
 from viewmask.train.run import Run
 from viewmask.train.tokens import Tokens
 
@@ -60,6 +62,59 @@ def test_a_stage_begins_at_the_full_rate_and_is_gone_on_with_gently(train):
     assert [share(first, "i2mv"), share(second, "t2mv"), share(third, "t2mv")] == pytest.approx([1, 1, GENTLY])
     _, fourth = train("t2mv", "afresh", 2, weights, gentle=False)
     assert share(fourth, "t2mv") == 1
+
+
+@pytest.mark.parametrize("preset", RECIPES)
+def test_the_papers_stages_are_runs(preset, tmp_path, monkeypatch):
+    recipe = RECIPES[preset]
+    with torch.device("meta"):  # at its own size
+        assert Transformer(masked.TRANSFORMERS[preset]).parameters_count() > 10e9
+    schedule, mixture = masked.SCHEDULES[preset, recipe.stage], masked.PAPER_MIXTURES[preset]
+    assert (schedule.steps, schedule.muon) == (recipe.steps, 0)
+    assert sum(getattr(mixture, name) for name in masked.LAYOUTS) == pytest.approx(1)
+    rows = schedule.batch * (4 if mixture.t2i else 1)  # `layout_loss` draws four pairs for a row
+    assert rows == recipe.batch == 384
+    if os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") < 70e9:
+        with pytest.raises(ViewmaskError, match=r"billion parameters: a process needs \d+ GB of memory"):
+            stages.train(recipe.stage, [], Run(tmp_path / "large", preset=preset))
+    # At a size that runs here, with codes in a table as there, on what another stage would be given.
+    smaller = replace(recipe.network, width=64, layers=2, heads=2, hidden=96)
+    monkeypatch.setitem(masked.TRANSFORMERS, preset, smaller)
+    weights = stages.train(recipe.stage, [], Run(tmp_path / "run", preset=preset, steps=1, batch=1))
+    _, config, about = checkpoint.load(weights, Transformer, TransformerConfig)
+    assert (config.codes, config.positions, about["preset"]) == ("table", "sequence", preset)
+    assert about["mixture"]["odd_orbits"] == about["mixture"]["whole_views"] == 0
+    position = json.loads((tmp_path / "run" / "checkpoint" / "trainer.json").read_text())["position"]
+    assert position["seed"] == 0  # rows come once before any comes again
+    with pytest.raises(ViewmaskError, match=f"is the stage {recipe.stage}, not reranker"):
+        stages.train("reranker", [], Run(tmp_path / "run", preset=preset))
+
+
+def test_released_weights_with_more_rows_than_words_are_gone_on_with(train, tmp_path):
+    config = replace(TINY, words=len(VOCABULARY) + 7)
+    checkpoint.save(tmp_path / "released", Transformer(config), config, {})
+    weights, _ = train("i2mv", "on", 2, tmp_path / "released")
+    assert checkpoint.configuration(weights, Transformer, TransformerConfig) == config
+
+
+def test_additions_tune_weights_of_any_size(train, tmp_path):
+    before, _ = train("t2mv", "three", 3)
+    weights, schedule = train("t2mv", "tuned", 2, before, lora=4)  # the preset has two layers
+    assert (schedule["muon"], schedule["rate"]) == (0, pytest.approx(GENTLY * masked.SCHEDULES["nano", "t2mv"].rate))
+    old, new = (checkpoint.load(each, Transformer, TransformerConfig) for each in (before, weights))
+    assert (new[1].layers, new[2]["lora"]) == (3, 4)
+    assert torch.equal(old[0].word.weight, new[0].word.weight)
+    changed = (old[0].blocks[0].q_proj.weight - new[0].blocks[0].q_proj.weight).float()
+    assert 0 < changed.norm() < 0.1
+    again, _ = train("t2mv", "tuned", 2, resume=True, lora=4)
+    assert checkpoint.read_tensors(again / "model.safetensors").keys() == dict(new[0].named_parameters()).keys()
+    for rank, said in ((None, "with --lora 4"), (5, "with --lora 4")):
+        with pytest.raises(ViewmaskError, match=said):
+            train("t2mv", "tuned", 2, resume=True, lora=rank)
+    with pytest.raises(ViewmaskError, match="without --lora"):
+        train("t2mv", "three", 3, resume=True, lora=4)
+    with pytest.raises(ViewmaskError, match="name them by --init"):
+        train("t2mv", "none", 2, lora=4)
 
 
 def test_a_deeper_transformer_starts_from_a_shallower_one_at_the_full_rate(train):

@@ -1,11 +1,13 @@
 """View sets from folders, WebDataset tars and URLs: the same pictures and the same tokens."""
 
 import io
+import re
 import shutil
 import tarfile
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,17 +72,68 @@ def test_what_a_killed_run_left_half_written_is_no_view_set(data, tmp_path):
     assert collection.find([tmp_path]) == [tmp_path / "a"]
 
 
-def test_shards_hold_what_the_folders_hold(data, url):
+def test_shards_hold_what_the_folders_hold(data, url, tmp_path):
     plain = list(collection.read(collection.find([data / "sets"])))
     assert [views.extra["id"] for views in plain] == NAMES
-    stacked = collection.stack([data / "sets"], 32, "train")
-    for paths in places(data, url).values():
+    kept = [image for views in plain if views.extra["split"] == "train" for image in views.images]
+    for number, paths in enumerate(places(data, url).values()):
         read = list(collection.read(collection.find(paths)))
         assert [views.extra for views in read] == [views.extra for views in plain]
         for ours, theirs in zip(read, plain, strict=True):
             assert all(np.array_equal(a, b) for a, b in zip(ours.images, theirs.images, strict=True))
             assert ours.cameras[1].azimuth == theirs.cameras[1].azimuth
-        assert np.array_equal(collection.stack(paths, 32, "train"), stacked)
+        laid = collection.pictures(paths, 32, "train", tmp_path / str(number))
+        assert isinstance(laid, np.memmap)
+        assert np.array_equal(laid, np.stack(kept))
+
+
+def test_pictures_are_laid_out_once_and_anew_when_they_change(data, tmp_path):
+    views, place, notes = shutil.copytree(data / "sets", tmp_path / "views"), tmp_path / "laid", []
+    first = collection.pictures([views], 16, "train", place, notes.append)
+    assert first.shape == (8, 16, 16, 4)
+    assert len(notes) == 1
+    assert str(place) in notes[0]
+    (place / "about.json").touch()
+    assert np.array_equal(collection.pictures([views], 16, "train", place, notes.append), first)
+    assert len(notes) == 1
+    assert collection.pictures([views], 16, "val", place, notes.append).shape == (4, 16, 16, 4)
+    (place / "about.json").write_text("{")  # damaged
+    shutil.rmtree(views / "a")
+    assert collection.pictures([views], 16, "train", place, notes.append).shape == (4, 16, 16, 4)
+    assert len(notes) == 3
+    with pytest.raises(ViewmaskError, match="no view set of the split 'test'"):
+        collection.pictures([views], 16, "test", place)
+    assert collection.pictures([views], 16, "train", place, notes.append).shape == (4, 16, 16, 4)
+    assert len(notes) == 3  # what was there stayed
+    (place / "thesis.tex").write_text("mine")
+    with pytest.raises(ViewmaskError, match="thesis"):
+        collection.pictures([views], 16, "val", place)
+
+
+def taken() -> int:
+    """Bytes that are this process's own, as in `tests.viewmask.train.memory`: mapped files do not count."""
+    return 1024 * int(re.findall(r"RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is looked up in /proc")
+def test_memory_does_not_grow_with_the_pictures(tmp_path, monkeypatch):
+    """3,000 view sets of 8 pictures, 393 MB in all."""
+    random, peak, before = np.random.default_rng(0), 0, taken()
+
+    def sets(places, split):
+        nonlocal peak
+        for _ in range(3000):
+            image = random.integers(0, 256, (64, 64, 4), dtype=np.uint8)
+            yield ViewSet([image] * 8, orbit(8, size=64))
+            peak = max(peak, taken() - before)
+
+    monkeypatch.setattr(collection, "find", lambda paths: [])
+    monkeypatch.setattr(collection, "read", sets)
+    laid = collection.pictures([], 64, "train", tmp_path / "laid")
+    assert len(laid) == 24_000
+    drawn = laid[random.integers(len(laid), size=64)]
+    assert len(np.unique(drawn[:, 0, 0].view(np.uint32))) > 32
+    assert max(peak, taken() - before) < 40e6
 
 
 def test_tokens_of_shards_are_the_folders_tokens(data, url, tmp_path):
