@@ -7,6 +7,7 @@ from the side. Where the region shows no object, what may come there is sought i
 from __future__ import annotations
 
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +34,7 @@ def read(text: str, width: int, height: int) -> Mask:
     """
     numbers = text.split(",")
     if len(numbers) != 4:
-        kept = read_mask(Path(text)) >= 128
-        if kept.shape != (height, width):
-            raise ViewmaskError(
-                f"the mask {text} is {kept.shape[1]}x{kept.shape[0]}, the view {width}x{height}: make them equal"
-            )
-        return _some(kept, text)
+        return painted(Path(text), width, height)
     try:
         x, y, w, h = (int(number) for number in numbers)
     except ValueError as error:
@@ -47,16 +43,37 @@ def read(text: str, width: int, height: int) -> Mask:
         raise ViewmaskError(f"the region {text} leaves the view, which is {width}x{height} pixels: x,y is its top left")
     region = np.zeros((height, width), bool)
     region[y : y + h, x : x + w] = True
-    return _some(region, text)
+    return _some(region, f" {text}")
 
 
-def _some(region: Mask, text: str) -> Mask:
+def painted(file: Path | IO[bytes], width: int, height: int) -> Mask:
+    """A region as a mask's picture, white where it is, [height, width].
+
+    Raises:
+        ViewmaskError: no picture, one of another size, or nothing white in it.
+    """
+    kept, name = read_mask(file) >= 128, f" {file}" if isinstance(file, Path) else ""
+    if kept.shape != (height, width):
+        raise ViewmaskError(
+            f"the mask{name} is {kept.shape[1]}x{kept.shape[0]}, the view {width}x{height}: make them equal"
+        )
+    return _some(kept, name)
+
+
+def _some(region: Mask, name: str) -> Mask:
     if not region.any():
-        raise ViewmaskError(f"the region {text} holds no pixel: black is left out, white is made anew")
+        raise ViewmaskError(f"the region{name} holds no pixel: black is left out, white is made anew")
     return region
 
 
-def everywhere(region: Mask, view: int, views: ViewSet) -> list[Mask]:
+def regions(region: Mask, view: int, views: ViewSet, everywhere: bool) -> list[Mask]:
+    """A region of every view: that of one view alone, or its place in all of them, too (`everywhere`)."""
+    if everywhere:
+        return places(region, view, views)
+    return [region if index == view else np.zeros_like(region) for index in range(len(views))]
+
+
+def places(region: Mask, view: int, views: ViewSet) -> list[Mask]:
     """The place of a region of one view in every view, bool [height, width] each; of that view, the region itself.
 
     Args:
@@ -79,9 +96,9 @@ def everywhere(region: Mask, view: int, views: ViewSet) -> list[Mask]:
     place = seen & ndimage.binary_dilation(solid, iterations=_MARGIN)
     if not (seen & solid).any():
         place = seen
-    places = [_shadow(place, grid, views, other) for other in range(len(views))]
-    places[view] = region
-    return places
+    found = [_shadow(place, grid, views, other) for other in range(len(views))]
+    found[view] = region
+    return found
 
 
 def _grown(shape: tuple[int, int, int], room: int) -> tuple[int, int, int]:

@@ -277,6 +277,7 @@ class Generator:
         *,
         seed: int = 0,
         progress: Progress | None = None,
+        watch: Watch | None = None,
         **sampling: int | float | str | None,
     ) -> ViewSet:
         """Views with some regions made anew, and nothing else changed: they are masked and unmasked as in T2MV.
@@ -286,7 +287,7 @@ class Generator:
             regions: bool [height, width], one a view, where it is to be made anew (`recon.region`). Views are made in
                 patches, so every patch that a region touches is; pixels of all others stay as they are.
             caption: what the object shall be. Without one the views alone tell.
-            seed, progress: as in `from_image`.
+            seed, progress, watch: as in `from_image`.
 
         Raises:
             ViewmaskError: views that are no such orbit, regions of another size or without a pixel, or a setting that
@@ -301,8 +302,8 @@ class Generator:
         if not masked.any():
             raise ViewmaskError("no region holds a pixel: nothing is to be made anew")
         settings = at_speed(FROM_TEXT if caption else FROM_IMAGE, **sampling)
-        unmasked = self._fill(sequence.t2mv(around), caption, tokens[None], masked[None], settings, seed, progress)
-        made = self._decode(unmasked)[0]
+        layout = sequence.t2mv(around)
+        made = self._decode(self._fill(layout, caption, tokens[None], masked[None], settings, seed, progress, watch))[0]
         images = [
             edit.joined(old, resize(new, old.shape[0]), where.cpu().numpy())
             for old, new, where in zip(views.images, made, masked, strict=True)

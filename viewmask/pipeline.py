@@ -152,6 +152,7 @@ def edit(
     *,
     seed: int = 0,
     progress: Progress | None = None,
+    watch: Watch | None = None,
     **sampling: int | float | str | None,
 ) -> Outcome:
     """Views with some regions made anew; arguments as of `Generator.edit`.
@@ -160,7 +161,7 @@ def edit(
         ViewmaskError: views that the model does not know, regions of another size or empty, or a setting that makes no
             sense.
     """
-    made = generator.edit(views, regions, text, seed=seed, progress=progress, **sampling)
+    made = generator.edit(views, regions, text, seed=seed, progress=progress, watch=watch, **sampling)
     return Outcome(made, tuple(_doubts(made)))
 
 

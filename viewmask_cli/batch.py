@@ -21,6 +21,7 @@ from viewmask.files import atomic
 from viewmask.files.lock import take_lock
 from viewmask.files.manifest import Manifest
 from viewmask.files.record import json_text
+from viewmask.files.slug import slug
 from viewmask_cli import output
 from viewmask_cli.jobs import Job, Made, Maker, attempts
 from viewmask_cli.progress import note
@@ -182,7 +183,7 @@ class Batch:
         for each in inputs:
             if names.get(str(each)):
                 continue
-            base = output.slug((each.stem if each.is_file() else each.name) if isinstance(each, Path) else each)
+            base = slug((each.stem if each.is_file() else each.name) if isinstance(each, Path) else each)
             name, number = base, 2
             while name in taken:
                 name, number = f"{base}-{number}", number + 1

@@ -30,10 +30,13 @@ def edit(
         int | None,
         typer.Option(
             min=0,
-            help="Make the region anew in this view alone.",
+            help="The view that the region is drawn in; it is made anew in this view alone.",
             show_default="drawn in view 0, and made anew in its place in every view",
         ),
     ] = None,
+    everywhere: Annotated[
+        bool, typer.Option("--everywhere", help="With --view: make its place in every other view anew, too.")
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder to write.", show_default="VIEWS-edited, or the next free name"),
@@ -70,10 +73,7 @@ def edit(
     output.check_folder(out, force)
     drawn = views.images[view or 0]
     region_drawn = regions_of.read(region, drawn.shape[1], drawn.shape[0])
-    if view is None:
-        regions = regions_of.everywhere(region_drawn, 0, views)
-    else:
-        regions = [region_drawn if index == view else region_drawn & False for index in range(len(views))]
+    regions = regions_of.regions(region_drawn, view or 0, views, everywhere or view is None)
 
     with working("loading the model"):
         from viewmask import pipeline

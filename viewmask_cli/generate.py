@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask.files.slug import slug
 from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, SPEED, MaskSchedule, Order, Speed, at_speed
 from viewmask.views.making import Making
 from viewmask.views.video import VideoFormat
@@ -265,7 +266,7 @@ def _batch(
     """Many inputs: a process loads the model once."""
     inputs: list[Path | str] = [*batch.pictures(images)] if text_file is None else [*batch.sentences(text_file)]
     name = text_file.stem if text_file else f"{images[0].resolve().name}-views" if len(images) == 1 else "pictures"
-    folder = out or Path(output.slug(name) + (f"-{asked.seed}" if asked.seed else ""))
+    folder = out or Path(slug(name) + (f"-{asked.seed}" if asked.seed else ""))
     task = _Task(tuple(inputs), text or "", folder, asked, weights, device, precision)
     runs_on = str(task.generator.weights.runs_on)
     settings = asked.settings() | {"weights": task.generator.fingerprint, "runs_on": runs_on}

@@ -32,12 +32,6 @@ _TERMINALS = 50
 """Of how many terminals the newest views are remembered."""
 
 
-def slug(sentence: str) -> str:
-    """A folder name for a sentence: `A red chair!` gives `a-red-chair`."""
-    words = re.findall(r"\w+", sentence.lower())
-    return "-".join(words)[:60].strip("-") or "views"
-
-
 def check_folder(path: Path, force: bool) -> None:
     """Refuse a folder that holds anything we do not write, or that cannot be written.
 

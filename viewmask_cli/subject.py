@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from viewmask.errors import ViewmaskError
+from viewmask.files.slug import slug
 from viewmask.views.making import KEY, Making
 from viewmask.views.video import VideoFormat
 from viewmask_cli import output
@@ -65,7 +66,7 @@ class Subject:
     @property
     def name(self) -> str:
         """Of its folder."""
-        return output.slug(self.image.stem if self.image else self.text)
+        return slug(self.image.stem if self.image else self.text)
 
     def cut(self, asked: Asked) -> Subject:
         """The same with its picture cut out; a sentence as it is.

@@ -47,7 +47,7 @@ def test_the_place_of_an_objects_side_is_where_the_other_views_show_that_side(ba
     """The bar reaches from y -0.4 to 0.3; view 0 looks from +x, so its left half is the side of negative y."""
     drawn = np.zeros((64, 64), bool)
     drawn[:, :20] = True
-    places = region.everywhere(drawn, 0, bar_views)
+    places = region.places(drawn, 0, bar_views)
     np.testing.assert_array_equal(places[0], drawn)
     shown = [image[..., 3] > 127 for image in bar_views.images]
     back = places[2] & shown[2]
@@ -60,7 +60,7 @@ def test_the_place_of_an_objects_side_is_where_the_other_views_show_that_side(ba
 
 def test_every_point_of_the_region_is_found_again(bar_views):
     """The whole picture as a region is the whole object in every view."""
-    places = region.everywhere(np.ones((64, 64), bool), 0, bar_views)
+    places = region.places(np.ones((64, 64), bool), 0, bar_views)
     for place, image in zip(places, bar_views.images, strict=True):
         assert place[image[..., 3] > 127].all()
 
@@ -68,7 +68,7 @@ def test_every_point_of_the_region_is_found_again(bar_views):
 def test_where_the_region_shows_no_object_there_is_room_for_something_new(ball_views):
     drawn = np.zeros((64, 64), bool)
     drawn[2:8, 28:36] = True  # above the ball
-    places = region.everywhere(drawn, 0, ball_views)
+    places = region.places(drawn, 0, ball_views)
     for place in places[1:]:
         assert place.any()
         assert np.argwhere(place)[:, 0].mean() < 24  # above, too, from all around

@@ -17,20 +17,6 @@ def views(count: int = 2) -> ViewSet:
     return ViewSet(images, orbit(count, size=16), {"caption": "a grey square"})
 
 
-@pytest.mark.parametrize(
-    ("sentence", "name"),
-    [
-        ("A red chair!", "a-red-chair"),
-        ("  ../../etc/passwd ", "etc-passwd"),
-        ("ein grüner Stuhl", "ein-grüner-stuhl"),
-        ("...", "views"),
-        ("word " * 50, ("word-" * 12).strip("-")),
-    ],
-)
-def test_a_folder_is_named_after_its_sentence(sentence, name):
-    assert output.slug(sentence) == name
-
-
 def test_views_are_written_and_named(tmp_path, capsys):
     files = write_views(views(), tmp_path / "chair")
     assert [file.name for file in files] == ["000.png", "001.png", "transforms.json", "sheet.png"]

@@ -1,7 +1,6 @@
 "use strict";
 const $ = id => document.getElementById(id);
 const show = (element, on) => { element.hidden = !on; };
-const slug = words => (words.toLowerCase().match(/[\p{L}\p{N}_]+/gu) || []).join("-").slice(0, 60) || "views";
 const seconds = s => s < 90 ? `${Math.max(1, Math.round(s))} s` : `${Math.round(s / 60)} min`;
 
 async function ask(path, options = {}) {
@@ -27,7 +26,8 @@ for (const words of ["a red chair", "a green bottle", "a wooden table"]) {
   button.onclick = () => { $("text").value = words; };
   $("examples").append(button);
 }
-$("dice").onclick = () => { $("seed").value = Math.floor(Math.random() * 1e6); };
+for (const button of document.querySelectorAll("[title='Another seed']"))
+  button.onclick = () => { button.previousElementSibling.value = Math.floor(Math.random() * 1e6); };
 
 function options(select, names) { select.replaceChildren(...names.map(name => new Option(name, name))); }
 
@@ -40,11 +40,54 @@ function usual() {  // what is taken where nothing is chosen
 }
 $("speed").onchange = usual;
 
+// ---- brushes, and buttons of which one is pressed -------------------------------------------------
+function pills(box, chosen) {
+  const buttons = [...box.children];
+  buttons.forEach((button, i) => {
+    button.onclick = () => { buttons.forEach((each, j) => each.setAttribute("aria-pressed", i == j)); chosen(i); };
+  });
+}
+
+function brush(canvas, mask, size, { adds, paint, done }) {  // strokes on a canvas, painted into a mask of it
+  let stroke = null;
+  const dab = event => {
+    const box = canvas.getBoundingClientRect(), share = mask.width / box.width, pen = mask.getContext("2d");
+    const at = { x: (event.clientX - box.left) * share, y: (event.clientY - box.top) * share };
+    pen.globalCompositeOperation = adds() ? "source-over" : "destination-out";
+    pen.lineCap = "round";
+    pen.lineWidth = size.value / 400 * Math.max(mask.width, mask.height);
+    pen.strokeStyle = "#fff";
+    pen.beginPath();
+    pen.moveTo((stroke || at).x, (stroke || at).y);
+    pen.lineTo(at.x, at.y);
+    pen.stroke();
+    stroke = at;
+    paint();
+  };
+  canvas.addEventListener("pointerdown", event => { canvas.setPointerCapture(event.pointerId); stroke = null; dab(event); });
+  canvas.addEventListener("pointermove", event => { if (stroke) dab(event); });
+  for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => { if (stroke) { stroke = null; done(); } });
+}
+
+function flat(mask) {  // what was painted as a picture: white on black
+  const plain = document.createElement("canvas"), pen = plain.getContext("2d");
+  plain.width = mask.width;
+  plain.height = mask.height;
+  pen.drawImage(mask, 0, 0);
+  pen.globalCompositeOperation = "source-in";
+  pen.fillStyle = "#fff";
+  pen.fillRect(0, 0, plain.width, plain.height);
+  pen.globalCompositeOperation = "destination-over";
+  pen.fillStyle = "#000";
+  pen.fillRect(0, 0, plain.width, plain.height);
+  return new Promise(done => plain.toBlob(done));
+}
+
 // ---- the picture: drop, paste, choose; its cut-out under a brush -----------------------------------
 const canvas = document.querySelector("#easel canvas"), pen = canvas.getContext("2d");
 const mask = document.createElement("canvas"), veil = document.createElement("canvas");
 const picture = new Image();
-let keep = true, stroke = null;
+let keep = true;
 
 async function take(file) {
   if (!file) return;
@@ -70,13 +113,13 @@ async function shown(record) {
     await loaded(picture);
     for (const each of [canvas, mask, veil]) { each.width = record.width; each.height = record.height; }
   }
-  const brush = mask.getContext("2d");
-  brush.globalCompositeOperation = "source-over";
-  brush.clearRect(0, 0, mask.width, mask.height);
+  const layer = mask.getContext("2d");
+  layer.globalCompositeOperation = "source-over";
+  layer.clearRect(0, 0, mask.width, mask.height);
   if (record.how) {
     const cut = new Image();
     cut.src = `api/photos/${record.id}/cutout.png?${record.version}`;
-    brush.drawImage(await loaded(cut), 0, 0);
+    layer.drawImage(await loaded(cut), 0, 0);
   }
   say();
   paint();
@@ -117,40 +160,12 @@ function paint() {
   pen.drawImage(veil, 0, 0);
 }
 
-function dab(event) {
-  const box = canvas.getBoundingClientRect(), share = canvas.width / box.width;
-  const at = { x: (event.clientX - box.left) * share, y: (event.clientY - box.top) * share };
-  const brush = mask.getContext("2d");
-  brush.globalCompositeOperation = keep ? "source-over" : "destination-out";
-  brush.lineCap = "round";
-  brush.lineWidth = $("size").value / 400 * Math.max(canvas.width, canvas.height);
-  brush.strokeStyle = "#fff";
-  brush.beginPath();
-  brush.moveTo((stroke || at).x, (stroke || at).y);
-  brush.lineTo(at.x, at.y);
-  brush.stroke();
-  stroke = at;
-  paint();
-}
-
-canvas.addEventListener("pointerdown", event => { canvas.setPointerCapture(event.pointerId); stroke = null; dab(event); });
-canvas.addEventListener("pointermove", event => { if (stroke) dab(event); });
-for (const kind of ["pointerup", "pointercancel"]) canvas.addEventListener(kind, () => { if (stroke) { stroke = null; mended(); } });
+brush(canvas, mask, $("size"), { adds: () => keep, paint, done: mended });
+pills($("brush"), i => { keep = i == 0; });
 
 function mended() {
-  const plain = document.createElement("canvas");
-  plain.width = mask.width;
-  plain.height = mask.height;
-  const brush = plain.getContext("2d");
-  brush.drawImage(mask, 0, 0);
-  brush.globalCompositeOperation = "source-in";
-  brush.fillStyle = "#fff";
-  brush.fillRect(0, 0, plain.width, plain.height);
-  brush.globalCompositeOperation = "destination-over";
-  brush.fillStyle = "#000";
-  brush.fillRect(0, 0, plain.width, plain.height);
   const key = photo.id;
-  sent = sent.then(() => new Promise(done => plain.toBlob(done))).then(async blob => {
+  sent = sent.then(() => flat(mask)).then(async blob => {
     const record = await ask(`api/photos/${key}`, { method: "PUT", body: blob });
     if (photo && photo.id == key) { photo = record; say(); complain(null); }
   }).catch(complain);
@@ -160,8 +175,6 @@ const recut = way => { sent = sent.then(() => ask(`api/photos/${photo.id}?cutout
 $("cutout").onchange = () => recut($("cutout").value);
 $("restart").onclick = () => recut(photo.cutout);
 $("without").onclick = () => { photo = null; show($("photo"), false); show($("drop"), true); usual(); };
-const brushes = [...document.querySelectorAll("#brush button")];
-brushes.forEach((button, i) => { button.onclick = () => { keep = i == 0; brushes.forEach((each, j) => each.setAttribute("aria-pressed", i == j)); }; });
 
 for (const input of document.querySelectorAll("input[type=file]")) input.onchange = () => { take(input.files[0]); input.value = ""; };
 addEventListener("paste", event => { const file = [...event.clipboardData.files][0]; if (file) { event.preventDefault(); take(file); } });
@@ -216,7 +229,7 @@ function words() {
     case "waiting": return (job.ahead ? `${job.ahead} before yours` : "Next") + left;
     case "views": return `Views: step ${job.step} of ${job.steps}${left}`;
     case "mesh": return `Mesh: ${job.doing || "beginning"}${left}`;
-    case "done": return job.text || job.picture;
+    case "done": return job.text || job.picture || "A part made anew";
     case "failed": return "It did not work";
     default: return "Cancelled: nothing was kept";
   }
@@ -269,7 +282,7 @@ function replay() {
 }
 slider.oninput = replay;
 
-const LABELS = { "mesh.glb": "GLB", "obj.zip": "OBJ", "mesh.ply": "PLY", "mesh.stl": "STL", "mesh.3mf": "3MF", "views.zip": "Views (zip)", "page.html": "Page" };
+const LABELS = { "mesh.glb": "GLB", "obj.zip": "OBJ", "mesh.ply": "PLY", "mesh.stl": "STL", "mesh.3mf": "3MF", "views.zip": "Views (zip)", "page.html": "Page", "region.png": "Region" };
 
 function render() {
   const running = !over(job);
@@ -290,19 +303,25 @@ function render() {
   const source = mesh ? `${filePath("page.html")}#bare` : "about:blank";
   if ($("mesh").getAttribute("src") != source) $("mesh").setAttribute("src", source);
   show($("downloads"), finished);
-  const stem = slug(job.picture ? job.picture.replace(/\.\w+$/, "") : job.text);
   $("downloads").replaceChildren(...Object.keys(LABELS).filter(name => job.files.includes(name)).map(name => {
     const link = document.createElement("a");
     link.href = filePath(name);
-    link.download = `${stem}${{ "views.zip": "-views.zip", "obj.zip": "-obj.zip" }[name] || name.slice(name.lastIndexOf("."))}`;
+    link.download = `${job.name}${{ "views.zip": "-views.zip", "obj.zip": "-obj.zip", "region.png": "-region.png" }[name] || name.slice(name.lastIndexOf("."))}`;
     link.textContent = LABELS[name];
     return link;
   }));
   show($("recipe"), true);
   show($("promise"), false);
   $("command").textContent = job.command;
-  $("means").textContent = job.mended ? "cutout.png is in the views' zip: it is your painted picture." : "";
+  $("means").textContent = [
+    job.mended ? "cutout.png is in the first views' zip: it is your painted picture." : "",
+    job.edit ? "The region is among the downloads: it is what you painted." : "",
+  ].join(" ").trim();
+  show($("undo"), job.edit && Boolean(job.base));
+  show($("anew"), finished);
+  if (finished) lay();
 }
+$("undo").onclick = () => ask(`api/jobs/${job.base}`).then(follow).catch(complain);
 $("copy").onclick = async () => { await navigator.clipboard.writeText($("command").textContent); $("copy").textContent = "Copied"; setTimeout(() => { $("copy").textContent = "Copy"; }, 1500); };
 
 async function refresh() {
@@ -313,13 +332,91 @@ async function refresh() {
     view.style.backgroundImage = `url("api/jobs/${each.id}/files/last.webp")`;
     view.style.backgroundSize = `${100 * each.views}% 100%`;
     button.type = "button";
-    button.append(view, each.text || each.picture);
-    button.title = each.text || each.picture;
+    const name = (each.edit ? "edited: " : "") + (each.text || each.picture || "a part");
+    button.append(view, name);
+    button.title = name;
     button.setAttribute("aria-current", job?.id == each.id);
     button.onclick = () => ask(`api/jobs/${each.id}`).then(follow).catch(complain);
     return button;
   })));
 }
+
+// ---- a part of the views, made anew ----------------------------------------------------------------
+const slate = document.querySelector("#slate canvas"), ink = slate.getContext("2d");
+const region = document.createElement("canvas"), glaze = document.createElement("canvas");
+const strip = new Image();  // the finished views side by side
+let angle = 0, adding = true, everywhere = true;
+
+function lay() {  // once for each result
+  if (slate.dataset.job == job.id) return;
+  slate.dataset.job = job.id;
+  $("anew").open = false;
+  $("shall").value = job.text;
+  $("shall").maxLength = state.limits.text;
+  region.width = region.height = glaze.width = glaze.height = job.side;
+  slate.width = slate.height = 2 * Math.max(job.side, 256);
+  angle = 0;
+  $("angles").replaceChildren(...Array.from({ length: job.views }, (_, view) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = `${Math.round(view * 360 / job.views)}°`;
+    button.setAttribute("aria-pressed", view == 0);
+    return button;
+  }));
+  pills($("angles"), view => { angle = view; wipe(); });
+  strip.src = filePath("last.webp");
+  loaded(strip).then(wipe);
+}
+
+function wipe() {
+  region.getContext("2d").clearRect(0, 0, region.width, region.height);
+  sketch();
+}
+
+function sketch() {
+  const side = strip.height, pen = glaze.getContext("2d"), colour = getComputedStyle(document.documentElement).getPropertyValue("--warm");
+  ink.clearRect(0, 0, slate.width, slate.height);
+  ink.drawImage(strip, angle * side, 0, side, side, 0, 0, slate.width, slate.height);
+  pen.globalCompositeOperation = "source-over";
+  pen.clearRect(0, 0, glaze.width, glaze.height);
+  pen.drawImage(region, 0, 0);
+  pen.globalCompositeOperation = "source-in";
+  pen.fillStyle = colour;
+  pen.fillRect(0, 0, glaze.width, glaze.height);
+  ink.globalAlpha = 0.55;
+  ink.drawImage(glaze, 0, 0, slate.width, slate.height);
+  ink.globalAlpha = 1;
+  // Squares that are made anew whole: those with a pixel that the program will count as painted.
+  const painted = region.getContext("2d").getImageData(0, 0, region.width, region.height).data, squares = new Set();
+  for (let i = 0; i < region.width * region.height; i++) {
+    if (painted[4 * i + 3] < 128) continue;
+    const place = axis => Math.floor(axis * job.grid / region.width);
+    squares.add(place(Math.floor(i / region.width)) * job.grid + place(i % region.width));
+  }
+  const width = slate.width / job.grid;
+  ink.strokeStyle = colour;
+  ink.lineWidth = 2;
+  for (const square of squares) ink.strokeRect(square % job.grid * width + 2, Math.floor(square / job.grid) * width + 2, width - 4, width - 4);
+  $("redo").disabled = squares.size == 0;
+}
+
+brush(slate, region, $("width"), { adds: () => adding, paint: sketch, done: () => complain(null, "objection") });
+pills($("ink"), i => { adding = i == 0; });
+pills($("reach"), i => { everywhere = i == 0; });
+$("clear").onclick = wipe;
+
+$("redo").onclick = async () => {
+  complain(null, "objection");
+  $("redo").disabled = true;
+  const order = { text: $("shall").value.replace(/\s+/g, " ").trim(), view: angle, everywhere, mesh: $("remesh").checked, seed: Number($("again").value) };
+  if ($("pull").value != "") order.guidance = Number($("pull").value);
+  try {
+    const path = `api/jobs/${job.id}/edits?order=${encodeURIComponent(JSON.stringify(order))}`;
+    follow(await ask(path, { method: "POST", body: await flat(region) }));
+    $("result").scrollIntoView({ behavior: "smooth" });
+  } catch (error) { complain(error, "objection"); }
+  $("redo").disabled = false;
+};
 
 async function begin() {
   await refresh();

@@ -31,7 +31,8 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from viewmask.app.order import LIMITS, LONGEST, Order
+from recon import region
+from viewmask.app.order import LIMITS, LONGEST, Edit, Order
 from viewmask.app.photo import Photo
 from viewmask.app.worker import FILES, Job, Worker, described
 from viewmask.errors import ViewmaskError
@@ -40,6 +41,7 @@ from viewmask.views.cutout import CUTOUT, WAYS
 
 LARGEST_FILE = 100 * 2**20
 _LARGEST_TEXT = 10_000
+_LARGEST_REGION = 2**20
 _PHOTOS = 32  # kept of everybody's, 8 MB each at most
 _COOKIE = "viewmask"
 _PATIENCE = 1.0  # seconds after a wrong password
@@ -148,6 +150,7 @@ class Site:
             Route("/api/jobs", self.submit, methods=["POST"]),
             Route("/api/jobs/{key}", self.job),
             Route("/api/jobs/{key}", self.cancel, methods=["DELETE"]),
+            Route("/api/jobs/{key}/edits", self.edit, methods=["POST"]),
             Route("/api/jobs/{key}/steps/{step:int}", self.step),
             Route("/api/jobs/{key}/files/{name}", self.file),
         ]
@@ -226,11 +229,7 @@ class Site:
             raise RefusedError(415, "orders are JSON")
         text = BytesIO()
         await _receive(request, text, _LARGEST_TEXT)
-        try:
-            record = json.loads(text.getvalue())
-        except (ValueError, RecursionError) as error:
-            raise RefusedError(400, "this is no order: reload the page") from error
-        order = Order.of_record(record)
+        order = Order.of_record(_parsed(text.getvalue()))
         photo = None
         if order.picture:
             whose, photo = self.photos.get(order.picture, ("", None))
@@ -239,6 +238,16 @@ class Site:
             if photo.shown is None:
                 raise ViewmaskError(photo.trouble)
         return JSONResponse(described(self.worker, self.worker.submit(owner, order, photo)))
+
+    async def edit(self, request: Request) -> Response:
+        base = self._job(request)
+        if base.state != "done":
+            raise ViewmaskError("those views are not there yet")
+        order = Edit.of_record(_parsed(request.query_params.get("order", "")), base.order.views)
+        with tempfile.SpooledTemporaryFile(2**20) as file:
+            await _receive(request, file, _LARGEST_REGION)
+            painted = await self._at_desk(lambda: region.painted(file, base.side, base.side))
+        return JSONResponse(described(self.worker, self.worker.edit(base, order, painted)))
 
     async def job(self, request: Request) -> Response:
         return JSONResponse(described(self.worker, self._job(request)))
@@ -311,6 +320,13 @@ def _photo_record(photo: Photo) -> dict[str, Any]:
         "how": shown.how if shown else "", "notes": list(shown.notes) if shown else [],
         "width": photo.picture.shape[1], "height": photo.picture.shape[0],
     }  # fmt: skip
+
+
+def _parsed(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RefusedError(400, "this is no order: reload the page") from error
 
 
 async def _receive(request: Request, file: IO[bytes] | Any, most: int) -> None:

@@ -13,7 +13,7 @@ import time
 import traceback
 import zipfile
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,25 +21,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from recon import region as regions_of
 from viewmask import pipeline
-from viewmask.app.order import Order
+from viewmask.app.order import Edit, Order
 from viewmask.app.photo import Photo, sheet
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
+from viewmask.files.slug import slug
 from viewmask.model.reference import reference_view
 from viewmask.views.cutout import CUTOUT
+from viewmask.views.viewset import ViewSet
 
 if TYPE_CHECKING:  # it loads torch, which the worker's own thread does
     from torch import Tensor
 
     from viewmask.generator import Generator
-    from viewmask.model.sampler import Unmasked
-    from viewmask.views.viewset import ViewSet
+    from viewmask.model.sampler import Unmasked, Watch
 
-VIEWS, OBJ, LAST = "views.zip", "obj.zip", "last.webp"
+VIEWS, OBJ, LAST, REGION = "views.zip", "obj.zip", "last.webp", "region.png"
 MESHES = {"mesh.glb": "model/gltf-binary", "mesh.ply": "application/octet-stream", "mesh.stl": "model/stl",
           "mesh.3mf": "model/3mf"}  # fmt: skip
-FILES = {**MESHES, OBJ: "application/zip", VIEWS: "application/zip", "page.html": "text/html", LAST: "image/webp"}
+FILES = {**MESHES, OBJ: "application/zip", VIEWS: "application/zip", "page.html": "text/html", LAST: "image/webp",
+         REGION: "image/png"}  # fmt: skip
 """What of a job may be fetched."""
 
 WAITING, MOST_JOBS = 4, 12
@@ -60,26 +63,35 @@ class Job:
         owner: whose it is; nobody else may see it.
         order: what was asked.
         photo: the picture as it was cut out when it was ordered.
+        base: the job whose views are edited.
+        region: of the view that the edit names, bool [height, width].
+        turn: of the edits of `base`, counted from 1.
         folder: where its files are.
         state: "waiting", "views", "mesh", "done", "failed" or "cancelled".
         doing: the step of the mesh.
         step: sampling steps done: so many pictures of steps there are.
         share: of the mesh.
         kept: which draw was kept.
+        side, grid: pixels and tokens of a view's side.
         notes: what people should know, a line each.
         error: why there is nothing.
     """
 
     owner: str
-    order: Order
+    order: Order | Edit
     photo: Photo | None
     folder: Path
+    base: Job | None = None
+    region: regions_of.Mask | None = None
+    turn: int = 0
     key: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     state: str = "waiting"
     doing: str = ""
     step: int = 0
     share: float = 0.0
     kept: int | None = None
+    side: int = 0
+    grid: int = 0
     notes: list[str] = field(default_factory=list)
     error: str = ""
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -92,7 +104,21 @@ class Job:
     @property
     def passes(self) -> int:
         """How much work its sampling is, in passes of one draw."""
-        return self.order.settings.steps * self.order.views * (1 if self.photo else self.order.draws)
+        return self.order.settings.steps * self.order.views * self.draws
+
+    @property
+    def draws(self) -> int:
+        """How many draws are made side by side."""
+        return self.order.draws if isinstance(self.order, Order) and not self.photo else 1
+
+    @property
+    def name(self) -> str:
+        """Of the folder that the command line writes."""
+        if self.base is not None:
+            return f"{self.base.name}-edited" + (f"-{self.turn}" if self.turn > 1 else "")
+        return slug(Path(self.photo.source[0]).stem if self.photo else self.order.text) + (
+            f"-{self.order.seed}" if self.order.seed else ""
+        )
 
     def files(self) -> list[str]:
         """The files that can be fetched."""
@@ -138,11 +164,28 @@ class Worker:
         Raises:
             ViewmaskError: too many wait already.
         """
-        if sum(job.owner == owner for job in list(self._line)) >= WAITING:
+        return self._submit(Job(owner, order, photo, self.folder))
+
+    def edit(self, base: Job, order: Edit, region: regions_of.Mask) -> Job:
+        """Put an edit of a job's views into the queue; its owner's.
+
+        Args:
+            region: of the view that the edit names, bool [height, width].
+
+        Raises:
+            ViewmaskError: too many wait already.
+        """
+        turns = [
+            job.turn for job in self.jobs.values() if job.base is base and job.state not in ("failed", "cancelled")
+        ]
+        turn = 1 + max(turns, default=0)
+        return self._submit(Job(base.owner, order, None, self.folder, base=base, region=region, turn=turn))
+
+    def _submit(self, job: Job) -> Job:
+        if sum(other.owner == job.owner for other in list(self._line)) >= WAITING:
             raise ViewmaskError(f"{WAITING} of yours wait already: let one end, or cancel one")
         if len(self._line) >= 4 * WAITING:
             raise ViewmaskError("the queue is full: try again in a few minutes")
-        job = Job(owner, order, photo, self.folder)
         job.folder = self.folder / job.key
         self.jobs[job.key] = job
         self._line.append(job)
@@ -170,8 +213,11 @@ class Worker:
 
     def _needs(self, job: Job) -> float:
         assert self._pace is not None
-        passes = job.passes * (1 - job.step / job.order.settings.steps)
+        # An edit of few tokens needs fewer steps than were asked for.
+        passes = 0 if job.state == "mesh" else job.passes * (1 - job.step / job.order.settings.steps)
         whole = self._mesh if self._mesh is not None else 8.0  # until one was made
+        if isinstance(job.order, Edit) and not job.order.mesh:
+            whole = 0
         return passes * self._pace + whole * (1 - job.share)
 
     def _run(self) -> None:
@@ -203,13 +249,23 @@ class Worker:
 
     def _forget(self) -> None:
         """Remove the oldest results: a disk is not endless."""
-        over = [job for job in self.jobs.values() if job.over]
+        needed = [job.base for job in list(self._line)]
+        over = [job for job in self.jobs.values() if job.over and job not in needed]
         for job in over[:-MOST_JOBS]:
             del self.jobs[job.key]
             shutil.rmtree(job.folder, ignore_errors=True)
 
     def _make(self, generator: Generator, job: Job) -> None:
+        steps = _Steps(generator, job, self._measure)
+        job.state = "views"
+        outcome = (self._edited if isinstance(job.order, Edit) else self._generated)(generator, job, steps)
+        job.notes += outcome.notes
+        job.kept = _kept(steps.draws, outcome.views)
+        self._write(job, outcome.views)
+
+    def _generated(self, generator: Generator, job: Job, watch: Watch) -> pipeline.Outcome:
         order, reference, known = job.order, None, list[str]()
+        assert isinstance(order, Order)
         if job.photo is not None:
             if job.photo.shown is None:
                 raise ViewmaskError(job.photo.trouble)
@@ -218,34 +274,27 @@ class Worker:
             job.notes.append(f"the object was cut out by {job.photo.shown.how}")
         known += pipeline.word_notes(generator, order.text)
         job.notes += known
-        draws: list[list[np.ndarray]] = []
-        begun, steps = time.monotonic(), order.settings.steps
-        job.state = "views"
-
-        def watch(known: Unmasked, unknown: Tensor) -> None:
-            nonlocal draws
-            if job.cancelled.is_set():
-                raise Cancelled
-            # A picture takes about as long as a step of its draw: of several, one is shown anew at a step.
-            last = job.step + 1 == steps
-            if last or not draws:
-                draws = generator.glimpse(known, unknown)
-            else:
-                one = slice(turn := job.step % len(draws), turn + 1)
-                part = replace(known, tokens=known.tokens[one], soft=known.soft[one])
-                draws[turn] = generator.glimpse(part, unknown[one])[0]
-            _save(sheet(draws, _SIDE[len(draws) > 1]), job.folder / f"{job.step + 1}.webp")
-            job.step += 1
-            self._pace = (time.monotonic() - begun) / (job.passes * job.step / steps)
-
-        outcome = pipeline.generate(
+        return pipeline.generate(
             generator, order.text, reference, order.views, draws=order.draws, seed=order.seed, watch=watch,
             cutout=job.photo.shown.way if job.photo and job.photo.shown else "", notes=known,
             speed=order.speed, steps=order.steps, schedule=order.schedule, guidance=order.guidance,
         )  # fmt: skip
-        job.notes += outcome.notes
-        job.kept = _kept(draws, outcome.views)
-        self._write(job, outcome.views)
+
+    def _edited(self, generator: Generator, job: Job, watch: Watch) -> pipeline.Outcome:
+        order, base, region = job.order, job.base, job.region
+        assert isinstance(order, Edit)
+        assert base is not None
+        assert region is not None
+        job.notes += pipeline.word_notes(generator, order.text)
+        atomic.write_with(job.folder / REGION, lambda temporary: Image.fromarray(region).save(temporary, "PNG"))
+        views = ViewSet.load(base.folder / "views")
+        regions = regions_of.regions(region, order.view, views, order.everywhere)
+        return pipeline.edit(
+            generator, views, regions, order.text, seed=order.seed, watch=watch, guidance=order.guidance
+        )
+
+    def _measure(self, job: Job, taken: float) -> None:
+        self._pace = taken * job.order.settings.steps / (job.passes * job.step)
 
     def _write(self, job: Job, views: ViewSet) -> None:
         def progress(step: str, share: float) -> None:
@@ -259,6 +308,9 @@ class Worker:
             files.append(pipeline.write_picture(job.photo.shown.picture, folder / CUTOUT))
         _zip(files, job.folder / VIEWS)
         _save(sheet([views.images], _SIDE[0]), job.folder / LAST)
+        job.side = len(views.images[0])
+        if isinstance(job.order, Edit) and not job.order.mesh:
+            return
         job.state, begun = "mesh", time.monotonic()
         progress("", 0.0)
         try:
@@ -273,6 +325,36 @@ class Worker:
             return
         job.notes += mesh.notes
         self._mesh = time.monotonic() - begun
+
+
+class _Steps:
+    """Saves a picture of every step of a job, and stops where it is cancelled.
+
+    Args:
+        measure: told the job and the seconds since it began, after each step.
+    """
+
+    def __init__(self, generator: Generator, job: Job, measure: Callable[[Job, float], None]) -> None:
+        self.draws: list[list[np.ndarray]] = []
+        self._generator, self._job, self._measure = generator, job, measure
+        self._begun = time.monotonic()
+
+    def __call__(self, known: Unmasked, unknown: Tensor) -> None:
+        job, draws = self._job, self.draws
+        if job.cancelled.is_set():
+            raise Cancelled
+        job.grid = unknown.shape[-1]
+        # A picture takes about as long as a step of its draw: of several, one is shown anew at a step.
+        last = job.step + 1 == job.order.settings.steps
+        if last or not draws:
+            draws[:] = self._generator.glimpse(known, unknown)
+        else:
+            one = slice(turn := job.step % len(draws), turn + 1)
+            part = replace(known, tokens=known.tokens[one], soft=known.soft[one])
+            draws[turn] = self._generator.glimpse(part, unknown[one])[0]
+        _save(sheet(draws, _SIDE[len(draws) > 1]), job.folder / f"{job.step + 1}.webp")
+        job.step += 1
+        self._measure(job, time.monotonic() - self._begun)
 
 
 def _kept(draws: list[list[np.ndarray]], views: ViewSet) -> int | None:
@@ -303,15 +385,30 @@ def _quoted(word: str) -> str:
     return f'"{word}"' if re.fullmatch(r"[\w.,-][\w ,.-]* [\w ,.-]*", word) else shlex.quote(word)
 
 
+def commands(worker: Worker, job: Job) -> list[str]:
+    """The commands that make a job's files, a line each: an edit's come after those of its views."""
+    order = job.order
+    if isinstance(order, Edit):
+        assert job.base is not None, "an edit is one of something"
+        earlier = commands(worker, job.base)
+        words = order.words(job.base.name, f"{job.name}-{REGION}", job.name if job.turn > 1 else "")
+    else:
+        earlier, words = [], order.words(*(job.photo.source if job.photo else ()))
+    return [*earlier, " ".join(map(_quoted, [*words, *worker.options]))]
+
+
 def described(worker: Worker, job: Job) -> dict[str, Any]:
     """A job as the page is told of it."""
-    order = job.order
-    command = [*order.words(*(job.photo.source if job.photo else ())), *worker.options]
+    order, root = job.order, job
+    while root.base is not None:
+        root = root.base
     return {
-        "id": job.key, "state": job.state, "text": order.text, "draws": 1 if job.photo else order.draws,
+        "id": job.key, "state": job.state, "text": order.text, "draws": job.draws,
         "views": order.views, "steps": order.settings.steps, "step": job.step, "doing": job.doing, "share": job.share,
         "kept": job.kept, "ahead": worker.ahead(job), "left": worker.left(job),
-        "notes": job.notes, "error": job.error, "command": " ".join(map(_quoted, command)),
+        "notes": job.notes, "error": job.error, "command": "\n".join(commands(worker, job)), "name": job.name,
+        "base": job.base.key if job.base and job.base.key in worker.jobs else "", "edit": job.base is not None,
+        "side": job.side, "grid": job.grid,
         "files": job.files() if job.over else [], "picture": job.photo.name if job.photo else "",
-        "mended": job.photo is not None and job.photo.source[0] == CUTOUT,
+        "mended": root.photo is not None and root.photo.source[0] == CUTOUT,
     }  # fmt: skip

@@ -115,6 +115,8 @@ def read_mask(path: str | Path | IO[bytes]) -> NDArray[np.uint8]:
             palette, rgba = image.mode == "P", np.asarray(image.convert("RGBA"))
     except FileNotFoundError as error:
         raise MissingPictureError(f"no mask at {name}") from error
+    except UnidentifiedImageError as error:
+        raise ViewmaskError(f"cannot read {called}: it is no picture that can be read here") from error
     except _BROKEN as error:
         raise ViewmaskError(f"cannot read {called}: {error}") from error
     if (rgba[..., 3] < _HALF).any() and (rgba[..., 3] >= _HALF).any():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from viewmask.app.order import Order
+from viewmask.app.order import Edit, Order
 from viewmask.errors import ViewmaskError
 from viewmask.model.sampling import FROM_IMAGE, FROM_TEXT, at_speed
 
@@ -52,3 +52,47 @@ def test_a_picture_is_named_and_has_no_draws():
 def test_what_makes_no_sense_is_one_line(record, says):
     with pytest.raises(ViewmaskError, match=says):
         Order.of_record(record)
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({}, "--seed 0 --mesh"),
+        ({"view": 0, "everywhere": False}, "--view 0 --seed 0 --mesh"),
+        ({"view": 2, "everywhere": False, "mesh": False}, "--view 2 --seed 0"),
+        (
+            {"view": 2, "text": "a cup", "guidance": 2},
+            "--view 2 --everywhere --text a cup --guidance 2 --seed 0 --mesh",
+        ),
+    ],
+)
+def test_an_edit_as_the_command_takes_it(record, words):
+    edit = Edit.of_record(record, 4)
+    assert " ".join(edit.words("chair", "mask.png")) == f"viewmask edit chair --region mask.png {words}"
+    assert edit.words("chair", "mask.png", "new")[-4 + (not edit.mesh) - 1 :][:2] == ["--out", "new"]
+
+
+def test_an_edit_is_sampled_as_the_command_does_it():
+    assert Edit("a cup").settings == at_speed(FROM_TEXT)
+    assert Edit(guidance=3.0).settings == at_speed(FROM_IMAGE, guidance=3.0)
+
+
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ({"view": 4}, "there is no view 4"),
+        ({"view": -1}, "there is no view -1"),
+        ({"view": "0"}, "view has no sensible value"),
+        ({"everywhere": 1}, "everywhere has no sensible value"),
+        ({"mesh": "no"}, "mesh has no sensible value"),
+        ({"seed": True}, "seed has no sensible value"),
+        ({"seed": -1}, "seed must lie"),
+        ({"guidance": 99}, "guidance must lie"),
+        ({"text": "a" * 501}, "too long"),
+        ({"views": 16}, "no order"),
+        (None, "no order"),
+    ],
+)
+def test_an_edit_that_makes_no_sense_is_one_line(record, says):
+    with pytest.raises(ViewmaskError, match=says):
+        Edit.of_record(record, 4)

@@ -174,6 +174,91 @@ def test_a_picture_is_cut_out_painted_and_made(tab, tmp_path, monkeypatch):
     assert tab.quiet()
 
 
+def stroke(page, *places: tuple[float, float]) -> None:
+    """Paint on the view with the mouse; places are shares of its sides."""
+    page.wait_for_timeout(300)  # the view must have been drawn
+    slate = page.locator("#slate canvas")
+    slate.scroll_into_view_if_needed()
+    box = slate.bounding_box()
+    for number, (across, down) in enumerate(places):
+        page.mouse.move(box["x"] + across * box["width"], box["y"] + down * box["height"], steps=4)
+        if number == 0:
+            page.mouse.down()
+    page.mouse.up()
+
+
+def test_a_part_is_painted_and_made_anew_with_the_bytes_of_the_command_line(tab, tmp_path, monkeypatch):
+    tab.order("a ball", seed="5")
+    tab.done("a ball")
+    tab.page.click("#anew summary")
+    assert tab.page.is_disabled("#redo")
+    tab.page.click("#angles button:text-is('180°')")
+    before = picture(tab.page, "#slate")
+    stroke(tab.page, (0.4, 0.45), (0.6, 0.5))
+    assert (picture(tab.page, "#slate") != before).any()
+    tab.page.fill("#shall", "a ball with a blue band")
+    tab.page.fill("#again", "2")
+    tab.page.click("#redo")
+    tab.page.wait_for_selector("#undo:visible")
+    tab.done("a ball with a blue band")
+    words = tab.page.inner_text("#command").splitlines()
+    assert words[1:] == [
+        "viewmask edit a-ball-5 --region a-ball-5-edited-region.png --view 2 --everywhere "
+        '--text "a ball with a blue band" --seed 2 --mesh'
+    ]
+    line = tmp_path / "line"
+    command(words[0], line, monkeypatch)
+    (line / "a-ball-5-edited-region.png").write_bytes(tab.download("Region"))
+    command(words[1], line, monkeypatch)
+    written = {file.name: file.read_bytes() for file in (line / "a-ball-5-edited").iterdir()}
+    assert tab.download("GLB") == written.pop("mesh.glb")
+    assert tab.download("Page") == written.pop("page.html")
+    assert unzipped(tab.download("Views (zip)")) == written
+    for view in range(4):  # its place in all of them
+        assert written[f"{view:03d}.png"] != (line / "a-ball-5" / f"{view:03d}.png").read_bytes()
+
+    tab.page.click("#undo")
+    tab.page.wait_for_selector("#undo", state="hidden")
+    tab.done("a ball")
+    assert tab.page.inner_text("#command") == words[0]
+    assert tab.page.locator("#earlier button").count() == 2
+    tab.page.click("#earlier button:has-text('edited')")
+    tab.page.wait_for_selector("#undo:visible")
+    tab.page.reload()
+    tab.done("a ball with a blue band")
+    assert tab.quiet()
+
+
+def test_of_one_view_no_other_changes_and_what_was_painted_can_be_erased(tab, tmp_path, monkeypatch):
+    tab.order("a ball")
+    tab.done("a ball")
+    earlier = unzipped(tab.download("Views (zip)"))
+    tab.page.click("#anew summary")
+    stroke(tab.page, (0.5, 0.5))
+    assert tab.page.is_enabled("#redo")
+    tab.page.click("#clear")
+    assert tab.page.is_disabled("#redo")
+    stroke(tab.page, (0.5, 0.5))
+    tab.page.click("#ink button:text-is('Erase')")
+    tab.page.fill("#width", "100")
+    stroke(tab.page, (0.45, 0.5), (0.55, 0.5))
+    assert tab.page.is_disabled("#redo")
+    tab.page.click("#ink button:text-is('Paint')")
+    stroke(tab.page, (0.4, 0.5), (0.5, 0.5))
+    tab.page.click("#reach button:text-is('This view alone')")
+    tab.page.uncheck("#remesh")
+    tab.page.click("#redo")
+    tab.page.wait_for_selector("#undo:visible")
+    tab.done("a ball")
+    edited = unzipped(tab.download("Views (zip)"))
+    changed = {name for name in edited if edited[name] != earlier[name]}
+    assert changed >= {"000.png"}
+    assert not changed & {"001.png", "002.png", "003.png"}
+    assert tab.page.is_hidden("#mesh")
+    assert tab.page.inner_text("#command").endswith('--view 0 --text "a ball" --seed 0')
+    assert tab.quiet()
+
+
 def test_pictures_are_dropped_and_pasted_and_broken_ones_are_one_line(tab):
     give = """([bytes, name, kind]) => {
         const data = new DataTransfer();
@@ -235,5 +320,25 @@ def test_a_phones_window(browser, address):
     assert tab.page.is_visible("#camera")
     widths = [tile.bounding_box()["width"] for tile in tab.page.locator("#board .view").all()]
     assert min(widths) > 120
+    assert tab.quiet()
+
+    tab.page.tap("#anew summary")
+    tab.page.wait_for_timeout(300)
+    slate = tab.page.locator("#slate canvas")
+    slate.scroll_into_view_if_needed()
+    box = slate.bounding_box()
+    assert min(box["width"], box["height"]) > 300
+    assert box["height"] < 500  # the page can still be moved beside it
+    finger, wire = (box["x"] + 0.4 * box["width"], box["y"] + 0.5 * box["height"]), context.new_cdp_session(tab.page)
+    down = tab.page.evaluate("scrollY")
+    for kind, across in (("touchStart", 0), ("touchMove", 30), ("touchMove", 60), ("touchEnd", None)):
+        points = [] if across is None else [{"x": finger[0] + across, "y": finger[1] + across / 3}]
+        wire.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert tab.page.evaluate("scrollY") == down  # the finger paints, and does not scroll
+    tab.page.tap("#redo")
+    tab.page.wait_for_selector("#undo:visible")
+    tab.done("a ball")
+    assert "--region a-ball-edited-region.png --text" in tab.page.inner_text("#command")
+    assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert tab.quiet()
     context.close()

@@ -3,6 +3,7 @@
 import base64
 import zlib
 from io import BytesIO
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -131,6 +132,40 @@ def test_a_cut_out_is_shown_and_painted(visitor):
     assert "no transparency" in trouble["trouble"]
     assert "no transparency" in visitor.ask("/api/jobs", "POST", {"picture": photo["id"]}).error
     assert visitor.ask(f"/api/photos/{photo['id']}?cutout=/etc/passwd", "PUT", b"").status == 422
+
+
+def painted(side=48) -> bytes:
+    mask = np.zeros((side, side), np.uint8)
+    mask[18:26, 18:26] = 255
+    return png(mask)
+
+
+def test_a_part_is_made_anew(visitor, address):
+    job = visitor.wait(visitor.order(text="a ball"))
+    path = f"/api/jobs/{job['id']}/edits?order="
+    edit = visitor.ask(path + quote('{"text": "a blue ball", "view": 2}'), "POST", painted()).record
+    assert (edit["edit"], edit["base"], edit["views"]) == (True, job["id"], 4)
+    done = visitor.wait(edit)
+    assert done["state"] == "done", done["error"]
+    region = visitor.ask(f"/api/jobs/{edit['id']}/files/region.png")
+    assert region.headers["content-type"] == "image/png"
+    assert (np.asarray(Image.open(BytesIO(region.body)).convert("L")) == Image.open(BytesIO(painted()))).all()
+    assert Visitor(address).enter().ask(path + "{}", "POST", painted()).status == 404
+    for order, mask, says in (
+        ("", painted(), "no order"), ("{", painted(), "no order"), ("[]", painted(), "no order"),
+        ("{}", b"none", "it is no picture that can be read here"), ("{}", painted(32), "is 32x32, the view 48x48"),
+        ("{}", png(np.zeros((48, 48), np.uint8)), "holds no pixel"), ('{"view": 4}', painted(), "there is no view 4"),
+        ("{}", b"0" * (2**20 + 1), "too large"),
+    ):  # fmt: skip
+        assert says in visitor.ask(path + quote(order), "POST", mask).error
+
+
+def test_only_views_that_are_there_can_be_edited(visitor, painter):
+    painter.gate.clear()
+    job = visitor.order(text="a ball")
+    assert "not there yet" in visitor.ask(f"/api/jobs/{job['id']}/edits?order={{}}", "POST", painted()).error
+    painter.gate.set()
+    visitor.wait(job)
 
 
 def test_cancelling(visitor, painter):

@@ -10,10 +10,11 @@ from PIL import Image
 from tests.viewmask.app.conftest import OVER, box, png, until
 from viewmask import pipeline
 from viewmask.app import worker as module
-from viewmask.app.order import Order
+from viewmask.app.order import Edit, Order
 from viewmask.app.photo import Photo
-from viewmask.app.worker import FILES, WAITING, Worker, described
+from viewmask.app.worker import FILES, REGION, WAITING, Worker, described
 from viewmask.errors import ViewmaskError
+from viewmask.views.viewset import ViewSet
 
 
 def over(job):
@@ -24,7 +25,7 @@ def test_what_was_ordered_is_made(worker, painter):
     job = worker.submit("ann", Order("a ball", draws=4, steps=3, seed=9))
     assert over(job) == "done", job.error
     assert job.kept == 2  # the painter's third fits best
-    assert set(job.files()) == set(FILES)
+    assert set(job.files()) == set(FILES) - {REGION}
     record = described(worker, job)
     assert record["command"] == 'viewmask generate --text "a ball" --steps 3 --seed 9 --mesh'
     assert record["step"] == 3
@@ -47,6 +48,56 @@ def test_a_photo_goes_along_as_it_was_when_it_was_ordered(worker):
     assert job.notes[0] == "the object was cut out by its plain background"
     with zipfile.ZipFile(job.folder / "views.zip") as archive:
         assert np.array_equal(np.asarray(Image.open(archive.open("cutout.png"))), photo.shown.picture)
+
+
+def square() -> np.ndarray:
+    region = np.zeros((48, 48), bool)
+    region[18:26, 18:26] = True
+    return region
+
+
+def test_a_part_is_made_anew_and_the_earlier_result_stays(worker):
+    first = worker.submit("ann", Order("a ball", draws=1, steps=1, seed=9))
+    assert over(first) == "done", first.error
+    alone = worker.edit(first, Edit("a ball", view=1, everywhere=False, mesh=False), square())
+    assert over(alone) == "done", alone.error
+    both = worker.edit(alone, Edit("", seed=3), square())
+    assert over(both) == "done", both.error
+    assert set(first.files()) == set(FILES) - {REGION}
+    assert alone.files() == ["views.zip", "last.webp", "region.png"]
+    assert set(both.files()) == set(FILES)
+    before, once, twice = (ViewSet.load(job.folder / "views").images for job in (first, alone, both))
+    assert [np.array_equal(a, b) for a, b in zip(before, once, strict=True)] == [True, False, True, True]
+    assert not any(np.array_equal(a, b) for a, b in zip(once, twice, strict=True))
+    assert described(worker, both)["command"].splitlines() == [
+        'viewmask generate --text "a ball" --steps 1 --draws 1 --seed 9 --mesh',
+        'viewmask edit a-ball-9 --region a-ball-9-edited-region.png --view 1 --text "a ball" --seed 0',
+        "viewmask edit a-ball-9-edited --region a-ball-9-edited-edited-region.png --seed 3 --mesh",
+    ]
+
+
+def test_a_second_edit_of_the_same_views_names_its_own_folder(worker):
+    first = worker.submit("ann", Order("a ball", draws=1, steps=1))
+    over(first)
+    edits = [worker.edit(first, Edit(mesh=False, seed=seed), square()) for seed in (1, 2)]
+    assert [edit.name for edit in edits] == ["a-ball-edited", "a-ball-edited-2"]
+    assert described(worker, edits[1])["command"].endswith("--out a-ball-edited-2 --seed 2")
+    assert [over(edit) for edit in edits] == ["done", "done"]
+
+
+def test_views_that_are_to_be_edited_are_not_forgotten(worker, painter, monkeypatch):
+    monkeypatch.setattr(module, "MOST_JOBS", 1)
+    first = worker.submit("ann", Order("a ball", draws=1, steps=1))
+    over(first)
+    painter.gate.clear()
+    edit = worker.edit(first, Edit(mesh=False), square())
+    later = [worker.submit("bob", Order("a ball", draws=1, steps=1)) for _ in range(3)]
+    for job in later:
+        worker.cancel(job)
+    worker.submit("eve", Order("a ball", draws=1, steps=1))
+    assert first.folder.exists()
+    painter.gate.set()
+    assert over(edit) == "done", edit.error
 
 
 def test_cancelling_stops_the_work_and_the_next_one_begins(worker, painter):
