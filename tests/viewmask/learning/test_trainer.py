@@ -531,7 +531,15 @@ class Slow(Task):
         return super().loss(*arguments)
 
 
-def test_a_run_that_is_stopped_early_is_logged_and_resumed_as_if_it_was_not(tmp_path):
+@pytest.fixture
+def interruptible():
+    """Ctrl-C interrupts, as at a terminal: a shell's background job ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_run_that_is_stopped_early_is_logged_and_resumed_as_if_it_was_not(tmp_path, interruptible):
     schedule = replace(SCHEDULE, steps=60)
     run(tmp_path / "whole", schedule)
 
