@@ -335,7 +335,8 @@ def test_a_phones_window(browser, address):
         points = [] if across is None else [{"x": finger[0] + across, "y": finger[1] + across / 3}]
         wire.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     assert tab.page.evaluate("scrollY") == down  # the finger paints, and does not scroll
-    tab.page.tap("#redo")
+    tab.page.wait_for_selector("#redo:enabled")
+    tab.page.dispatch_event("#redo", "click")  # a tap right after a stroke may count as one gesture with it
     tab.page.wait_for_selector("#undo:visible")
     tab.done("a ball")
     assert "--region a-ball-edited-region.png --text" in tab.page.inner_text("#command")
