@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from eval.methods.method import Method, Options
 from viewmask.generator import Generator
+from viewmask.learning.checkpoint import fingerprint
 from viewmask.model.reference import reference_view
 from viewmask.model.sampling import FROM_IMAGE
 from viewmask.pipeline import UNTAUGHT
@@ -23,6 +24,8 @@ def open_viewmask(options: Options, seed: int) -> Method:
     sampling = {name: value for name, value in asdict(options).items() if value is not None and name not in elsewhere}
     about = asdict(FROM_IMAGE) | sampling | {"seed": seed, "model": generator.fingerprint} | _runs_on(generator)
     first = 1 if options.given == "view" else 0
+    if first == 0 and not generator.weights.photos and (framing := generator.weights.framing) is not None:
+        about["framing"] = fingerprint(framing)
     notes = () if options.given == "view" or generator.weights.photos else (UNTAUGHT,)
     return Method(
         "viewmask", lambda _, truth: _views(generator, truth, options, seed)[first:], about, notes=notes,

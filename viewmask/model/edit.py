@@ -23,16 +23,28 @@ def check_orbit(views: ViewSet) -> None:
     Raises:
         ViewmaskError: the first view that is none of such an orbit.
     """
+    if (index := _astray(views)) is not None:
+        raise ViewmaskError(
+            f"view {index} is not of the model's orbit (square, elevation {camera.ELEVATION:.0f}, even steps, its "
+            "lens): only views as viewmask generate makes them can be edited"
+        )
+
+
+def is_orbit(views: ViewSet) -> bool:
+    """Whether all views are of an orbit that the model knows."""
+    return _astray(views) is None
+
+
+def _astray(views: ViewSet) -> int | None:
+    """The first view that is not of the model's orbit."""
     orbit = camera.orbit(len(views), start=views.cameras[0].azimuth)
     for index, (own, given) in enumerate(zip(orbit, views.cameras, strict=True)):
         there = given.resized(own.width, own.height)
         lens = max(abs(there.fl_x / own.fl_x - 1), abs(there.fl_y / own.fl_y - 1)) < _SAME
         posed = np.allclose(there.camera_to_world, own.camera_to_world, atol=_SAME)
         if given.width != given.height or not (lens and posed):
-            raise ViewmaskError(
-                f"view {index} is not of the model's orbit (square, elevation {own.elevation:.0f}, even steps, its "
-                "lens): only views as viewmask generate makes them can be edited"
-            )
+            return index
+    return None
 
 
 def patches(region: NDArray[np.bool_], grid: int) -> Tensor:

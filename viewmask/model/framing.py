@@ -7,6 +7,7 @@ in the middle: how that looks depends on how deep and how high the object is. A 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,7 @@ class Place:
 
 MEAN, SPREAD = (0.0, 0.02, 0.0), (0.16, 0.05, 0.03)
 """Of what is learnt: the logarithm of the zoom, down and right, in views of the shared sets."""
+_FARTHEST = (1.0, 0.4, 0.4)  # of these three: no view of a unit box goes beyond
 
 
 @dataclass(frozen=True)
@@ -132,10 +134,18 @@ class Framing(nn.Module):
 
     @torch.inference_mode()
     def place(self, reference: Picture) -> Place:
-        """Where the object of a reference view, framed by its edges, stands in a view of the orbit."""
+        """Where the object of a reference view, framed by its edges, stands in a view of the orbit.
+
+        Raises:
+            ViewmaskError: the weights are damaged.
+        """
         seen = looked_at(resize(reference, self.config.size)[None])
-        log_zoom, down, right = (unit(self(seen)[0].float())).tolist()
-        return Place(float(np.exp(log_zoom)), down, right)
+        told = unit(self(seen)[0].float())
+        if not told.isfinite().all():
+            raise ViewmaskError("the weights of framing/ are damaged: they tell no place")
+        farthest = torch.tensor(_FARTHEST)
+        log_zoom, down, right = told.clamp(-farthest, farthest).tolist()
+        return Place(math.exp(log_zoom), down, right)
 
     def view(self, reference: Picture) -> Picture:
         """A reference view as a view of the orbit shows it, uint8 RGBA [256, 256, 4]."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,19 @@ from viewmask.errors import ViewmaskError
 from viewmask.learning.schedule import Schedule
 from viewmask.learning.task import Figures
 from viewmask.learning.trainer import Validation
+from viewmask.model.edit import is_orbit
 from viewmask.model.framing import SPREAD, Framing, FramingConfig, Place, looked_at, target
 from viewmask.train import photo
 from viewmask.train.run import Run
 from viewmask.views import collection
 from viewmask.views.camera import Camera
 from viewmask.views.picture import Picture, resize
-from viewmask.views.viewset import ViewSet
 
 SCHEDULE = Schedule(
     steps=4_000, batch=128, rate=2e-3, warmup=100, decay=0.02, average=0.998, precision="auto",
 )  # fmt: skip
+Note = Callable[[str], None]
+
 _GAIN, _TINT = 0.25, 0.1  # of light, and of each channel: how much their logarithms differ
 
 
@@ -39,45 +41,63 @@ class Examples:
     targets: NDArray[np.float32]
 
     @classmethod
-    def of(cls, data: Sequence[str | Path], split: str, size: int, seed: int) -> Examples:
-        """Every view and photo of a split, with faults, framed by its edges.
+    def of(
+        cls, data: Sequence[str | Path], split: str, size: int, seed: int, note: Note = lambda line: None
+    ) -> Examples:
+        """Every second view and all photos of a split, with faults, framed by their edges.
 
         Args:
             data: orbits, and photos of the same objects (`viewmask render --photos`), told apart by their cameras.
             split: which objects.
             size: side of the pictures.
             seed: of the faults.
+            note: called with what people should know, a line each.
         """
         pictures: list[Picture] = []
         targets: list[NDArray[np.float32]] = []
-        for index, (picture, place) in enumerate(_placed(data, split)):
+        refused = 0
+        for index, (picture, place) in enumerate(_placed(data, split, note)):
             try:
                 reference = photo.reference(picture, np.random.default_rng([seed, index]))
-            except ViewmaskError:  # use refuses such a picture, too
+            except ViewmaskError:
+                refused += 1
                 continue
             pictures.append(resize(reference, size))
             targets.append(target(place))
-        shape = (0, size, size, 4)
-        return cls(np.array(pictures, np.uint8).reshape(-1, *shape[1:]), np.array(targets, np.float32).reshape(-1, 3))
+        if refused:
+            note(f"left out {refused} pictures of '{split}' that generate would refuse, too")
+        return cls(
+            np.array(pictures, np.uint8).reshape(-1, size, size, 4), np.array(targets, np.float32).reshape(-1, 3)
+        )
 
 
-def _placed(data: Sequence[str | Path], split: str) -> Iterator[tuple[Picture, Place]]:
-    """Pictures, and where their objects stand in the view of the orbit from the same azimuth."""
+def _placed(data: Sequence[str | Path], split: str, note: Note) -> Iterator[tuple[Picture, Place]]:
+    """Pictures, and where their objects stand in the view of the orbit from the same azimuth.
+
+    Photos may come before their orbit. So all is read twice, not kept.
+    """
+    places = collection.find(data)
     orbits: dict[str, list[tuple[list[Camera], dict[str, Any], list[Place | None]]]] = {}
-    albums: list[ViewSet] = []
-    for views in collection.read(collection.find(data), split):
-        if len({round(camera.elevation, 3) for camera in views.cameras}) > 1:
-            albums.append(views)
+    for views in collection.read(places, split):
+        if not is_orbit(views):
             continue
-        places = [Place.of(image) for image in views.images]
-        kept = range(len(orbits) % 2, len(places), 2)  # neighbours look alike, and reading takes its time
-        yield from ((views.images[index], place) for index in kept if (place := places[index]))
-        orbits.setdefault(str(views.extra["id"]), []).append((views.cameras, views.extra, places))
-    for photos in albums:
-        for cameras, extra, places in orbits.get(str(photos.extra["id"]), []):
-            for image, view in photo.beside(photos, cameras, extra) or []:
-                if (place := places[view]) is not None:
-                    yield image, place
+        seen = [Place.of(image) for image in views.images]
+        kept = range(len(orbits) % 2, len(seen), 2)  # neighbours look alike, and reading takes its time
+        yield from ((views.images[index], place) for index in kept if (place := seen[index]))
+        orbits.setdefault(str(views.extra["id"]), []).append((views.cameras, views.extra, seen))
+    alone = 0
+    for views in collection.read(places, split):
+        if is_orbit(views):
+            continue
+        beside = [
+            (image, seen[view])
+            for cameras, extra, seen in orbits.get(str(views.extra["id"]), [])
+            for image, view in photo.beside(views, cameras, extra) or []
+        ]
+        alone += not beside
+        yield from ((image, place) for image, place in beside if place)
+    if alone:
+        note(f"left out {alone} view sets of '{split}': neither an orbit of the model's nor photos of one")
 
 
 class Placing:
@@ -122,10 +142,10 @@ def train(data: Sequence[str | Path], run: Run) -> Path:
         ViewmaskError: no view sets to learn from.
     """
     config = FramingConfig()
-    examples = Examples.of(data, "train", config.size, run.seed)
+    examples = Examples.of(data, "train", config.size, run.seed, run.note)
     if not len(examples.pictures):
         raise ViewmaskError("the views hold no orbit of the split 'train': viewmask render makes them")
-    unseen = Examples.of(data, "val", config.size, run.seed)
+    unseen = Examples.of(data, "val", config.size, run.seed, run.note)
     model = Framing(config).to(run.device)
     schedule = run.begin(model, run.schedule(SCHEDULE), "framing")
     about: dict[str, Any] = {"stage": "framing", "preset": run.preset, "pictures": len(examples.pictures)}

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from viewmask.errors import ViewmaskError
-from viewmask.views.collection import unfolded
+from viewmask.views.shard import unfolded
 
 META = b"viewmask"
 HTTP = "pip install 'viewmask-1-to-3[urls]'"

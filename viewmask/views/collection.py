@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-import re
-import tarfile
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePath
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.files.array import ArrayFile
+from viewmask.views import shard
 from viewmask.views.conventions import TRANSFORMS
 from viewmask.views.picture import Picture, read_mask, read_picture, resize
 from viewmask.views.viewset import ViewSet
@@ -23,9 +21,7 @@ from viewmask.views.viewset import ViewSet
 Place = str | Path
 """A folder, a tar, or the URL of a tar."""
 
-_URL = re.compile(r"(https?|file):/{1,3}")
 _PICTURES, _ABOUT = "pictures.npy", "about.json"
-_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def find(paths: Sequence[Place]) -> list[Place]:
@@ -39,9 +35,9 @@ def find(paths: Sequence[Place]) -> list[Place]:
         ViewmaskError: a path is absent, or holds none.
     """
     places: list[Place] = []
-    for place in (each for path in paths for each in unfolded(str(path))):
+    for place in (each for path in paths for each in shard.unfolded(str(path))):
         path, before = Path(place), len(places)
-        if _is_url(place) or (path.suffix == ".tar" and path.is_file()):
+        if shard.is_url(place) or (path.suffix == ".tar" and path.is_file()):
             places.append(place)
         elif (path / TRANSFORMS).exists():
             places.append(path)
@@ -64,7 +60,8 @@ def read(places: Sequence[Place], split: str | None = None) -> Iterator[ViewSet]
         ViewmaskError: a folder or shard is damaged or missing.
     """
     for place in places:
-        for views in _shard(str(place)) if str(place).endswith(".tar") or _is_url(str(place)) else [_folder(place)]:
+        tar = str(place).endswith(".tar") or shard.is_url(str(place))
+        for views in _shard(str(place)) if tar else [_folder(place)]:
             if split is None or views.extra.get("split", split) == split:
                 yield views
 
@@ -118,7 +115,7 @@ def _record(file: Path) -> Any:
 
 def _stamp(place: Place) -> list[Any]:
     """What changes when a place does, as far as one can tell without reading it."""
-    if _is_url(str(place)):
+    if shard.is_url(str(place)):
         return [str(place)]
     path = Path(place).absolute()
     status = (path if path.is_file() else path / TRANSFORMS).stat()
@@ -132,25 +129,7 @@ def _folder(place: Place) -> ViewSet:
 
 
 def _shard(place: str) -> Iterator[ViewSet]:
-    """The samples of a tar, read as a stream: their files stand in a row and share a name up to the first dot."""
-    try:
-        with _opened(place) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
-            key, files = "", dict[str, bytes]()
-            for member in tar:
-                path = PurePath(member.name)
-                first, _, suffix = path.name.partition(".")
-                name = str(path.with_name(first))
-                if name != key and files:
-                    yield _sample(place, key, files)
-                    files = {}
-                key = name
-                content = tar.extractfile(member)
-                if content is not None:
-                    files[suffix] = content.read()
-            if files:
-                yield _sample(place, key, files)
-    except (OSError, tarfile.TarError, EOFError) as error:
-        raise ViewmaskError(f"cannot read the shard {place}: {error}") from error
+    return (_sample(place, name, files) for name, files in shard.samples(place))
 
 
 def _sample(place: str, key: str, files: dict[str, bytes]) -> ViewSet:
@@ -165,24 +144,3 @@ def _sample(place: str, key: str, files: dict[str, bytes]) -> ViewSet:
         raise ViewmaskError(f"the sample {key} in {place} is no view set: {error!r}") from error
     views.extra.setdefault("id", key)
     return views
-
-
-def _opened(place: str) -> IO[bytes]:
-    if _is_url(place):
-        stream: IO[bytes] = urllib.request.urlopen(place, timeout=60)
-        return stream
-    return Path(place).open("rb")
-
-
-def _is_url(place: str) -> bool:
-    return _URL.match(place) is not None
-
-
-def unfolded(place: str) -> list[str]:
-    """A name with a range in braces as all the names that it stands for."""
-    match = _BRACES.search(place)
-    if not match:
-        return [place]
-    first, last = match[1], match[2]
-    numbers = (f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1))
-    return [each for number in numbers for each in unfolded(place.replace(match[0], number, 1))]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import io
 import re
-import tarfile
 import urllib.request
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import IO, Any
 
 from viewmask.errors import ViewmaskError
-from viewmask.views.collection import unfolded
+from viewmask.views import shard
 from viewmask.views.picture import Picture, read_picture, resize
 
 PICTURES = ("jpg", "jpeg", "png", "webp")
@@ -52,7 +51,7 @@ def read(places: Sequence[str | Path], size: int) -> Iterator[Pair]:
     Raises:
         ViewmaskError: a place is missing, damaged, or holds no pairs.
     """
-    for place in (each for given in places for each in unfolded(str(given))):
+    for place in (each for given in places for each in shard.unfolded(str(given))):
         empty = True
         for pair in _of(place, size):
             empty = False
@@ -82,22 +81,8 @@ def _folder(folder: Path, size: int) -> Iterator[Pair]:
 
 
 def _shard(place: str, size: int) -> Iterator[Pair]:
-    try:
-        with _opened(place) as stream, tarfile.open(fileobj=stream, mode="r|*") as tar:
-            key, files = "", dict[str, bytes]()
-            for member in tar:
-                path = PurePath(member.name)
-                first, _, suffix = path.name.partition(".")
-                name = str(path.with_name(first)) if first else member.name
-                if name != key:
-                    yield from _sample(key, files, size)
-                    key, files = name, {}
-                content = tar.extractfile(member)
-                if content is not None and suffix.lower() in (*PICTURES, "txt"):
-                    files[suffix.lower()] = content.read()
-            yield from _sample(key, files, size)
-    except (OSError, tarfile.TarError, EOFError) as error:
-        raise ViewmaskError(f"cannot read the shard {place}: {error}") from error
+    for name, files in shard.samples(place, lambda suffix: suffix.lower() in (*PICTURES, "txt")):
+        yield from _sample(name, {suffix.lower(): content for suffix, content in files.items()}, size)
 
 
 def _sample(name: str, files: dict[str, bytes], size: int) -> Iterator[Pair]:
@@ -169,13 +154,6 @@ def _square(file: Path | IO[bytes], size: int) -> Picture | None:
     side = min(picture.shape[:2])
     top, left = ((length - side) // 2 for length in picture.shape[:2])
     return resize(picture[top : top + side, left : left + side], size)
-
-
-def _opened(place: str) -> IO[bytes]:
-    if _WEB.match(place):
-        stream: IO[bytes] = urllib.request.urlopen(place, timeout=_SECONDS)
-        return stream
-    return Path(place).open("rb")
 
 
 def _line(text: str) -> str:

@@ -34,7 +34,7 @@ class FakeGenerator:
 
     def __init__(self, weights: Path | None) -> None:
         self.fingerprint = "shipped" if weights is None else "trained"
-        self.weights = SimpleNamespace(photos=weights is None, runs_on="cpu, float32")
+        self.weights = SimpleNamespace(photos=weights is None, framing=None, runs_on="cpu, float32")
 
     @classmethod
     def load(

@@ -71,6 +71,16 @@ def test_weights_come_back(network, tmp_path):
     assert again.place(reference) == network.place(reference)
 
 
+def test_weights_that_tell_nonsense_are_refused_or_held(network):
+    reference = reference_view(view(40, 200, 60, 120))
+    with torch.no_grad():
+        network.tell[-1].bias.fill_(1e6)
+        assert network.place(reference) == Place(pytest.approx(np.e), pytest.approx(0.4), pytest.approx(0.4))
+        network.tell[-1].bias.fill_(float("nan"))
+    with pytest.raises(ViewmaskError, match="damaged"):
+        network.place(reference)
+
+
 @pytest.mark.parametrize("config", [FramingConfig(size=40), FramingConfig(width=12)])
 def test_a_network_that_cannot_be_is_refused(config):
     with pytest.raises(ViewmaskError, match="divides"):

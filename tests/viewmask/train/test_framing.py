@@ -61,7 +61,10 @@ def test_a_photo_learns_the_place_of_the_view_from_its_side(tmp_path):
     other = ViewSet([block(10, 20)] * 4, cameras, views.extra | {"mesh_to_world": (2 * np.eye(4)).tolist()})
     other.save(tmp_path / "others" / "block")
 
-    examples = Examples.of([tmp_path / "views", tmp_path / "photos", tmp_path / "others"], "train", 32, 0)
+    notes = []
+    data = [tmp_path / "photos", tmp_path / "views", tmp_path / "others"]
+    examples = Examples.of(data, "train", 32, 0, notes.append)
+    assert notes == ["left out 1 view sets of 'train': neither an orbit of the model's nor photos of one"]
     wanted = [target(Place.of(image)) for image in views.images]
     told = [wanted[0], wanted[2], *wanted]  # two views, four photos; photos of another form teach nothing
     assert np.allclose(examples.targets, told)
