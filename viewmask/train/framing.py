@@ -142,6 +142,7 @@ def train(data: Sequence[str | Path], run: Run) -> Path:
         ViewmaskError: no view sets to learn from.
     """
     config = FramingConfig()
+    run.note("cutting the pictures out first: about a minute for 500 objects")
     examples = Examples.of(data, "train", config.size, run.seed, run.note)
     if not len(examples.pictures):
         raise ViewmaskError("the views hold no orbit of the split 'train': viewmask render makes them")
