@@ -234,6 +234,8 @@ class Tokenizer(nn.Module):
                 raise ViewmaskError(
                     f"codes stand for {config.patch} pixels a side, and the decoder makes {shape.patch}"
                 )
+        if config.size < config.patch or config.size % config.patch:
+            raise ViewmaskError(f"pictures of {config.size} pixels a side are not cut into codes of {config.patch}")
         self.config = config
         if config.form == "show-o":
             if config.stem != 1 or config.decoding.stem != 1:

@@ -384,11 +384,16 @@ def tokens_of(
         folder: where large ones are laid out, see `read`.
 
     Raises:
-        ViewmaskError: see `read`.
+        ViewmaskError: see `read`; or files of another grid than the tokenizer's whose name they bear.
     """
     name = fingerprint(tokenizer.encoder)
     places = {split: folder / split if folder else None for split in ("train", "val")}
     rows = read(data, name, "train", places["train"], note)
+    if (held := rows.tokens.shape[-1]) != (grid := tokenizer.config.grid):
+        raise ViewmaskError(
+            f"the tokens name the tokenizer {name}, which makes {grid} x {grid} a view, and hold {held} x {held}: "
+            "tokenize again"
+        )
     unseen = read(data, name, "val", places["val"], note) if holds(data, "val") else None
     return rows, unseen, {"tokenizer": name, "rows": len(rows.ids), "objects": len(np.unique(rows.numbers))}
 

@@ -77,6 +77,12 @@ def test_a_decoder_of_another_shape_reads_the_same_codes(pictures):
     assert (decoded[:, :, :16, :16] == 0).all()
 
 
+@pytest.mark.parametrize("size", [0, 1, 8, 40])
+def test_pictures_that_are_not_cut_into_codes_are_refused(size):
+    with pytest.raises(ViewmaskError, match=f"pictures of {size} pixels a side"):
+        Tokenizer(replace(TINY, size=size))
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,6 +137,15 @@ def test_tokens_of_another_tokenizer_are_refused_by_both_names(folder, tokenizer
     path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer)
     with pytest.raises(ViewmaskError, match=f"{fingerprint(tokenizer.encoder)}.*0123"):
         tokens.read([path], "0123")
+
+
+def test_tokens_of_another_grid_than_their_tokenizer_makes_are_refused(folder, tokenizer, tmp_path):
+    larger = Tokenizer(replace(tokenizer.config, size=64)).eval()
+    larger.load_state_dict(tokenizer.state_dict())  # the same name, for the same numbers
+    path = tokens.tokenize([folder], tmp_path / "t.parquet", larger)
+    assert len(tokens.tokens_of([path], larger)[0].ids) > 0
+    with pytest.raises(ViewmaskError, match="makes 2 x 2 a view, and hold 4 x 4"):
+        tokens.tokens_of([path], tokenizer)
 
 
 def test_other_files_are_refused(tokenizer, tmp_path):
