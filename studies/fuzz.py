@@ -232,6 +232,10 @@ def _shipped_hash() -> str:
     return checkpoint.fingerprint(checkpoint.load(SHIPPED / TOKENIZER, Tokenizer, TokenizerConfig)[0].encoder)
 
 
+def _train(stage: str, data: Path, out: Path) -> list[object]:
+    return ["train", stage, "--data", data, "--out", out / "run", "--steps", 1, "--batch", 2]
+
+
 def _make_tokens(folder: Path, tokenizer: str = "") -> None:
     import numpy as np
     import pyarrow as pa
@@ -315,7 +319,7 @@ KINDS: dict[str, Kind] = {
     "png": Kind("box/001.png", _make_views, _read_views, _reconstruct),
     "parquet": Kind(
         "tokens.parquet", _make_tokens, _read_tokens,
-        lambda folder, out: ["train", "align", "--data", folder / "tokens.parquet", "--out", out / "run", "--steps", 1],
+        lambda folder, out: _train("align", folder / "tokens.parquet", out),
     ),
     "safetensors": Kind("weights/model.safetensors", _make_tokenizer, _read_tokenizer, _tokenize),
     "config": Kind("weights/config.json", _make_tokenizer, _read_tokenizer, _tokenize),
@@ -326,7 +330,7 @@ KINDS: dict[str, Kind] = {
     ),
     "points": Kind(
         "box/passes.npz", _make_points, _read_points,
-        lambda folder, out: ["train", "recon", "--data", folder, "--out", out / "run", "--steps", 1],
+        lambda folder, out: _train("recon", folder, out),
     ),
     "captions": Kind(
         "captions.csv", _make_captions, _read_captions,
