@@ -155,6 +155,7 @@ def repeat(
         scoring = Scoring(**{field.name: asked[field.name] for field in fields(Scoring) if field.name in asked})
         words = {word: asked[word] for word in ("subset", "light", "split", "limit") if word in asked}
         name, method = asked["bench"], asked["method"]
+        asked["sampling"] = options.to_json()  # what older versions could not be asked for is no difference
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ViewmaskError(
             f"{path} is not a result of `viewmask eval --json` that can be repeated ({error!r})"

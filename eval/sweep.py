@@ -23,7 +23,7 @@ from viewmask.files import atomic
 from viewmask.files.record import json_text
 
 PARAMETERS: dict[str, Callable[[str], Any]] = {
-    "schedule": str, "steps": int, "temperature": float, "guidance": float, "weights": Path,
+    "speed": str, "schedule": str, "steps": int, "temperature": float, "guidance": float, "weights": Path,
     "views": int, "seed": int, "method": str,
 }  # fmt: skip
 

@@ -1,11 +1,12 @@
 """What do faster ways of decoding cost? Pictures and sentences of `val`, each setting less the exact one, in pairs.
 
     python studies/decoding.py --data $DATA [--sets scans furniture] [--count 26] [--draws 2] [--pictures NAME ...]
-        [--sentences NAME ...] [--out out/decoding.jsonl]
+        [--sentences NAME ...] [--meshes NAME ...] [--out out/decoding.jsonl]
 
 A name is a key of PICTURES or SENTENCES below; `exact` is always among them. Every object is made by all settings
 before the next one: a run may be stopped at any time, and goes on where it was. Sentences are first captions of `val`
-objects in turn with common things in colours that RESULTS does not ask for.
+objects in turn with common things in colours that RESULTS does not ask for. Meshes are those of the views of a picture,
+against the true ones, as `viewmask eval` measures them; none are made unless they are named.
 
 Prints the tables of docs/results/sampler.md. Of a sentence all draws count: their fit by the reranker, and for
 captions their likeness to the object described; how far the views agree is of the draw ranked first.
@@ -31,6 +32,7 @@ from eval.intervals import DEFINITION, compare
 from eval.metrics import appearance
 from eval.protocols import VIEWMASK
 from recon.agreement import agreement
+from recon.reconstructor import reconstruct
 from studies.colours import nearest
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
@@ -65,6 +67,7 @@ SENTENCES: Settings = {
 METRICS = {
     "picture": {"psnr": 2, "foreground_psnr": 2, "ssim": 3, "silhouette_iou": 3, "lpips": 3},
     "sentence": {"fit": 3, "colour": 2, "agreement": 3, "silhouette_iou": 3, "psnr": 2},
+    "mesh": {"iou": 3, "chamfer": 4, "fscore": 3, "normals": 3},
 }
 COLOURS = ("yellow", "purple", "black", "orange", "grey")
 THINGS = ("chair", "table", "bottle", "sofa", "lamp", "car", "box", "house", "bed", "cup")
@@ -95,6 +98,19 @@ def sentence(generator: Generator, words: str, subject: Subject | None, settings
     return record
 
 
+def mesh(generator: Generator, subject: Subject, settings: dict[str, Any]) -> Record:
+    """Figures of the mesh of the views made of an object's true view 0; where none comes of them, why."""
+    assert subject.mesh is not None
+    assert VIEWMASK.meshes is not None
+    start = time.process_time()
+    views = generator.from_image(subject.views(1).images[0], as_view=True, **{"speed": "exact"} | settings)
+    try:
+        made = reconstruct(views, texture=16)  # only the shape is measured
+    except ViewmaskError as error:
+        return {"seconds": time.process_time() - start, "error": str(error)}
+    return {"seconds": time.process_time() - start, **VIEWMASK.meshes(subject.mesh(), made, 0)}
+
+
 def table(kind: str, settings: Settings, records: list[Record]) -> None:
     """Means, and differences from the exact setting with their intervals; bold where they leave zero out."""
     figures = METRICS[kind]
@@ -116,6 +132,8 @@ def table(kind: str, settings: Settings, records: list[Record]) -> None:
             words = f"{between.mean:+.{digits}f} [{between.ends(digits, ', ')}]"
             cells.append(f"**{words}**" if between.sure else words)
         print(f"| {' | '.join(cells)} |")
+    for one in (one for row in rows.values() for one in row if "error" in one):
+        print(f"\n{one['id']}, {one['setting']}: no mesh: {one['error']}")
 
 
 def main() -> None:
@@ -126,6 +144,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=2, help="of a sentence")
     parser.add_argument("--pictures", nargs="*", choices=list(PICTURES), default=list(PICTURES))
     parser.add_argument("--sentences", nargs="*", choices=list(SENTENCES), default=list(SENTENCES))
+    parser.add_argument("--meshes", nargs="*", choices=list(PICTURES), default=[])
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--out", type=Path, default=Path("out/decoding.jsonl"))
     arguments = parser.parse_args()
@@ -147,7 +166,11 @@ def main() -> None:
     own = {"weights": generator.fingerprint, "draws": arguments.draws}
     records = [one for one in records if own.items() <= one.items()]
     done = {(one["kind"], one["setting"], one["id"]) for one in records}
-    kinds = ("picture", PICTURES, arguments.pictures), ("sentence", SENTENCES, arguments.sentences)
+    kinds = (
+        ("picture", PICTURES, arguments.pictures),
+        ("sentence", SENTENCES, arguments.sentences),
+        ("mesh", PICTURES, arguments.meshes),
+    )
     with arguments.out.open("a") as file:
         for number, subject in enumerate(subjects):
             asked = [(subject.id, subject.caption, subject), (common[number], common[number], None)]
@@ -158,6 +181,8 @@ def main() -> None:
                             continue
                         if kind == "picture":
                             figures = picture(generator, subject, settings[name], lpips)
+                        elif kind == "mesh":
+                            figures = mesh(generator, subject, settings[name])
                         else:
                             figures = sentence(generator, words, known, settings[name], arguments.draws)
                         records.append({"kind": kind, "setting": name, "id": key} | own | figures)

@@ -10,7 +10,7 @@ With `--photo SET/ID ...` it writes photo.jpg instead, a row for each of these `
 without an ID stands for two objects, in the middle and at three quarters of `docs/figures/views/SET.json`, ordered by
 the silhouette IoU of their views. The README's picture is:
 
-    python studies/sheet.py --data DIR --photo scans
+    python studies/sheet.py --data DIR --photo scans/ycb_038_padlock scans/gso_FISHING_GAME_pond
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--split", help="only view sets of this split")
     parser.add_argument("--views", type=int, default=4, help="of an object, evenly around it")
-    parser.add_argument("--steps", type=int, help="of the sampler (its default: 20)")
+    parser.add_argument("--steps", type=int, help="of the sampler, in place of its default")
     parser.add_argument("--limit", type=int, help="only so many objects, evenly spread")
     arguments = parser.parse_args()
     places = [Path(place) for place in find(arguments.folders) if (Path(place) / PASSES).exists()]

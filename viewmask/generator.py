@@ -61,8 +61,8 @@ class Generator:
     """Makes views, all of an object's at once.
 
     The settings of its methods, `**sampling`, are the fields of `viewmask.model.sampling.Sampling`: `steps`,
-    `schedule`, `temperature`, `guidance` ..., and `speed`, which sets those that are left out: "exact", the paper's
-    rule, or "balanced" (`viewmask.model.sampling.at_speed`). None is as left out.
+    `schedule`, `temperature`, `guidance` ..., and `speed`, which sets those that are left out: "balanced", the default,
+    or "exact", the paper's rule (`viewmask.model.sampling.at_speed`). None is as left out.
     """
 
     weights: Weights
@@ -288,6 +288,7 @@ class Generator:
                 patches, so every patch that a region touches is; pixels of all others stay as they are.
             caption: what the object shall be. Without one the views alone tell.
             seed, progress, watch: as in `from_image`.
+            sampling: as in its other methods, but at speed "exact" where none is named.
 
         Raises:
             ViewmaskError: views that are no such orbit, regions of another size or without a pixel, or a setting that
@@ -301,7 +302,8 @@ class Generator:
         masked = torch.stack([edit.patches(region, tokens.shape[-1]) for region in regions]).to(tokens.device)
         if not masked.any():
             raise ViewmaskError("no region holds a pixel: nothing is to be made anew")
-        settings = at_speed(FROM_TEXT if caption else FROM_IMAGE, **sampling)
+        speed = sampling.pop("speed", None) or "exact"  # nobody has compared edits
+        settings = at_speed(FROM_TEXT if caption else FROM_IMAGE, speed, **sampling)
         layout = sequence.t2mv(around)
         made = self._decode(self._fill(layout, caption, tokens[None], masked[None], settings, seed, progress, watch))[0]
         images = [

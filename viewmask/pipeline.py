@@ -137,7 +137,8 @@ def again(
     told = views.extra.get("notes", [])
     outcome = generate(
         generator, making.text, reference, making.views, as_view=making.as_view, draws=making.draws or DRAWS,
-        seed=making.seed, symmetry=making.symmetry, cutout=making.cutout, progress=progress, **making.sampling,
+        seed=making.seed, symmetry=making.symmetry, cutout=making.cutout, progress=progress,
+        **{"speed": "exact", **making.sampling},  # what an older record lacks was as exact has it
     )  # fmt: skip
     if before := [note for note in told if note not in outcome.notes] if isinstance(told, list) else []:
         outcome.views.extra["notes"] = [*before, *outcome.notes]

@@ -14,7 +14,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.files.record import json_text
 from viewmask.learning.device import DeviceName, Precision
-from viewmask.model.sampling import MaskSchedule
+from viewmask.model.sampling import SPEED, MaskSchedule, Speed
 from viewmask_cli import output
 from viewmask_cli.progress import progress
 
@@ -90,15 +90,25 @@ def evaluate(
         typer.Option(min=1, help="Only this many objects, evenly spread over the bench.", rich_help_panel=OBJECTS),
     ] = None,
     meshes: Annotated[bool, typer.Option(help="Also reconstruct and score meshes.", rich_help_panel=MEASURE)] = True,
+    speed: Annotated[
+        Speed,
+        typer.Option(
+            help="Of viewmask. exact: the paper's sampling. balanced: twice as fast, as generate has it.",
+            rich_help_panel=METHOD,
+        ),
+    ] = SPEED,
     steps: Annotated[
         int | None,
         typer.Option(
-            min=1, max=1000, help="Sampling steps.", show_default="20; 50 of diffusion", rich_help_panel=METHOD
+            min=1, max=1000, help="Sampling steps.", show_default="the speed's; 50 of diffusion", rich_help_panel=METHOD
         ),
     ] = None,
     schedule: Annotated[
-        MaskSchedule, typer.Option(help="Mask schedule: how fast tokens are unmasked.", rich_help_panel=METHOD)
-    ] = "cosine",
+        MaskSchedule | None,
+        typer.Option(
+            help="Mask schedule: how fast tokens are unmasked.", show_default="the speed's", rich_help_panel=METHOD
+        ),
+    ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
@@ -164,7 +174,7 @@ def evaluate(
         list[str] | None,
         typer.Option(
             metavar="NAME=A,B",
-            help="Compare settings: schedule, steps, views, temperature, guidance ... May be repeated.",
+            help="Compare settings: speed, schedule, steps, views, temperature, guidance ... May be repeated.",
             rich_help_panel=MEASURE,
         ),
     ] = None,
@@ -294,6 +304,7 @@ def evaluate(
         raise ViewmaskError("--symmetry repeats a given view: leave it or --given away")
     swept = parse(sweep or [])
     options = Options(
+        speed=speed,
         steps=steps,
         schedule=schedule,
         temperature=temperature,

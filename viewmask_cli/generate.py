@@ -63,7 +63,7 @@ def generate(
     views: Annotated[int, typer.Option(min=1, max=16, help="Views around the object. The model learnt 4.")] = 4,
     speed: Annotated[
         Speed,
-        typer.Option(help="exact: the paper's sampling. balanced: twice as fast, with fewer steps and less guidance."),
+        typer.Option(help="balanced: twice as fast as exact, with fewer steps and less guidance. exact: as the paper."),
     ] = SPEED,
     steps: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Sampling steps.", show_default=_by_speed("steps"))

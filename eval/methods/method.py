@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from viewmask.model.sampling import SPEED, Speed
 from viewmask.views.viewset import Picture, ViewSet
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ class Options:
     """What a model can be told; None leaves it to the model.
 
     Attributes:
-        steps: sampling steps: 20 for viewmask, 50 for the diffusion baselines.
+        speed: as in `Generator.from_reference`: what it sets is taken where nothing else is chosen (viewmask).
+        steps: sampling steps: those of the speed for viewmask, 50 for the diffusion baselines.
         schedule: `cosine`, `linear` or `quadratic` (viewmask).
         temperature: as in `Generator.from_reference` (viewmask).
         guidance: as in `Generator.from_reference`; 3 for the diffusion baselines, in diffusers' spelling.
@@ -34,8 +36,9 @@ class Options:
         device, precision: as in `Generator.load` (viewmask, tokenizer).
     """
 
+    speed: Speed = SPEED
     steps: int | None = None
-    schedule: str = "cosine"
+    schedule: str | None = None
     temperature: float | None = None
     guidance: float | None = None
     symmetry: bool = False
@@ -51,12 +54,12 @@ class Options:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> Options:
-        """What `to_json` gave.
+        """What `to_json` gave, also that of versions that had no speed: theirs was "exact".
 
         Raises:
             TypeError: an unknown option.
         """
-        options = cls(**record)
+        options = cls(**{"speed": "exact"} | record)
         return options if options.weights is None else replace(options, weights=Path(options.weights))
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from eval.methods.method import Method, Options
 from viewmask.generator import Generator
 from viewmask.learning.checkpoint import fingerprint
 from viewmask.model.reference import reference_view
-from viewmask.model.sampling import FROM_IMAGE
+from viewmask.model.sampling import FROM_IMAGE, at_speed
 from viewmask.pipeline import UNTAUGHT
 from viewmask.views.viewset import Picture, ViewSet
 
@@ -20,9 +21,9 @@ def open_viewmask(options: Options, seed: int) -> Method:
         ViewmaskError: its weights are missing or broken.
     """
     generator = Generator.load(options.weights, options.device, options.precision)
-    elsewhere = ("weights", "device", "precision")
-    sampling = {name: value for name, value in asdict(options).items() if value is not None and name not in elsewhere}
-    about = asdict(FROM_IMAGE) | sampling | {"seed": seed, "model": generator.fingerprint} | _runs_on(generator)
+    about = asdict(at_speed(FROM_IMAGE, **_sampling(options)))
+    about |= {"symmetry": options.symmetry, "given": options.given, "captions": options.captions, "seed": seed}
+    about |= {"model": generator.fingerprint} | _runs_on(generator)
     first = 1 if options.given == "view" else 0
     if first == 0 and not generator.weights.photos and (framing := generator.weights.framing) is not None:
         about["framing"] = fingerprint(framing)
@@ -44,11 +45,14 @@ def open_tokenizer(options: Options) -> Method:
     return Method("tokenizer", lambda _, truth: generator.round_trip(truth.images[1:]), about)
 
 
+def _sampling(options: Options) -> dict[str, Any]:
+    """Speed, and what is chosen beside it; None is left to the speed."""
+    return {name: getattr(options, name) for name in ("speed", "steps", "schedule", "temperature", "guidance")}
+
+
 def _views(generator: Generator, truth: ViewSet, options: Options, seed: int) -> list[Picture]:
-    """The one place where options become the generator's own words: as many views as the truth has."""
+    """As many views as the truth has."""
     picture, as_view = truth.images[0], options.given == "view"
-    how = {name: getattr(options, name) for name in ("steps", "schedule", "temperature", "guidance", "symmetry")}
-    how["speed"] = "exact"  # what nobody chose is as in `open_viewmask`, whatever the default speed
     reference = picture if as_view else reference_view(picture)
     caption = truth.caption if options.captions else ""
     return generator.from_reference(
@@ -57,7 +61,8 @@ def _views(generator: Generator, truth: ViewSet, options: Options, seed: int) ->
         as_view=as_view,
         seed=seed,
         caption=caption,
-        **how,
+        symmetry=options.symmetry,
+        **_sampling(options),
     ).images
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from eval.result import METRICS
 from eval.scoring import Scoring
 from tests.conftest import SHARED
 from viewmask.errors import ViewmaskError
+from viewmask.model.sampling import SPEED
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
 
@@ -326,12 +328,31 @@ def test_a_result_says_what_it_was_asked_for() -> None:
         "bench": "demo", "method": "copy", "subset": "gso30", "protocol": "viewmask", "views": 4, "light": "none",
         "split": "val", "limit": 1, "meshes": False, "beside": ["white"], "seed": 2,
         "sampling": {
-            "steps": 3, "schedule": "cosine", "temperature": None, "guidance": None, "symmetry": False,
+            "speed": SPEED, "steps": 3, "schedule": None, "temperature": None, "guidance": None, "symmetry": False,
             "given": "view", "captions": False, "weights": "mine", "device": None, "precision": None,
         },
     }  # fmt: skip
     assert tuple(asked) == ASKED
     assert Options.from_json(asked["sampling"]) == options
+
+
+def test_what_a_version_without_speeds_measured_is_repeated_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved = run(open_bench("demo", limit=1), "copy", Scoring(meshes=False)).save(tmp_path / "result.json")
+    content = json.loads(saved.read_text())
+    content["protocol"]["asked"]["sampling"] = {"steps": None, "schedule": "cosine"}
+    saved.write_text(json.dumps(content))
+    asked: list[tuple[Any, ...]] = []
+    opened = measure.open_method
+
+    def spy(*words: Any) -> Method:
+        asked.append(words)
+        return opened(*words)
+
+    monkeypatch.setattr(measure, "open_method", spy)
+    assert repeat(saved)[1] == []
+    assert asked[0] == ("copy", Options(speed="exact", schedule="cosine"), 0)
 
 
 def test_an_unknown_camera_sees_the_mesh_in_place_of_view_0() -> None:

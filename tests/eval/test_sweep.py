@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from eval.result import Result
 from eval.scoring import Scoring
 from eval.sweep import Sweep, cross, parse, run_sweep, title
 from viewmask.errors import ViewmaskError
+from viewmask.model.sampling import Speed
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
 
@@ -110,10 +111,10 @@ def test_what_is_swept_reaches_the_model(monkeypatch):
         return Result(method, {}, {}, {}, [], {}, [])
 
     monkeypatch.setattr(sweep, "run", run)
-    swept = parse(["schedule=cosine,linear", "steps=4,8", "seed=7"])
+    swept = parse(["speed=exact,balanced", "steps=4,8", "seed=7"])
     run_sweep(swept, "demo", "viewmask", Scoring(protocol="vivid"), Options(guidance=2.0))
     assert [options for _, _, options in asked] == [
-        Options(steps, schedule, guidance=2.0) for schedule in ("cosine", "linear") for steps in (4, 8)
+        Options(speed, steps, guidance=2.0) for speed in get_args(Speed) for steps in (4, 8)
     ]
     assert {scoring.seed for _, scoring, _ in asked} == {7}
     assert {scoring.protocol for _, scoring, _ in asked} == {"vivid"}

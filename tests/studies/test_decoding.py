@@ -1,8 +1,15 @@
 """The study of faster decoding pairs what it compares, and its settings are such that the sampler takes."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
+from eval.benches import open_bench
+from eval.protocols import VIEWMASK
+from recon.reconstructor import reconstruct
 from studies import decoding
+from viewmask.errors import ViewmaskError
 from viewmask.model.sampling import FROM_IMAGE, FROM_TEXT, at_speed
 
 
@@ -25,6 +32,33 @@ def test_differences_are_paired_and_bold_where_they_leave_zero_out(capsys):
     assert lines[5].startswith("| alike | 4.00 | +0.05 [")
     assert len(lines) == 6
     assert lines[5].endswith("| – |")
+
+
+def test_a_mesh_is_scored_as_eval_does_and_why_there_is_none_is_printed(monkeypatch, capsys):
+    subject = open_bench("demo", limit=1).subjects[0]
+    asked = []
+
+    def from_image(picture, **options):
+        asked.append((picture, options))
+        return subject.views(4)
+
+    maker = SimpleNamespace(from_image=from_image)
+    made = decoding.mesh(maker, subject, {"steps": 8})
+    assert subject.mesh is not None
+    figures = VIEWMASK.meshes(subject.mesh(), reconstruct(subject.views(4), texture=16), 0)
+    assert figures["iou"] > 0.5
+    assert figures.items() <= made.items()
+    assert set(decoding.METRICS["mesh"]) < set(made)
+    ((picture, options),) = asked
+    assert np.array_equal(picture, subject.views(1).images[0])
+    assert options == {"as_view": True, "speed": "exact", "steps": 8}
+    monkeypatch.setattr(decoding, "reconstruct", lambda views, texture: (_ for _ in ()).throw(ViewmaskError("empty")))
+    rows = [
+        {"kind": "mesh", "setting": "exact", "id": "a"} | figures
+        for figures in (made, decoding.mesh(maker, subject, {}))
+    ]
+    decoding.table("mesh", {"exact": {}}, rows)
+    assert capsys.readouterr().out.endswith("\na, exact: no mesh: empty\n")
 
 
 @pytest.mark.parametrize(("exact", "settings"), [(FROM_IMAGE, decoding.PICTURES), (FROM_TEXT, decoding.SENTENCES)])

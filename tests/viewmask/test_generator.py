@@ -222,11 +222,12 @@ def test_tokens_outside_an_edit_stay(generator, picture, monkeypatch):
     from viewmask import generator as module
 
     views = generator.from_image(picture, steps=2, as_view=True)
-    seen = []
+    seen, settings = [], []
 
-    def spy(model, layout, captions, tokens, masked, *rest):
-        made = unmask(model, layout, captions, tokens, masked, *rest)
+    def spy(model, layout, captions, tokens, masked, sampling, *rest):
+        made = unmask(model, layout, captions, tokens, masked, sampling, *rest)
         seen.append((tokens, masked, made.tokens))
+        settings.append(sampling)
         return made
 
     unmask = module.unmask
@@ -238,6 +239,10 @@ def test_tokens_outside_an_edit_stay(generator, picture, monkeypatch):
     assert masked.sum() == 2  # the lower half of one view: two of its patches
     assert torch.equal(tokens[~masked], made[~masked])
     assert torch.equal(tokens[0], generator.encode(views.images))
+    for speed in (None, "balanced"):
+        generator.edit(views, regions, speed=speed)
+    exact, balanced = (at_speed(FROM_IMAGE, name) for name in ("exact", "balanced"))
+    assert settings == [exact.changed(steps=2), exact, balanced]
 
 
 def test_what_cannot_be_edited_is_refused(generator, picture):

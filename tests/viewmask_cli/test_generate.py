@@ -17,6 +17,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.generator import Generator
 from viewmask.learning.device import Device
+from viewmask.model.sampling import SPEED
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
 from viewmask.views.camera import orbit
 from viewmask.views.making import KEY, Making, digest
@@ -106,13 +107,13 @@ def test_options_reach_the_model(shell, painter):
         *("--guidance", 2, "--seed", 7, "--order", "halton", "--remask", 0.1),
     )
     options = {
-        "speed": "exact", "steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "seed": 7,
+        "speed": SPEED, "steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "seed": 7,
         "order": "halton", "remask": 0.1,
     }  # fmt: skip
     assert painter.asked == [{"caption": "a cup", "views": 8, "draws": 4} | options]
-    shell("generate", "--text", "a cup", "--draws", 7, "--speed", "balanced", "--out", "more")
+    shell("generate", "--text", "a cup", "--draws", 7, "--speed", "exact", "--out", "more")
     rest = dict.fromkeys(("steps", "schedule", "temperature", "guidance", "order", "remask")) | {"seed": 0}
-    assert painter.asked[-1] == {"caption": "a cup", "views": 4, "draws": 7, "speed": "balanced"} | rest
+    assert painter.asked[-1] == {"caption": "a cup", "views": 4, "draws": 7, "speed": "exact"} | rest
 
 
 class Contradicting(Painter):

@@ -34,6 +34,7 @@ def photo(name):
     [
         ["--text", "a red zebra", "--draws", 2, "--views", 3],
         ["--text", "a red zebra", "--draws", 2, "--order", "halton", "--remask", 0.2],
+        ["--text", "a red zebra", "--draws", 2, "--speed", "exact"],
         ["--image", "p.png"],
     ],
 )
@@ -57,6 +58,23 @@ def test_a_result_is_made_again_to_the_byte(shell, weights, words):
             "generate", *words[:4], "--weights", weights, "--steps", 3, "--seed", 5, "--temperature", 0.9, "--out", "b"
         )
         assert Path("b/001.png").read_bytes() != Path("first/001.png").read_bytes()
+
+
+@pytest.mark.parametrize("words", [["--text", "a red zebra", "--draws", 2], ["--image", "p.png"]])
+def test_what_an_older_version_made_is_made_again_as_it_was(shell, weights, words):
+    """It had one speed, the exact one, and not all of today's settings in its record."""
+    photo("p.png")
+    shell("generate", *words, "--weights", weights, "--speed", "exact", "--steps", 4, "--out", "first")
+    shell("generate", *words, "--weights", weights, "--steps", 4, "--out", "today")
+    views = [f"{number:03d}.png" for number in range(4)]
+    assert any(Path("first", view).read_bytes() != Path("today", view).read_bytes() for view in views)
+    transforms = Path("first/transforms.json")
+    content = json.loads(transforms.read_text())
+    names = ("steps", "temperature", "noise", "guidance", "occupancy")
+    content[KEY]["sampling"] = {name: content[KEY]["sampling"][name] for name in names}
+    transforms.write_text(json.dumps(content))
+    done = shell("generate", "--again", "first", "--weights", weights, "--json")
+    assert json.loads(done.out)["changed"] == ["transforms.json"]
 
 
 def test_the_number_of_threads_is_taken_from_the_record(shell, weights):

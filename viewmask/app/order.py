@@ -129,7 +129,7 @@ class Edit:
     @property
     def settings(self) -> Sampling:
         """How it is sampled."""
-        return at_speed(FROM_TEXT if self.text else FROM_IMAGE, guidance=self.guidance)
+        return at_speed(FROM_TEXT if self.text else FROM_IMAGE, "exact", guidance=self.guidance)
 
     def words(self, folder: str, region: str, out: str = "") -> list[str]:
         """The words of the command that makes the same files.

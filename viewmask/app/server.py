@@ -171,7 +171,7 @@ class Site:
                 "cutouts": ["auto", *(way for way in WAYS if way not in _OPTIONAL or find_spec(_OPTIONAL[way]))],
                 "schedules": list(MASK_SCHEDULES),
                 "limits": LIMITS | {"text": LONGEST, "file": LARGEST_FILE},
-                "usual": {"draws": Order.draws},
+                "usual": {"draws": Order.draws, "speed": Order.speed},
                 "speeds": {
                     speed: {
                         kind: {

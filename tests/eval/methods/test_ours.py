@@ -1,8 +1,9 @@
 """The model is asked as the options say and sees view 0 only; the tokenizer sees the true views."""
 
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from eval.methods import open_method, ours
 from eval.methods.method import Options
 from viewmask.model.reference import reference_view
+from viewmask.model.sampling import FROM_IMAGE, SPEED, Speed, at_speed
 from viewmask.views.camera import orbit
 from viewmask.views.viewset import ViewSet
 
@@ -18,13 +20,6 @@ from viewmask.views.viewset import ViewSet
 def truth() -> ViewSet:
     rng = np.random.default_rng(0)
     return ViewSet([rng.integers(0, 256, (32, 32, 4)).astype(np.uint8) for _ in range(4)], orbit(4, size=32))
-
-
-@dataclass
-class ModelsOwn:
-    steps: int = 20
-    temperature: float = 0.7
-    guidance: float = 0.0
 
 
 class FakeGenerator:
@@ -53,7 +48,6 @@ class FakeGenerator:
 @pytest.fixture
 def generator(monkeypatch: pytest.MonkeyPatch) -> type[FakeGenerator]:
     monkeypatch.setattr(ours, "Generator", FakeGenerator)
-    monkeypatch.setattr(ours, "FROM_IMAGE", ModelsOwn())
     FakeGenerator.calls.clear()
     return FakeGenerator
 
@@ -71,16 +65,25 @@ def test_the_model_sees_view_0_only(truth: ViewSet, generator: type[FakeGenerato
         "temperature": None,
         "guidance": 2.0,
         "symmetry": False,
-        "speed": "exact",
+        "speed": SPEED,
         "seed": 5,
         "as_view": True,
         "caption": "",
     }
     # The report says what was used: the model's own values where none were given.
-    assert method.about == {
-        "steps": 7, "schedule": "linear", "temperature": 0.7, "guidance": 2.0, "symmetry": False, "seed": 5,
-        "given": "view", "captions": False, "model": "shipped",
+    used = asdict(at_speed(FROM_IMAGE, steps=7, schedule="linear", guidance=2.0))
+    assert method.about == used | {
+        "symmetry": False, "seed": 5, "given": "view", "captions": False, "model": "shipped",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("speed", get_args(Speed))
+def test_a_speed_is_what_the_report_says(truth: ViewSet, generator: type[FakeGenerator], speed: Speed) -> None:
+    method = open_method("viewmask", Options(speed=speed))
+    method.views("any", truth)
+    asked = {name: value for name, value in generator.calls[0][1].items() if name in ("speed", *asdict(FROM_IMAGE))}
+    assert at_speed(FROM_IMAGE, **asked) == at_speed(FROM_IMAGE, speed)
+    assert asdict(at_speed(FROM_IMAGE, speed)).items() <= method.about.items()
 
 
 def test_the_model_is_told_what_an_object_is_if_that_is_wanted(truth: ViewSet, generator: type[FakeGenerator]) -> None:

@@ -14,10 +14,11 @@ def test_what_is_usual_is_not_in_the_command():
 
 
 def test_a_speed_sets_what_is_not_chosen():
-    order = Order("a cup", speed="balanced")
-    assert order.words()[4:6] == ["--speed", "balanced"]
-    assert order.settings == at_speed(FROM_TEXT, "balanced")
+    order = Order("a cup", speed="exact")
+    assert order.words()[4:6] == ["--speed", "exact"]
+    assert order.settings == at_speed(FROM_TEXT, "exact")
     assert Order("", "key", speed="balanced", steps=7).settings == at_speed(FROM_IMAGE, "balanced", steps=7)
+    assert Order("a cup").settings == at_speed(FROM_TEXT)
 
 
 def test_a_picture_is_named_and_has_no_draws():
@@ -73,8 +74,8 @@ def test_an_edit_as_the_command_takes_it(record, words):
 
 
 def test_an_edit_is_sampled_as_the_command_does_it():
-    assert Edit("a cup").settings == at_speed(FROM_TEXT)
-    assert Edit(guidance=3.0).settings == at_speed(FROM_IMAGE, guidance=3.0)
+    assert Edit("a cup").settings == at_speed(FROM_TEXT, "exact")
+    assert Edit(guidance=3.0).settings == at_speed(FROM_IMAGE, "exact", guidance=3.0)
 
 
 @pytest.mark.parametrize(
