@@ -1,6 +1,6 @@
 """viewmask in Blender: a sentence or a picture -> a textured mesh at the 3D cursor. An add-on in one file.
 
-Blender 4.2 or newer: Edit > Preferences > Add-ons > Install from Disk, then press N in the 3D view and choose viewmask.
+Blender 4.2: Edit > Preferences > Add-ons > Install from Disk, then press N in the 3D view and choose viewmask.
 It calls the installed `viewmask` as a program of its own, so that Blender's Python needs no package.
 """
 
