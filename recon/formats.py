@@ -9,5 +9,8 @@ UP = {".glb": "+Y", ".obj": "+Y", ".ply": "+Y", ".stl": "+Y", ".3mf": "+Z"}
 
 SUFFIXES = tuple(UP)
 
+PRINTED = (".3mf", ".stl")
+"""What programs for printers read."""
+
 SheetFormat = Literal["zero123plus", "mvadapter", "syncdreamer"]
 """The generators whose pictures of several views are read; see `recon.sheet.SHEETS`."""

@@ -10,7 +10,7 @@ import tempfile
 import webbrowser
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from trimesh.exchange.gltf import export_glb
 from trimesh.exchange.ply import export_ply
 from trimesh.exchange.stl import export_stl
 
-from recon.formats import SUFFIXES
+from recon.formats import PRINTED, SUFFIXES
 from recon.hull import Grid, Volume
 from recon.meshing import is_closed
 from recon.page import page
@@ -154,12 +154,31 @@ class TexturedMesh:
             raise ViewmaskError(
                 f"{path.name}: a mesh is written as {', '.join(SUFFIXES)}, not {suffix or 'no suffix'!r}"
             )
-        if not len(self.faces) or not all(np.isfinite(part).all() for part in (self.vertices, self.uv)):
-            raise ViewmaskError(f"{path.name} cannot be written: the mesh has no triangles, or holds no finite numbers")
+        self._check(path)
         if suffix == ".obj":
             return self._save_obj(path)
         writer = {".glb": self.glb, ".ply": self._ply, ".stl": self._stl, ".3mf": self._3mf}[suffix]
         return [atomic.write(path, writer())]
+
+    def save_print(self, path: str | Path, size: float) -> Path:
+        """Write the mesh for a printer: +Z up, on the plate, in millimetres. `.3mf` carries colours, `.stl` none.
+
+        Args:
+            size: of the longest side in millimetres.
+
+        Raises:
+            ViewmaskError: another suffix, or the disk refuses.
+        """
+        path = Path(path)
+        self._check(path)
+        low, sides = self.vertices.min(0), np.ptp(self.vertices, axis=0)
+        solid = replace(self, vertices=(self.vertices - low) * (size / sides.max()))
+        match path.suffix.lower():
+            case ".3mf":
+                return atomic.write(path, solid._3mf("millimeter"))
+            case ".stl":
+                return atomic.write(path, export_stl(solid.geometry()))
+        raise ViewmaskError(f"{path.name}: a print is written as {' or '.join(PRINTED)}")
 
     def save_raw(self, path: str | Path) -> Path:
         """Write `raw` as an .npz that `numpy.load` reads: float32 `values` [x, y, z] (world units, positive inside) at
@@ -182,6 +201,10 @@ class TexturedMesh:
             pitch=np.float32(grid.pitch),
         )
         return atomic.write(path, packed.getvalue())
+
+    def _check(self, path: Path) -> None:
+        if not len(self.faces) or not all(np.isfinite(part).all() for part in (self.vertices, self.uv)):
+            raise ViewmaskError(f"{path.name} cannot be written: the mesh has no triangles, or holds no finite numbers")
 
     def glb(self) -> bytes:
         """The content of a GLB file of the mesh."""
@@ -216,7 +239,7 @@ class TexturedMesh:
     def _stl(self) -> bytes:
         return export_stl(trimesh.Trimesh(self.vertices[:, _WORLD_TO_FILE], self.faces, process=False))
 
-    def _3mf(self) -> bytes:
+    def _3mf(self, unit: str = "meter") -> bytes:
         """3MF core specification 1.3, colours by its materials extension; the object stands on the build plate."""
         colours, picked = np.unique(self.vertex_colours(), axis=0, return_inverse=True)
         picked = picked.ravel()  # numpy 2.0 keeps the input's dimensions
@@ -229,7 +252,8 @@ class TexturedMesh:
         for (a, b, c), (p, q, r) in zip(self.faces, picked[self.faces], strict=True):
             lines.append(f'<triangle v1="{a}" v2="{b}" v3="{c}" pid="1" p1="{p}" p2="{q}" p3="{r}"/>')
         model = (
-            f'{_XML}<model unit="meter" xml:lang="en-US" xmlns="{_3MF}/core/2015/02" xmlns:m="{_3MF}/material/2015/02">'
+            f'{_XML}<model unit="{unit}" xml:lang="en-US" '
+            f'xmlns="{_3MF}/core/2015/02" xmlns:m="{_3MF}/material/2015/02">'
             f'<metadata name="Application">{_MAKER}</metadata>'
             f'<metadata name="Description">{html.escape(json.dumps(dict(self.making)))}</metadata>'
             f'<resources><m:colorgroup id="1">{"".join(lines)}</triangles></mesh></object></resources>'

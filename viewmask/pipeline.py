@@ -244,6 +244,7 @@ def write_mesh(
     page: str | Path | None = None,
     raw: str | Path | None = None,
     *,
+    print_size: float | None = None,
     progress: Callable[[str, float], None] = lambda step, share: None,
     **options: Any,
 ) -> tuple[list[Path], TexturedMesh]:
@@ -254,6 +255,7 @@ def write_mesh(
         path: the mesh; its suffix picks the format.
         page: a turntable page of the views and the mesh, too.
         raw: the signed field, too, as .npz.
+        print_size: the longest side in millimetres: `path` is for a printer (`TexturedMesh.save_print`).
         progress: told each step's name when it begins, and the share of the work that lies behind it.
         options: see `recon.reconstruct`.
 
@@ -265,7 +267,7 @@ def write_mesh(
     """
     mesh = reconstruct(views, progress=progress, **options)
     progress("writing", 0.96)
-    files = [Path(file) for file in mesh.save(path)]
+    files = mesh.save(path) if print_size is None else [mesh.save_print(path, print_size)]
     if page is not None:
         files.append(write_page(mesh, views, page))
     if raw is not None:

@@ -98,6 +98,8 @@ def _finding(what: str, check: Callable[[], str], remedy: str, needed: bool) -> 
         return Finding(what, True, check(), needed=needed)
     except Exception as error:  # a broken package may raise anything, and the report is the place for it
         reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, ViewmaskError) and not needed:
+            reason = reason.split(": ")[0]  # then comes what to do, and that is the remedy
         return Finding(what, False, reason, remedy, needed)
 
 

@@ -205,11 +205,12 @@ def _place(base: Path, making: Making, named: bool, force: bool) -> Path:
     held = output.held(base)
     if force or held is None or (isinstance(held, Making) and held.asks_as(making)):
         return base
+    told = held.told_from(making) if isinstance(held, Making) else held
     if named:
-        note(f"{base} held another result ({held}), which is replaced")
+        note(f"{base} held another result ({told}), which is replaced")
         return base
     place = output.vacant(base if making.seed else Path(f"{base}-{making.seed}"), making)
-    note(f"{base} holds another result ({held}): this one goes to {place}")
+    note(f"{base} holds another result ({told}): this one goes to {place}")
     return place
 
 

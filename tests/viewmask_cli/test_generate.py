@@ -248,7 +248,7 @@ def test_the_same_command_replaces_its_result_and_another_goes_beside_it(shell, 
     assert contents("a-cup") == before
     done = shell("generate", "--text", "a cup", "--views", 3)
     assert done.out == "wrote a-cup-0/ a-cup-0/sheet.png\n"
-    assert "a-cup holds another result ('a cup', seed 0): this one goes to a-cup-0\n" in done.err
+    assert "a-cup holds another result ('a cup', seed 0; views 2, not 3): this one goes to a-cup-0\n" in done.err
     assert shell("generate", "--text", "a cup", "--views", 4).out.startswith("wrote a-cup-0-2/ ")
     assert shell("generate", "--text", "a cup", "--views", 3).out.startswith("wrote a-cup-0/ ")
     assert shell("generate", "--text", "a cup", "--seed", 7).out.startswith("wrote a-cup-7/ ")

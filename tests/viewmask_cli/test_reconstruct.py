@@ -79,6 +79,16 @@ def test_3mf_says_that_it_is_up_along_z(shell, views):
     assert shell("reconstruct", *QUICK, "--resolution", 24, "--out", "chair.3mf").out.endswith("+Z up)\n")
 
 
+def test_a_print_is_told_in_millimetres(shell, views, tmp_path):
+    done = shell("reconstruct", *QUICK, "--print-size", 80)
+    assert re.search(r"wrote views/chair/mesh\.3mf \(.*, size [\d.]+ x [\d.]+ x 80\.00 mm, \+Z up\)", done.out)
+    told = json.loads(shell("reconstruct", *QUICK, "--print-size", 25.5, "--out", "chair.stl", "--json").out)["mesh"]
+    assert (max(told["size"]), told["unit"], told["up"]) == (25.5, "mm", "+Z")
+    assert "chair.obj is for no printer" in shell("reconstruct", "--print-size", 80, "--out", "chair.obj").error
+    assert "leave them out of a batch" in shell("reconstruct", "views/chair", "views/chair", "--print-size", 80).error
+    assert not (tmp_path / "here" / "chair.obj").exists()
+
+
 def test_a_page_can_be_had(shell, views, tmp_path):
     done = shell("reconstruct", *QUICK, "--out", "a.glb", "--page", "a.html")
     assert done.out.startswith("wrote a.glb a.html (watertight, ")

@@ -344,7 +344,10 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
     epochs = Epochs(run.seed) if run.each_once or run.preset in RECIPES else None
     task = Masked(rows, mixture, vocabulary, run.device, epochs=epochs)
     if absent := [name for name in task.absent() if name in _NAMED]:
-        raise ViewmaskError(f"the tokens hold no captioned objects seen from the front, which {absent[0]} trains on")
+        raise ViewmaskError(
+            f"the tokens hold no captioned objects seen from the front, which {absent[0]} trains on: an index.jsonl "
+            "beside the meshes tells `captions`; the stage i2mv needs none"
+        )
     if rows.tokens.shape[1] < task.views and stage != "align":
         raise ViewmaskError(f"the tokens hold {rows.tokens.shape[1]} view an object: pairs are for the stage align")
     grid, bits = tokenizer.config.grid, tokenizer.config.bits

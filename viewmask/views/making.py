@@ -24,6 +24,8 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "str": str, "int": int, "bool": bool, "Mapping[str, Any]": Mapping, "tuple[int, ...]": (list, tuple),
 }  # fmt: skip
 
+_TOLD = 4  # differences that are told
+
 
 @dataclass(frozen=True)
 class Making:
@@ -92,9 +94,27 @@ class Making:
         """Whether both were asked for alike; what came of it (`repeats`) does not count."""
         return replace(self, repeats=()) == replace(other, repeats=())
 
+    def told_from(self, other: Making) -> str:
+        """In a few words, and where `other` has the same, what differs: `'a red chair', seed 7; draws 4, not 1`."""
+        if str(self) != str(other):
+            return str(self)
+        if self.picture != other.picture:
+            return f"{'another' if self.picture else 'no'} picture, seed {self.seed}"
+        mine, theirs = ({**each.record(), **each.sampling} for each in (self, other))
+        changed = [
+            f"{name} {_word(mine.get(name, False))}, not {_word(theirs.get(name, False))}"
+            for name in {**mine, **theirs}
+            if name not in ("sampling", "repeats") and mine.get(name) != theirs.get(name)
+        ]
+        return "; ".join([str(self), *changed[:_TOLD], *(["..."] if len(changed) > _TOLD else [])])
+
     def __str__(self) -> str:
         """In a few words: `'a red chair', seed 7`."""
         return f"{repr(self.text) if self.text else 'a picture'}, seed {self.seed}"
+
+
+def _word(value: Any) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 def _plain(value: Any) -> bool:

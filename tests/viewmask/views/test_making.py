@@ -1,6 +1,7 @@
 """How views were made: what is recorded, read back, and refused."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -26,6 +27,18 @@ def test_what_came_of_it_does_not_count_when_two_are_compared():
     assert FULL.asks_as(Making.of(FULL.record() | {"repeats": [0]}))
     for name, value in (("seed", 8), ("weights", "other"), ("sampling", {"steps": 21}), ("version", "0.0.1")):
         assert not FULL.asks_as(Making.of(FULL.record() | {name: value}))
+
+
+def test_two_that_sound_alike_are_told_apart():
+    chair = replace(FULL, picture="", cutout="")
+    assert chair.told_from(chair) == "'a red chair', seed 7"
+    assert chair.told_from(replace(chair, text="a cup", draws=1)) == "'a red chair', seed 7"
+    other = replace(chair, draws=1, symmetry=False, sampling=chair.sampling | {"steps": 9}, repeats=())
+    assert chair.told_from(other) == "'a red chair', seed 7; draws 4, not 1; symmetry on, not off; steps 20, not 9"
+    photo = replace(FULL, text="")
+    assert photo.told_from(replace(photo, picture="1e")) == "another picture, seed 7"
+    assert replace(FULL, picture="").told_from(FULL) == "no picture, seed 7"
+    assert Making("a cup").told_from(replace(chair, text="a cup", seed=0)).endswith("; symmetry off, not on; ...")
 
 
 @pytest.mark.parametrize(
