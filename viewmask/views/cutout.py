@@ -55,7 +55,7 @@ def cut(picture: Picture, how: str = "auto") -> CutOut:
             U2-Net, fetched when it is first used), or a file: a mask of the picture, black is left out, or a model of
             rembg's (`u2net.onnx`), wherever it lies. `auto` takes the first that works: alpha, plain, rembg where its
             model has been fetched already, grabcut. A plain background of a camera's, not of one flat colour, must be
-            confirmed: where GrabCut finds another object, GrabCut is taken.
+            confirmed: where rembg or GrabCut finds another object, that is taken.
 
     Raises:
         ViewmaskError: that way tells no object, or needs a package that is not there.
@@ -90,23 +90,28 @@ def _automatic(picture: Picture) -> tuple[NDArray[np.uint8], str]:
     try:
         plain = by_rule(picture)[..., 3]
     except ViewmaskError as error:
-        if _has("rembg") and any(model.exists() for model in _rembg_models()):
-            return _rembg(picture), "rembg"
-        if _has("cv2"):
-            return _grabcut(picture), "grabcut"
+        if guess := _guess(picture):
+            return guess
         raise ViewmaskError(f"the picture cannot be used: {error}; or let GrabCut try: {_INSTALL}") from error
     if is_flat(picture):
         return plain, "plain"
     # A table top and a wall may pass for one background, and then half of them stays.
-    if not _has("cv2"):
-        return plain, "unsure"
     try:
-        guess = _grabcut(picture)
+        guess = _guess(picture)
     except ViewmaskError:
+        guess = None
+    if guess is None:
         return plain, "unsure"
-    sure, other = inside(plain), inside(guess)
+    sure, other = inside(plain), inside(guess[0])
     alike = (sure & other).sum() >= _ALIKE * (sure | other).sum()
-    return (plain, "plain") if alike or not other.any() else (guess, "grabcut")
+    return (plain, "plain") if alike or not other.any() else guess
+
+
+def _guess(picture: Picture) -> tuple[NDArray[np.uint8], str] | None:
+    """What the best tool that is here takes for the object, and the tool; None without one."""
+    if _has("rembg") and any(model.exists() for model in _rembg_models()):
+        return _rembg(picture), "rembg"
+    return (_grabcut(picture), "grabcut") if _has("cv2") else None
 
 
 def _alpha(picture: Picture) -> NDArray[np.uint8]:
