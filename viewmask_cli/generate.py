@@ -39,7 +39,7 @@ def generate(
         typer.Option(
             "--image",
             "-i",
-            help="A picture with transparency or a plain background; may be repeated, and name a folder of pictures.",
+            help="A picture of one object, best from about 30 degrees above; may be repeated, and name a folder.",
         ),
     ] = None,
     text_file: Annotated[

@@ -20,6 +20,7 @@ _TRANSPARENT = 0.005  # and a share of this and below is nobody's doing
 # ceiling a border pixel shows something, whatever the noise of the rest.
 _FLOOR, _CEILING = 14.0, 42.0
 _PLAIN_SHARE = 0.8
+_ONE_COLOUR = 4  # largest difference of a channel; a camera's corners alone differ by more
 _DARKEST_SHADOW = 0.72
 _SHADOW_SLOPE = 5.0
 _SMALLEST_PART = 0.02
@@ -102,6 +103,18 @@ def is_cut_out(picture: Picture) -> bool:
     margins = np.array([rows.argmax(), rows[::-1].argmax(), columns.argmax(), columns[::-1].argmax()])
     frame = share > _FRAMED and np.ptp(margins) <= 0.02 * max(solid.shape)
     return not (rows.all() != columns.all() or frame)
+
+
+def is_flat(picture: Picture) -> bool:
+    """Whether a picture's border is of one colour, as in drawings, renderings and edited photos, and in few others.
+
+    Args:
+        picture: uint8 [height, width, 3 or 4]; an alpha channel is ignored.
+    """
+    colour = np.asarray(picture)[..., :3].astype(np.int16)
+    border = np.concatenate([colour[0], colour[-1], colour[:, 0], colour[:, -1]])
+    away = np.abs(border - np.median(border, axis=0)).max(axis=-1)
+    return bool((away <= _ONE_COLOUR).mean() >= _PLAIN_SHARE)
 
 
 def cut_out(picture: Picture) -> Picture:

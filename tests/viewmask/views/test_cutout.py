@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from viewmask.errors import ViewmaskError
 from viewmask.views import cutout
@@ -56,6 +57,55 @@ def test_a_cluttered_photo_goes_to_grabcut(monkeypatch):
     np.testing.assert_array_equal(cut(picture, "grabcut").picture, result.picture)
     with pytest.raises(ViewmaskError, match="too small for GrabCut"):
         cut(picture[:8, :8], "grabcut")
+
+
+def on_a_table():
+    """A red ball before a wall, on a grained table of nearly its shade: both pass for one background, but not all of
+    both."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[0:240, 0:320]
+    grain = ndimage.gaussian_filter(random.normal(size=x.shape), (2, 12))
+    shade = np.where(y < 110, 150, 96 + 14 * grain / grain.std())
+    inside = np.hypot(x - 160, y - 120) < 45
+    colour = np.where(inside[..., None], (190, 40, 40), shade[..., None] * (1.05, 1.0, 0.95))
+    colour += random.normal(0, 2, colour.shape)
+    return np.dstack([np.clip(colour, 0, 255), np.full(x.shape, 255)]).astype(np.uint8), inside
+
+
+def test_a_background_that_only_passes_for_plain_is_left_to_grabcut(monkeypatch):
+    pytest.importorskip("cv2")
+    without(monkeypatch, "rembg")
+    picture, inside = on_a_table()
+    assert iou(cut(picture, "plain"), inside) < 0.6
+    result = cut(picture)
+    assert result.way == "grabcut"
+    assert iou(result, inside) > 0.9
+
+
+def test_without_opencv_a_doubtful_background_is_told(monkeypatch):
+    without(monkeypatch, "rembg", "cv2")
+    result = cut(on_a_table()[0])
+    assert result.way == "plain"
+    assert "GrabCut may do better: pip install" in result.how
+    assert cut(photo()[0]).how == "its plain background"
+
+
+def test_a_sheet_of_paper_in_a_gradient_is_confirmed_by_grabcut(monkeypatch):
+    pytest.importorskip("cv2")
+    without(monkeypatch, "rembg")
+    picture, inside = photo()
+    ramp = np.linspace(0, 30, picture.shape[1])[None, :, None].astype(np.uint8)
+    picture[..., :3] = np.where(inside[..., None], picture[..., :3], picture[..., :3] + ramp)
+    result = cut(picture)
+    assert result.how == "its plain background"
+    np.testing.assert_array_equal(result.picture, cut(picture, "plain").picture)
+
+
+def test_grabcut_keeps_what_is_in_the_middle_of_things_of_one_colour(monkeypatch):
+    pytest.importorskip("cv2")
+    picture, inside = photo(noise=90)
+    picture[8:28, 8:28, :3] = (200, 30, 30)  # stands behind, in the object's colour
+    assert iou(cut(picture, "grabcut"), inside) > 0.9
 
 
 def test_without_opencv_a_cluttered_photo_is_refused_with_the_way_out(monkeypatch):
