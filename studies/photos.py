@@ -61,7 +61,8 @@ class Result:
         """
         folder = out / photo.stem
         command: list[str | Path] = [sys.executable, "-m", "viewmask", "generate", "--image", photo, "--mesh"]
-        command += ["--out", folder, "--json", *(["--weights", weights] if weights else [])]
+        command += ["--out", folder, "--json"]
+        command += ["--weights", weights] if weights else []
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode not in (0, 2):
             raise ViewmaskError(f"{photo.name}: {done.stderr.strip()[-500:]}")
