@@ -84,6 +84,11 @@ class Generate(bpy.types.Operator):
         context.window_manager.event_timer_remove(self.timer)
         return self.finish(context)
 
+    def cancel(self, context):
+        """Blender ends it: another file is opened."""
+        Generate.process.terminate()
+        Generate.process, Generate.said = None, ""
+
     def start(self, context):
         preferences, subject = context.preferences.addons[__name__].preferences, context.scene.viewmask
         command = bpy.path.abspath(preferences.command) or shutil.which("viewmask")

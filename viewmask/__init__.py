@@ -59,7 +59,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*_HOMES, *(name for name in globals() if name.startswith("__"))})
 
 
 def _check_room(room: str) -> None:

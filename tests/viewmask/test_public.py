@@ -28,6 +28,7 @@ def python(folder, *words):
 
 def test_every_public_name_is_there_and_listed():
     assert set(viewmask.__all__) <= set(dir(viewmask))
+    assert {name for name in dir(viewmask) if not name.startswith("__")} - {"pipeline"} < set(viewmask.__all__)
     for name in viewmask.__all__:
         assert getattr(viewmask, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
@@ -108,6 +109,7 @@ def test_views_index_iterate_and_show_themselves(generator):
     assert isinstance(part, ViewSet)
     assert (len(part), part.caption, KEY in part.extra) == (2, "a <red> chair", False)
     assert repr(views) == "<ViewSet: 4 views of 256x256, 'a <red> chair', azimuths 0°, 90°, 180°, 270°>"
+    assert repr(views[1]) == "<View: 256x256, azimuth 90°, elevation 30°>"
     shown = views._repr_html_()
     assert "data:image/png;base64," in shown
     assert "a &lt;red&gt; chair" in shown

@@ -50,6 +50,10 @@ class View(NamedTuple):
     image: Picture
     camera: Camera
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"<View: {width}x{height}, azimuth {self.camera.azimuth:.0f}°, elevation {self.camera.elevation:.0f}°>"
+
     def _repr_png_(self) -> bytes:
         """How a notebook shows it."""
         encoded = io.BytesIO()
