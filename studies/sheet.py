@@ -3,7 +3,8 @@
     python studies/sheet.py --data DIR [--out docs] [--weights DIR]
 
 Writes two sheets. Sentences and pictures are those of `val` objects, spread evenly over `objects`, `scans` and
-`furniture`. Each row is one object: four views, and its mesh seen from 45 degrees to the right.
+`furniture`; pictures are given views. Each row is one object: four views, and its mesh seen from 45 degrees to the
+right.
 
 With `--photo SET/ID ...` it writes photo.jpg instead, a row for each of these `val` objects: what `viewmask generate
 --image PICTURE --mesh` writes of its view. The columns are the picture, four views, and the mesh from two sides. A set
@@ -152,7 +153,8 @@ def main() -> None:
         for subject in open_bench(name, arguments.data / name, limit=count).subjects:
             print(subject.id, subject.caption, flush=True)
             sheets["sentences"].append(row(subject.caption, generator.from_text(subject.caption)))
-            sheets["pictures"].append(row(subject.caption, generator.from_reference(subject.views(4).images[0])))
+            made = generator.from_reference(subject.views(4).images[0], as_view=True)
+            sheets["pictures"].append(row(subject.caption, made))
     for name, rows in sheets.items():
         save(stacked(rows), arguments.out / f"{name}.jpg")
 
