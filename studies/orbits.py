@@ -1,6 +1,6 @@
 """What do odd azimuths in training bring? Two transformers from nothing, one of which saw every second view alone.
 
-    python studies/orbits.py TOKENS ... --data DATA [--steps 1200] [--limit 13] [--out out/orbits]
+    python studies/orbits.py TOKENS ... --data DATA [--steps 1200] [--limit 13] [--compile] [--out out/orbits]
 
 A quarter of our I2MV batches show any azimuths of an orbit, not every second one. So "eight views from a model of
 four" is no extrapolation. Here one run keeps to that rule and the other to the paper's; all else is alike. Both are
@@ -32,12 +32,13 @@ from viewmask.train.tokens import tokens_of
 RULES = {"any azimuths in a quarter": Mixture(i2mv=1.0), "every second view alone": Mixture(i2mv=1.0, odd_orbits=0.0)}
 
 
-def trained(name: str, tokens: list[str], steps: int, out: Path) -> Path:
+def trained(name: str, tokens: list[str], steps: int, out: Path, compiled: bool) -> Path:
     """The exported weights of a run under one rule."""
     masked.MIXTURES["i2mv"] = RULES[name]
     here = out / name.replace(" ", "-")
     if not (here / EXPORT).exists():
-        masked.train("i2mv", list(tokens), Run(here, steps=steps, resume=(here / CHECKPOINT).exists(), progress=told))
+        resume = (here / CHECKPOINT).exists()
+        masked.train("i2mv", list(tokens), Run(here, steps=steps, resume=resume, progress=told, compiled=compiled))
     return here / EXPORT
 
 
@@ -70,10 +71,14 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["scans", "furniture", "objects"])
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--limit", type=int, default=13, help="objects a set")
+    parser.add_argument(
+        "--compile", action="store_true", help="a step then takes half of the time; it needs a compiler"
+    )
     parser.add_argument("--out", type=Path, default=Path("out/orbits"))
     arguments = parser.parse_args()
     generators = {
-        name: Generator.load(trained(name, arguments.tokens, arguments.steps, arguments.out)) for name in RULES
+        name: Generator.load(trained(name, arguments.tokens, arguments.steps, arguments.out, arguments.compile))
+        for name in RULES
     }
     print("\n| rule | four views, every second | four, any azimuths | all eight |\n|---|---|---|---|")
     for name, generator in generators.items():
