@@ -1,6 +1,6 @@
 """Does a sentence's colour come out, and how far do its views agree?
 
-    python studies/colours.py [--weights DIR] [--draws N] [--out FILE]
+    python studies/colours.py [--weights DIR] [--draws N] [--speed exact] [--out FILE]
 
 Ten colours are asked of eight common things each ("a red chair", seed 0). A sentence is right if the median colour of
 the views' foreground is nearer to the colour that it names than to the nine others, in CIE Lab. Prints right sentences
@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from skimage.color import rgb2lab
@@ -22,7 +23,7 @@ from recon.agreement import agreement
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.model.sampling import DRAWS
+from viewmask.model.sampling import DRAWS, SPEED, Speed
 from viewmask.views.viewset import Picture
 
 COLOURS = {
@@ -47,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--draws", type=int, default=DRAWS, help="to choose from")
+    parser.add_argument("--speed", choices=get_args(Speed), default=SPEED)
     parser.add_argument("--out", type=Path, help="JSON Lines: a record a sentence")
     arguments = parser.parse_args()
     generator = Generator.load(arguments.weights)
@@ -54,7 +56,7 @@ def main() -> None:
     for colour in COLOURS:
         for thing in THINGS:
             sentence = f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {thing}"
-            views = generator.from_text(sentence, draws=arguments.draws, speed="exact")
+            views = generator.from_text(sentence, draws=arguments.draws, speed=arguments.speed)
             name = nearest(views.images)
             right[colour] += name == colour
             agreements.append(agreement(views))

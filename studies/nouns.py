@@ -1,7 +1,7 @@
 """Does the thing that a sentence names come out, so that a classifier that never saw a made view knows it?
 
     python studies/nouns.py --data $DATA [--weights DIR ...] [--guidance G ...] [--temperature T ...] [--draws N ...]
-        [--out FILE]
+        [--speed exact] [--out FILE]
 
 Sixteen common things are asked for in five colours each ("a red chair", seed 0). To choose how to sample, ask with
 other `--colours` and another `--seed` than those that are reported.
@@ -21,6 +21,7 @@ import sys
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.learning.lpips import Lpips
 from viewmask.model.captions import thing
-from viewmask.model.sampling import DRAWS
+from viewmask.model.sampling import DRAWS, SPEED, Speed
 from viewmask.views.viewset import Picture, composite
 
 SETS = ("objects", "furniture", "scans")
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, nargs="+", default=[DRAWS], help="to choose from")
     parser.add_argument("--colours", nargs="+", default=COLOURS)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--speed", choices=get_args(Speed), default=SPEED)
     parser.add_argument("--out", type=Path, help="JSON Lines: a record a set of views")
     arguments = parser.parse_args()
     network, first = Lpips.load(), Generator.load(arguments.weights[0])
@@ -140,7 +142,7 @@ def main() -> None:
         for values in product(arguments.guidance, arguments.temperature, arguments.draws):
             options = dict(zip(("guidance", "temperature", "draws"), values, strict=True))
             sets = (
-                generator.from_text(sentence, seed=arguments.seed, speed="exact", **options).images
+                generator.from_text(sentence, seed=arguments.seed, speed=arguments.speed, **options).images
                 for _, sentence in sentences
             )
             answers = [classifier(views) for views in sets]
