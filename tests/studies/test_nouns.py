@@ -90,11 +90,11 @@ def test_the_table(monkeypatch, capsys, tmp_path):
     assert "guidance 4, temperature 0.5, draws 2" in other
     assert generator.asked[1] == (
         "a grey table",
-        {"guidance": 2, "temperature": 0.5, "draws": 2, "seed": 3, "speed": "exact"},
+        {"guidance": 2, "temperature": 0.5, "draws": 2, "seed": 3, "speed": "balanced"},
     )
     assert generator.asked[-2] == (
         "an orange fish",
-        {"guidance": 4, "temperature": 0.5, "draws": 2, "seed": 3, "speed": "exact"},
+        {"guidance": 4, "temperature": 0.5, "draws": 2, "seed": 3, "speed": "balanced"},
     )
     records = [json.loads(line) for line in out.read_text().splitlines()]
     assert len(records) == len(nouns.THINGS) * (1 + 2 * 2)
