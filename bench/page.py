@@ -25,7 +25,7 @@ PAGE = ROOT / "docs/results/speed.md"
 def commands(data: Path | None) -> dict[str, list[str]]:
     """The command of every bench that needs no accelerator, by the name that its tables have on the page."""
     found = {
-        "start": ["bench/start.py"], "decoding": ["bench/decoding.py", "--draws", "1", "--rounds", "3"],
+        "start": ["bench/start.py"], "decoding": ["bench/decoding.py", "--draws", "4", "--rounds", "3"],
         "meshes": ["bench/reconstruct.py"], "engines": ["bench/engines.py"], "jobs": ["bench/jobs.py", "--rounds", "2"],
     }  # fmt: skip
     return found if data is None else found | {"metrics": ["bench/metrics.py", "--data", str(data), "--workers", "1"]}
