@@ -156,7 +156,8 @@ def test_several_folders_of_views_are_a_mesh_each(shell, capsys):
     before = Path(f"meshes/{folder.name}.glb").stat().st_mtime_ns
     assert shell("reconstruct", folder, "bare", *quick).code == 1
     assert Path(f"meshes/{folder.name}.glb").stat().st_mtime_ns == before
-    assert "--page, --video and --print-size are for one mesh" in shell("reconstruct", folder, "bare", "--page", "p.html").error
+    refused = shell("reconstruct", folder, "bare", "--page", "p.html").error
+    assert "--page, --video and --print-size are for one mesh" in refused
 
 
 def test_a_folder_of_a_batch_holds_one_command(shell, tmp_path):
