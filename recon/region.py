@@ -33,7 +33,7 @@ def read(text: str, width: int, height: int) -> Mask:
         ViewmaskError: neither, a region without a pixel or outside the view, or a mask of another size.
     """
     numbers = text.split(",")
-    if len(numbers) != 4:
+    if len(numbers) == 1 or Path(text).is_file():
         return painted(Path(text), width, height)
     try:
         x, y, w, h = (int(number) for number in numbers)

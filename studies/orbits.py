@@ -38,7 +38,7 @@ def trained(name: str, tokens: list[str], steps: int, out: Path, compiled: bool)
     here = out / name.replace(" ", "-")
     if not (here / EXPORT).exists():
         resume = (here / CHECKPOINT).exists()
-        masked.train("i2mv", list(tokens), Run(here, steps=steps, resume=resume, progress=told, compiled=compiled))
+        masked.train("i2mv", tokens, Run(here, steps=steps, resume=resume, progress=told, compiled=compiled))
     return here / EXPORT
 
 

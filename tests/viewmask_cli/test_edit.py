@@ -109,7 +109,7 @@ def test_the_mesh_follows(shell):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["chair", "--region", "1,2,3"], "no mask at 1,2,3"),
+        (["chair", "--region", "1,2,3"], "x,y,w,h in pixels, not '1,2,3'"),
         (["chair", "--region", "60,0,10,10"], "leaves the view"),
         (["chair", "--region", "1,1,5,5", "--view", 4], "there is no view 4: chair has views 0 to 3"),
         (["chair", "--region", "1,1,5,5", "--out", "chair"], "--out is the folder of the views themselves"),
