@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from trimesh.transformations import rotation_matrix, translation_matrix
 
+from render.solid import Solid
 from render.source import Source
 from render.surface import Surface
 from render.vessel import Vessel
@@ -21,6 +22,7 @@ from viewmask.errors import ViewmaskError
 
 PARTS = (0.2, 0.5, 0.3)  # chances of one part, two and three
 VESSELS = 1 / 3  # chance that a part is a vessel
+SOLIDS = 100_000  # of which procedural objects are made
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,25 @@ def compose(sources: Sequence[Source], count: int, seed: int = 0) -> list[Compos
         name = f"composed-{number:06}-{_digest(seed, *about['parts'])[:8]}"
         objects.append(Composed(name, sources[0].path, about=about, parts=parts))
     return objects
+
+
+def invent(count: int, seed: int = 0) -> list[Composed]:
+    """So many procedural objects: composed of solids and vessels that are made at random, with true captions.
+
+    Args:
+        seed: of everything.
+    """
+    objects = compose([Solid.of(number) for number in range(SOLIDS)], count, seed)
+    return [
+        replace(one, id=one.id.replace("composed", "procedural", 1), about=one.about | {"captions": [_caption(one)]})
+        for one in objects
+    ]
+
+
+def _caption(one: Composed) -> str:
+    """Its parts, with articles."""
+    names = [part.caption if isinstance(part, Solid) else "vessel" for part in one.parts]
+    return " and ".join(f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in names)
 
 
 def _digest(*what: object) -> str:

@@ -145,11 +145,20 @@ def render(
             show_default=False,
         ),
     ] = None,
+    procedural: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Render N objects made at random, for training; no mesh is read.",
+            show_default=False,
+        ),
+    ] = None,
     random_start: Annotated[
         bool, typer.Option("--random-start", help="A random first azimuth for each object.")
     ] = False,
     seed: Annotated[
-        int, typer.Option(min=0, help="Seed of light, jitter, random starts and composed objects.")
+        int, typer.Option(min=0, help="Seed of light, jitter, random starts, composed and procedural objects.")
     ] = Settings.seed,
     workers: Annotated[
         int | None,
@@ -215,6 +224,8 @@ def render(
     if not force and out.is_dir() and any(out.iterdir()) and not (out / "manifest.jsonl").exists():
         raise ViewmaskError(f"{out} holds things that viewmask did not make: choose another --out, or pass --force")
 
+    if procedural is not None and (meshes or objaverse is not None or composed is not None):
+        raise ViewmaskError("--procedural reads no meshes: leave out MESH, --objaverse and --composed")
     settings = Settings(
         views=views, elevation=elevation, distance=distance, fov=fov, size=size,
         start="random" if random_start else start, engine=engine, light=light, samples=samples, seed=seed,
@@ -223,16 +234,19 @@ def render(
         photos=photos,
     )  # fmt: skip
 
-    from render.composed import compose
+    from render.composed import compose, invent
     from render.run import render_orbits
 
     with tempfile.TemporaryDirectory(prefix="viewmask-") as scratch, progress("rendering", "objects") as report:
-        if not meshes and objaverse is None:
+        if procedural is None and not meshes and objaverse is None:
             from render import demo
 
             note("no mesh given: rendering the demo chair")
             meshes = [str(demo.write(scratch, ["chair"]))]
-        sources = _sources(meshes or [], split, objaverse, captions, quality, semantics, licences)
+        if procedural is not None:
+            sources: list[Source] = [*invent(procedural, seed)]
+        else:
+            sources = _sources(meshes or [], split, objaverse, captions, quality, semantics, licences)
         if composed is not None:
             sources = [*compose(sources, composed, seed)]
         records = render_orbits(

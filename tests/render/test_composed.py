@@ -8,10 +8,11 @@ import pytest
 import trimesh
 
 from render import points
-from render.composed import compose
+from render.composed import compose, invent
 from render.demo import write
 from render.job import render_one
 from render.settings import Settings
+from render.solid import Solid
 from render.source import Source, find
 from render.surface import Surface
 from render.vessel import Vessel
@@ -97,3 +98,17 @@ def test_only_what_is_of_train_parts_alone_is_to_train_on():
 def test_nothing_to_compose_from_is_said():
     with pytest.raises(ViewmaskError, match="nothing to compose"):
         compose([], 3)
+
+
+def test_procedural_objects_need_no_meshes_and_say_what_they_are():
+    first, again, other = invent(30, 1), invent(30, 1), invent(30, 2)
+    assert first == again
+    assert not {one.id for one in first} & {one.id for one in other}
+    assert {type(part) for one in first for part in one.parts} == {Solid, Vessel}
+    for one in first:
+        (caption,) = one.about["captions"]
+        assert caption.count(" and a") >= len(one.parts) - 1
+        assert all(part.caption in caption for part in one.parts if isinstance(part, Solid))
+    assert "split" not in first[0].about
+    views = render_one(first[0], Settings(views=2, size=32))
+    assert all(image[..., 3].any() for image in views.images)

@@ -82,6 +82,17 @@ def test_objects_put_together_from_parts_of_others(shell, tmp_path):
     assert json.loads(again.out)["objects"][:3] == records  # not done again
 
 
+def test_procedural_objects_are_rendered_from_nothing(shell, tmp_path):
+    done = shell("render", *SMALL, "--procedural", 3, "--json")
+    records = json.loads(done.out)["objects"]
+    assert [record["status"] for record in records] == ["ok"] * 3
+    views = ViewSet.load(f"views/{records[0]['id']}")
+    assert views.extra["captions"][0].startswith("a")
+    refused = shell("render", "chair.glb", *SMALL, "--procedural", 3)
+    assert refused.code == 2
+    assert "--procedural reads no meshes" in refused.err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
