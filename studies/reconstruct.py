@@ -74,6 +74,8 @@ def measure(subject: Subject, method: str, views: list[int], generated: bool, do
         try:
             mesh, record["seconds"], record["gib"] = timed(inputs, method)
             record |= scores(true, filled, mesh, [orbit.images[i] for i in rest], [orbit.cameras[i] for i in rest])
+            about = mesh.summary()
+            record |= {"closed": about["watertight"], "pieces": about["components"]}
         except ViewmaskError as error:
             record["error"] = str(error)
         yield record
@@ -153,7 +155,19 @@ def table(records: list[Record], title: str) -> str:
             cells.append("–" if mean is None else f"{mean:.{digits}f}")
         lines.append("| " + " | ".join(cells) + " |")
     failures = [f"{one['id']}: {one['error']}" for one in records if "error" in one]
-    return "\n".join([*lines, *(["", *failures] if failures else []), *worst(records)])
+    return "\n".join([*lines, *whole(rows), *(["", *failures] if failures else []), *worst(records)])
+
+
+def whole(rows: dict[tuple[str, int, bool], list[Record]]) -> list[str]:
+    """How many meshes of each row are closed, and how many are one piece; records of earlier versions do not tell."""
+    lines = []
+    for (method, views, generated), row in sorted(rows.items()):
+        told = [one for one in row if "pieces" in one]
+        if told:
+            closed, one_piece = sum(one["closed"] for one in told), sum(one["pieces"] == 1 for one in told)
+            name = f"{method}, {views}{' generated' if generated else ''} views"
+            lines.append(f"{name}: of {len(told)} meshes {closed} are closed, {one_piece} in one piece")
+    return ["", *lines] if lines else []
 
 
 def worst(records: list[Record]) -> list[str]:
