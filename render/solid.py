@@ -231,7 +231,7 @@ def _steps(random: Random) -> trimesh.Trimesh:
 SHAPES: dict[str, Callable[[Random], trimesh.Trimesh]] = {
     "box": _box, "cylinder": _cylinder, "cone": _cone, "ball": _ball, "ring": _ring, "pyramid": _pyramid,
     "prism": _prism, "star": _star, "gear": _gear, "shape": _blob, "vase": _vase, "hill": _hill, "wire": _wire,
-    "box with a hole": _holed, "steps": _steps,
+    "box with a hole": _holed, "staircase": _steps,
 }  # fmt: skip
 
 
