@@ -132,8 +132,8 @@ class Generator:
             views: how many; evenly spaced, counter-clockwise.
             as_view: the picture is a view of the orbit itself: elevation 30, the project's lens and scale. It becomes
                 view 0 as it stands, and the others are made, as in the paper. Else it is a photo, whose camera nobody
-                knows: all views are made, view 0 from where the photo looks. Weights that were not taught photos
-                (`Weights.photos`) take it as a view all the same, at the size and place that `Weights.framing` guesses.
+                knows: it becomes view 0 at the size and place that `Weights.framing` guesses. Weights that were not
+                taught photos (`Weights.photos`) take it for a view from 30 degrees.
             seed: the same seed gives the same views.
             caption: what it shows, if known; helps a little.
             symmetry: with `as_view`, show the reference again, with all its detail, where a view looks like it or its
@@ -158,17 +158,12 @@ class Generator:
             threads=self.threads,
         )  # fmt: skip
         around, with_text = _azimuths(views), bool(caption)
-        if not as_view and self.weights.photos:
-            layout = sequence.photo(around, with_text)
-            known = self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, _made(watch))
-            made = self._decode(known)
-            return self._views(made[0][1:], caption, making)
         if not as_view and self.weights.framing is not None:
             picture = self.weights.framing.view(picture)
         first = resize(picture, SIZE)
         if views == 1:
             return self._views([first], caption, replace(making, repeats=(0,)))
-        layout = sequence.i2mv(around, with_text)
+        layout = (sequence.i2mv if as_view or not self.weights.photos else sequence.photo)(around, with_text)
         made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, watch))
         others = made[0][1:]
         repeats = [0]
@@ -463,13 +458,6 @@ def _azimuths(views: int) -> tuple[float, ...]:
     if views > MOST_VIEWS:
         raise ViewmaskError(f"at most {MOST_VIEWS} views can be made at once, not {views}")
     return sequence.azimuths(views)
-
-
-def _made(watch: Watch | None) -> Watch | None:
-    """The same for a sequence whose first view was given, and belongs to none that are made."""
-    if watch is None:
-        return None
-    return lambda known, unknown: watch(Unmasked(known.tokens[:, 1:], known.soft[:, 1:]), unknown[:, 1:])
 
 
 def _enlarge(pictures: list[Picture]) -> list[Picture]:

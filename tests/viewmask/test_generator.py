@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import viewmask.generator as generator_module
 from recon.agreement import AGREED, agreement
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
@@ -72,14 +73,22 @@ def test_views_that_look_like_the_picture_are_the_picture_unless_the_tokenizers_
 
 
 @pytest.mark.parametrize("views", [1, 4])
-def test_all_views_around_a_photo_are_made(tmp_path, picture, views):
+def test_a_photo_becomes_view_0_and_its_camera_is_unknown(tmp_path, picture, views, monkeypatch):
     generator = Generator.load(random_weights(tmp_path, {"mixture": {"photo": 0.5}}))
-    made = generator.from_reference(picture, views=views, steps=3)
-    assert [image.shape for image in made.images] == [(256, 256, 4)] * views
-    np.testing.assert_allclose([camera.azimuth for camera in made.cameras], np.arange(views) * 360 / views)
-    assert not np.array_equal(made.images[0], picture)
-    kept = generator.from_reference(picture, views=views, steps=3, as_view=True)
-    np.testing.assert_array_equal(kept.images[0], picture)
+    layouts, unmasking = [], generator_module.unmask
+
+    def spy(model, layout, *rest, **more):
+        layouts.append(layout)
+        return unmasking(model, layout, *rest, **more)
+
+    monkeypatch.setattr(generator_module, "unmask", spy)
+    made, kept = (generator.from_reference(picture, views=views, steps=3, as_view=known) for known in (False, True))
+    for one in (made, kept):
+        assert [image.shape for image in one.images] == [(256, 256, 4)] * views
+        np.testing.assert_allclose([camera.azimuth for camera in one.cameras], np.arange(views) * 360 / views)
+        np.testing.assert_array_equal(one.images[0], picture)
+    around = sequence.azimuths(views)
+    assert layouts == ([] if views == 1 else [sequence.photo(around), sequence.i2mv(around)])
 
 
 def test_weights_that_were_not_taught_photos_take_them_as_views(generator, picture):
@@ -284,7 +293,7 @@ def test_views_can_be_watched_as_they_unmask(tmp_path, picture, about):
         lambda **watched: generator.samples("a red chair", 2, steps=3, **watched),
         lambda **watched: [generator.from_image(picture, steps=3, **watched)],
     ]
-    for ask, given in zip(asks, (0, 0 if about else 1), strict=True):
+    for ask, given in zip(asks, (0, 1), strict=True):
         glimpses = []
         made = ask(watch=lambda *known, glimpses=glimpses: glimpses.append(generator.glimpse(*known)))
         assert all(same(mine, theirs) for mine, theirs in zip(made, ask(), strict=True))

@@ -4,7 +4,7 @@
     mmu   <mmu> <soi> view <eoi> text                         alignment, picture to text
     i2mv  <i2mv> [text] <soi> view <eoi> ...                  the first view is given
     t2mv  <t2mv> text <soi> view <eoi> ...                    all views are made
-    photo <i2mv> [text] <soi> photo <eoi> <soi> view <eoi> ...  a picture from no view of the orbit; all views are made
+    photo <i2mv> [text] <soi> photo <eoi> <soi> view <eoi> ...  a photo, placed as a view, stands for the first view
 
 The text is a field of fixed length filled with <pad>, which is attended to like any word, in
 training and in use alike (LLaDA's way), so there is no attention mask to get wrong.
@@ -33,8 +33,8 @@ class Layout:
         given: how many of the first views are known from the start.
         text: length of the text field; 0 leaves it out.
         text_last: the text stands behind the views (captioning).
-        photo: the first view is a photo. It shows the object from the azimuth of the second one, but its elevation,
-            lens and scale are unknown.
+        photo: in place of the first view stands a photo from its azimuth, whose object has the size and place that it
+            has in that view (`viewmask.model.framing`). Its elevation and lens are unknown.
     """
 
     task: int
@@ -82,8 +82,8 @@ def i2mv(azimuths: tuple[float, ...] = azimuths(4), with_text: bool = False) -> 
 
 
 def photo(azimuths: tuple[float, ...] = azimuths(4), with_text: bool = False) -> Layout:
-    """A photo to views around the object; the first one looks from where the photo does, as seen from above."""
-    return Layout(I2MV, (0.0, *azimuths), given=1, text=LENGTH if with_text else 0, photo=True)
+    """A photo, placed as a view, to the other views around its object."""
+    return Layout(I2MV, azimuths, given=1, text=LENGTH if with_text else 0, photo=True)
 
 
 def t2mv(azimuths: tuple[float, ...] = azimuths(4)) -> Layout:

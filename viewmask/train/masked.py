@@ -248,7 +248,8 @@ class Masked:
         captions = self._captions(layout, objects, random, part)
         views, objects = ((each[part.rows(batch)]) for each in ((start[:, None] + offsets) % length, objects))
         references = [photos[part.rows(batch)] for photos in references]
-        tokens = np.concatenate([*references, self.tokens.tokens[objects[:, None], views]], axis=1).astype(np.int64)
+        orbits = self.tokens.tokens[objects[:, None], views[:, len(references) :]]
+        tokens = np.concatenate([*references, orbits], axis=1).astype(np.int64)
         return layout, captions, torch.from_numpy(tokens).to(self.device)
 
     def _captions(self, layout: Layout, rows: np.ndarray, random: np.random.Generator, part: Part) -> Tensor:

@@ -29,6 +29,7 @@ from viewmask.learning import processes
 from viewmask.learning.checkpoint import fingerprint
 from viewmask.model import colour
 from viewmask.model.captions import thing
+from viewmask.model.framing import Place
 from viewmask.model.tokenizer import Tokenizer, pack
 from viewmask.train import photo
 from viewmask.train.rows import META, TextFile, TokenFile, find, mapped, room
@@ -420,7 +421,7 @@ class Variant:
     def references(
         self, album: list[tuple[Picture, int]], random: np.random.Generator
     ) -> tuple[list[tuple[Picture, int]], int]:
-        """Reference views of photos, changed likewise, each with the view of the orbit that looks from its azimuth.
+        """Photos, changed likewise and placed as the views of the orbit that look from their azimuths; and these.
 
         The second value counts photos that are no reference views: use refuses such pictures, too.
         """
@@ -434,9 +435,12 @@ class Variant:
                 picture, view = np.ascontiguousarray(picture[:, ::-1]), -view % len(self.views)
             picture = np.concatenate([picture[..., list(self.channels)], picture[..., 3:]], axis=-1)
             try:
-                references.append((photo.reference(picture, random), view))
+                reference = photo.reference(picture, random)
             except ViewmaskError:
                 refused += 1
+                continue
+            if place := Place.of(self.views.images[view]):
+                references.append((place.view(reference), view))
         return references, refused
 
 

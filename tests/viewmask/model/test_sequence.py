@@ -41,14 +41,14 @@ def test_order_of_i2mv():
     ]
 
 
-def test_a_photo_stands_before_the_orbit_and_its_camera_is_unknown():
+def test_a_photo_stands_for_the_first_view_and_its_camera_is_unknown():
     layout = sequence.photo((0.0, 90.0))
     where = sequence.places(layout, grid=1)
-    assert (layout.views, layout.given) == (3, 1)
-    assert where.visual.tolist() == [False] + [False, True, False] * 3
-    assert where.azimuth.tolist() == [0] + [0] * 6 + [90] * 3  # seen from above it looks from where view 0 does
-    assert where.posed.tolist() == [False] * 4 + [True] * 6
-    assert where.in_view.tolist() == [False] + [True] * 9
+    assert (layout.views, layout.given) == (2, 1)
+    assert where.visual.tolist() == [False] + [False, True, False] * 2
+    assert where.azimuth.tolist() == [0] + [0] * 3 + [90] * 3
+    assert where.posed.tolist() == [False] * 4 + [True] * 3
+    assert where.in_view.tolist() == [False] + [True] * 6
     assert sequence.places(sequence.i2mv(), 1).posed.tolist() == sequence.places(sequence.i2mv(), 1).in_view.tolist()
 
 
@@ -73,8 +73,8 @@ def test_the_layouts_hold_what_their_tasks_need():
     assert LAYOUTS["i2mv"] == layout(vocabulary.I2MV, four, given=1, text=0, text_last=False)
     assert LAYOUTS["i2mv with text"] == layout(vocabulary.I2MV, four, given=1, text=length, text_last=False)
     assert sequence.t2mv() == layout(vocabulary.T2MV, four, given=0, text=length, text_last=False)
-    assert LAYOUTS["photo"] == layout(vocabulary.I2MV, (0.0, *four), given=1, text=0, photo=True)
-    assert LAYOUTS["photo with text"] == layout(vocabulary.I2MV, (0.0, *four), given=1, text=length, photo=True)
+    assert LAYOUTS["photo"] == layout(vocabulary.I2MV, four, given=1, text=0, photo=True)
+    assert LAYOUTS["photo with text"] == layout(vocabulary.I2MV, four, given=1, text=length, photo=True)
     assert sequence.azimuths(1) == (0.0,)
 
 

@@ -53,21 +53,21 @@ def album(tokens):
 
 
 @pytest.mark.parametrize("odd", [0.0, 1.0])
-def test_a_photo_goes_before_the_views_that_begin_at_its_azimuth(album, odd):
+def test_a_photo_stands_in_place_of_the_view_from_its_azimuth(album, odd):
     task = Masked(album, Mixture(photo=1.0, odd_orbits=odd, captioned=0.0), VOCABULARY, CPU)
     layout, captions, views = task.draw("photo", np.random.default_rng(0), 64)
     assert (layout.photo, layout.given, captions.shape) == (True, 1, (64, 0))
-    offsets = np.round(np.array(layout.azimuths[1:]) / 45).astype(int)
-    assert offsets[0] == 0
+    offsets = np.round(np.array(layout.azimuths) / 45).astype(int)
+    assert (len(offsets), offsets[0]) == (4, 0)
     seen = set()
     for photo, *orbit in views.numpy():
         number = int(photo[0, 0]) - 1
         seen.add(number)
         row, start = int(album.photo_rows[number]), int(album.photo_views[number])
-        assert np.array_equal(orbit, album.tokens[row, (start + offsets) % 8])
+        assert np.array_equal(orbit, album.tokens[row, (start + offsets[1:]) % 8])
     assert seen == {0, 1, 2}
     masked = task.mask(layout, 2, np.random.default_rng(0), 8)
-    assert masked.shape == (8, 5, 2, 2)
+    assert masked.shape == (8, 4, 2, 2)
     assert not masked[:, 0].any()
     assert torch.isfinite(task.loss(Transformer(CONFIG), 0, np.random.default_rng(0), 5)[0])
 

@@ -12,6 +12,7 @@ from PIL import Image
 from viewmask.errors import ViewmaskError
 from viewmask.learning.checkpoint import fingerprint
 from viewmask.model import colour
+from viewmask.model.framing import Place
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig, pack
 from viewmask.model.weights import SHIPPED, TRANSFORMER, lexicon_of
 from viewmask.train import tokens
@@ -90,6 +91,20 @@ def test_a_mirrored_photo_looks_from_the_mirrored_side(folder, albums):
     for _ in range(8):
         seen += [turn for _, turn in tokens.Variant(views, mirrored=True).references(album, random)[0]]
     assert set(seen) == {3, 0}
+
+
+def test_photos_are_placed_as_the_views_from_their_azimuths(folder, albums):
+    views = ViewSet.load(folder / "a")
+    photos = ViewSet.load(albums / "a").images
+    views.images[1] = np.zeros_like(views.images[1])
+    views.images[1][20:28, 2:8] = 255  # small, below and left of the middle
+    placed, refused = tokens.Variant(views).references([(photos[0], 1)], np.random.default_rng(0))
+    assert (len(placed), refused) == (1, 0)
+    mine, wanted = Place.of(placed[0][0]), Place.of(views.images[1])
+    for name in ("zoom", "down", "right"):
+        assert getattr(mine, name) == pytest.approx(getattr(wanted, name), abs=0.03)
+    views.images[1] = np.zeros_like(views.images[1])  # a view that shows nothing tells no place
+    assert tokens.Variant(views).references([(photos[0], 1)], np.random.default_rng(0)) == ([], 0)
 
 
 def test_photos_that_use_refuses_are_left_out(folder, albums, tokenizer, tmp_path):
