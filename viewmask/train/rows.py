@@ -21,6 +21,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.views.shard import unfolded
 
 META = b"viewmask"
+PLACED = "placed"
 HTTP = "pip install 'viewmask-1-to-3[urls]'"
 AT_ONCE = 1024  # rows
 
@@ -70,6 +71,7 @@ class TokenFile:
     Attributes:
         tokenizer: name of the encoder that made it.
         grid: tokens along a side of a view.
+        placed: whether its photos are placed as views are; earlier versions framed them by their edges.
         columns: that it has.
 
     Raises:
@@ -84,6 +86,7 @@ class TokenFile:
             self._file = pq.ParquetFile(source, buffer_size=2**20, pre_buffer=False)
             about = json.loads(self._file.schema_arrow.metadata[META])
             self.tokenizer, self.grid = str(about["tokenizer"]), int(about["grid"])
+            self.placed = about.get("photos") == PLACED
             self.columns = self._file.schema_arrow.names
         except FileNotFoundError as error:
             raise ViewmaskError(f"no tokens at {place}: make them with viewmask tokenize DIR --out {place}") from error

@@ -1,8 +1,8 @@
 """Tokens of many objects in one Parquet file, a row an object (and variant).
 
 Columns: id, split, captions, azimuths, tokens (int32, [views, grid, grid] flattened), variant, and of photos their
-tokens and the views that look from the same azimuth; the file's metadata holds the grid and the hash of the encoder, so
-that tokens of another are refused.
+tokens, placed as the views that look from the same azimuth, and these; the file's metadata holds the grid and the hash
+of the encoder, so that tokens of another are refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from viewmask.model.captions import thing
 from viewmask.model.framing import Place
 from viewmask.model.tokenizer import Tokenizer, pack
 from viewmask.train import photo
-from viewmask.train.rows import META, TextFile, TokenFile, find, mapped, room
+from viewmask.train.rows import META, PLACED, TextFile, TokenFile, find, mapped, room
 from viewmask.views import collection, pairs
 from viewmask.views.viewset import Picture, ViewSet, resize
 
@@ -238,7 +238,7 @@ def _codes(tokenizer: Tokenizer, images: list[Picture]) -> NDArray[np.int32]:
 
 def _write(rows: Iterator[dict[str, Any]], out: Path, tokenizer: Tokenizer) -> Path:
     """Write rows as they come."""
-    about = {"tokenizer": fingerprint(tokenizer.encoder), "grid": tokenizer.config.grid}
+    about = {"tokenizer": fingerprint(tokenizer.encoder), "grid": tokenizer.config.grid, "photos": PLACED}
     schema = SCHEMA.with_metadata({META: json.dumps(about).encode()})
 
     def write(temporary: Path) -> None:
@@ -280,6 +280,11 @@ def read(
                 f"{file.place} was made by the tokenizer {file.tokenizer}, this model reads {tokenizer}: tokenize again"
             )
     counts = [_counted(file, split) for file in files]
+    for file, (_, shown, _) in zip(files, counts, strict=True):
+        if shown and not file.placed:
+            raise ViewmaskError(
+                f"{file.place} holds photos of an earlier version, framed by their edges and not placed: tokenize again"
+            )
     rows, photos = (sum(count[index] for count in counts) for index in range(2))
     if not rows:
         raise ViewmaskError(f"no tokens of the split '{split}' in {', '.join(map(str, paths))}")

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -130,6 +131,19 @@ def test_files_without_photos_are_read_with_those_that_have_some(folder, albums,
     assert read.photo_rows.tolist() == [2, 2, 3, 3]
 
 
+def test_photos_that_an_earlier_version_framed_by_their_edges_are_refused(folder, albums, tokenizer, tmp_path):
+    path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer, photos=[albums])
+    table = pq.read_table(path)
+    about = {"tokenizer": fingerprint(tokenizer.encoder), "grid": tokenizer.config.grid}
+    pq.write_table(table.replace_schema_metadata({tokens.META: json.dumps(about).encode()}), path)
+    with pytest.raises(ViewmaskError, match="framed by their edges"):
+        tokens.read([path], fingerprint(tokenizer.encoder))
+    bare = tokens.tokenize([folder], tmp_path / "bare.parquet", tokenizer)
+    table = pq.read_table(bare)
+    pq.write_table(table.replace_schema_metadata({tokens.META: json.dumps(about).encode()}), bare)
+    assert not len(tokens.read([bare], fingerprint(tokenizer.encoder)).photos)
+
+
 def test_photos_of_another_form_or_side_are_refused(folder, albums, tokenizer, tmp_path):
     photos = ViewSet.load(albums / "a")
     turned = ViewSet(photos.images, [Camera.on_sphere(100, 5.0, 2.0, 30.0, 32)] * 2, photos.extra)
@@ -209,11 +223,9 @@ def test_colour_words(caption, expected):
 
 
 def test_metadata_names_the_tokenizer(folder, tokenizer, tmp_path):
-    import pyarrow.parquet as pq
-
     path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer)
     about = json.loads(pq.read_schema(path).metadata[tokens.META])
-    assert about == {"tokenizer": fingerprint(tokenizer.encoder), "grid": 2}
+    assert about == {"tokenizer": fingerprint(tokenizer.encoder), "grid": 2, "photos": "placed"}
 
 
 def test_pairs_become_rows_of_one_view(tokenizer, tmp_path):
