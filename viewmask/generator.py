@@ -132,8 +132,7 @@ class Generator:
             views: how many; evenly spaced, counter-clockwise.
             as_view: the picture is a view of the orbit itself: elevation 30, the project's lens and scale. It becomes
                 view 0 as it stands, and the others are made, as in the paper. Else it is a photo, whose camera nobody
-                knows: it becomes view 0 at the size and place that `Weights.framing` guesses. Weights that were not
-                taught photos (`Weights.photos`) take it for a view from 30 degrees.
+                knows: it becomes view 0 at the size and place that `Weights.framing` guesses.
             seed: the same seed gives the same views.
             caption: what it shows, if known; helps a little.
             symmetry: with `as_view`, show the reference again, with all its detail, where a view looks like it or its
@@ -163,7 +162,7 @@ class Generator:
         first = resize(picture, SIZE)
         if views == 1:
             return self._views([first], caption, replace(making, repeats=(0,)))
-        layout = (sequence.i2mv if as_view or not self.weights.photos else sequence.photo)(around, with_text)
+        layout = sequence.i2mv(around, with_text)
         made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, watch))
         others = made[0][1:]
         repeats = [0]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-import viewmask.generator as generator_module
 from recon.agreement import AGREED, agreement
 from viewmask import Generator
 from viewmask.errors import ViewmaskError
@@ -72,29 +71,10 @@ def test_views_that_look_like_the_picture_are_the_picture_unless_the_tokenizers_
     assert not any(np.array_equal(plain.images[2], candidate) for candidate in (picture, picture[:, ::-1]))
 
 
-@pytest.mark.parametrize("views", [1, 4])
-def test_a_photo_becomes_view_0_and_its_camera_is_unknown(tmp_path, picture, views, monkeypatch):
-    generator = Generator.load(random_weights(tmp_path, {"mixture": {"photo": 0.5}}))
-    layouts, unmasking = [], generator_module.unmask
-
-    def spy(model, layout, *rest, **more):
-        layouts.append(layout)
-        return unmasking(model, layout, *rest, **more)
-
-    monkeypatch.setattr(generator_module, "unmask", spy)
-    made, kept = (generator.from_reference(picture, views=views, steps=3, as_view=known) for known in (False, True))
-    for one in (made, kept):
-        assert [image.shape for image in one.images] == [(256, 256, 4)] * views
-        np.testing.assert_allclose([camera.azimuth for camera in one.cameras], np.arange(views) * 360 / views)
-        np.testing.assert_array_equal(one.images[0], picture)
-    around = sequence.azimuths(views)
-    assert layouts == ([] if views == 1 else [sequence.photo(around), sequence.i2mv(around)])
-
-
-def test_weights_that_were_not_taught_photos_take_them_as_views(generator, picture):
-    assert not generator.weights.photos
+def test_a_photo_is_taken_as_a_view(generator, picture):
     photo, view = (generator.from_reference(picture, steps=3, as_view=as_view) for as_view in (False, True))
     assert all(np.array_equal(*pair) for pair in zip(photo.images, view.images, strict=True))
+    np.testing.assert_array_equal(photo.images[0], picture)
 
 
 def test_symmetry_wants_a_given_view(generator, picture):
@@ -286,9 +266,7 @@ def test_one_view_of_a_sentence_is_a_picture_of_alignment(generator, monkeypatch
     assert layouts == [sequence.t2i(), sequence.t2mv(sequence.azimuths(2))]
 
 
-@pytest.mark.parametrize("about", [{}, {"mixture": {"photo": 0.5}}])
-def test_views_can_be_watched_as_they_unmask(tmp_path, picture, about):
-    generator = Generator.load(random_weights(tmp_path, about))
+def test_views_can_be_watched_as_they_unmask(generator, picture):
     asks = [
         lambda **watched: generator.samples("a red chair", 2, steps=3, **watched),
         lambda **watched: [generator.from_image(picture, steps=3, **watched)],

@@ -1,10 +1,9 @@
-"""Sequences: how text and views line up for the transformer, in the paper's four layouts and in one for photos.
+"""Sequences: how text and views line up for the transformer, in the paper's four layouts.
 
-    t2i   <t2i> text <soi> view <eoi>                         alignment, text to picture
-    mmu   <mmu> <soi> view <eoi> text                         alignment, picture to text
-    i2mv  <i2mv> [text] <soi> view <eoi> ...                  the first view is given
-    t2mv  <t2mv> text <soi> view <eoi> ...                    all views are made
-    photo <i2mv> [text] <soi> photo <eoi> <soi> view <eoi> ...  a photo, placed as a view, stands for the first view
+    t2i  <t2i> text <soi> view <eoi>                         alignment, text to picture
+    mmu  <mmu> <soi> view <eoi> text                         alignment, picture to text
+    i2mv <i2mv> [text] <soi> view <eoi> ...                  the first view is given
+    t2mv <t2mv> text <soi> view <eoi> ...                    all views are made
 
 The text is a field of fixed length filled with <pad>, which is attended to like any word, in
 training and in use alike (LLaDA's way), so there is no attention mask to get wrong.
@@ -33,8 +32,6 @@ class Layout:
         given: how many of the first views are known from the start.
         text: length of the text field; 0 leaves it out.
         text_last: the text stands behind the views (captioning).
-        photo: in place of the first view stands a photo from its azimuth, whose object has the size and place that it
-            has in that view (`viewmask.model.framing`). Its elevation and lens are unknown.
     """
 
     task: int
@@ -42,7 +39,6 @@ class Layout:
     given: int = 0
     text: int = LENGTH
     text_last: bool = False
-    photo: bool = False
 
     @property
     def views(self) -> int:
@@ -81,11 +77,6 @@ def i2mv(azimuths: tuple[float, ...] = azimuths(4), with_text: bool = False) -> 
     return Layout(I2MV, azimuths, given=1, text=LENGTH if with_text else 0)
 
 
-def photo(azimuths: tuple[float, ...] = azimuths(4), with_text: bool = False) -> Layout:
-    """A photo, placed as a view, to the other views around its object."""
-    return Layout(I2MV, azimuths, given=1, text=LENGTH if with_text else 0, photo=True)
-
-
 def t2mv(azimuths: tuple[float, ...] = azimuths(4)) -> Layout:
     """Text to views."""
     return Layout(T2MV, azimuths)
@@ -101,7 +92,6 @@ class Places:
         azimuth: degrees of its view (0 outside views).
         row, column: in the grid of its view, NOWHERE outside; <soi> and <eoi> belong to a view without a place in it.
         in_view: whether it belongs to a view, bool.
-        posed: whether it belongs to a view whose camera is known, bool.
     """
 
     visual: Tensor
@@ -110,20 +100,18 @@ class Places:
     row: Tensor
     column: Tensor
     in_view: Tensor
-    posed: Tensor
 
 
 def places(layout: Layout, grid: int, device: torch.device | str = "cpu") -> Places:
     """The places of a layout whose views have `grid` x `grid` tokens."""
-    words = [(False, 0.0, NOWHERE, NOWHERE, False, False)]
+    words = [(False, 0.0, NOWHERE, NOWHERE, False)]
     field = words * layout.text
-    views: list[tuple[bool, float, int, int, bool, bool]] = []
-    for number, azimuth in enumerate(layout.azimuths):
-        posed = not (layout.photo and number == 0)
-        border = (False, azimuth, NOWHERE, NOWHERE, True, posed)
-        views += [border, *((True, azimuth, r, c, True, posed) for r in range(grid) for c in range(grid)), border]
+    views: list[tuple[bool, float, int, int, bool]] = []
+    for azimuth in layout.azimuths:
+        border = (False, azimuth, NOWHERE, NOWHERE, True)
+        views += [border, *((True, azimuth, r, c, True) for r in range(grid) for c in range(grid)), border]
     elements = words + (views + field if layout.text_last else field + views)
-    visual, azimuths, rows, columns, in_view, posed_view = zip(*elements, strict=True)
+    visual, azimuths, rows, columns, in_view = zip(*elements, strict=True)
     return Places(
         torch.tensor(visual, device=device),
         torch.arange(len(elements), device=device),
@@ -131,7 +119,6 @@ def places(layout: Layout, grid: int, device: torch.device | str = "cpu") -> Pla
         torch.tensor(rows, device=device),
         torch.tensor(columns, device=device),
         torch.tensor(in_view, device=device),
-        torch.tensor(posed_view, device=device),
     )
 
 

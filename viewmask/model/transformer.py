@@ -376,7 +376,7 @@ class Transformer(nn.Module):
             outside = self.config.grid
             places = self.row(where.row % (outside + 1)), self.column(where.column % (outside + 1))
             place = places[0].to(x.dtype) + places[1].to(x.dtype)
-            x = x + place + self.azimuth((circle * where.posed[:, None]).to(x.dtype))
+            x = x + place + self.azimuth((circle * where.in_view[:, None]).to(x.dtype))
         return x
 
     def join(self) -> Transformer:

@@ -107,7 +107,7 @@ class Weights:
 
     @property
     def photos(self) -> bool:
-        """Whether the transformer was taught photos (`sequence.photo`)."""
+        """Whether the transformer was taught photos: pictures by any camera, placed as views."""
         return self._share("photo") > 0
 
     @property

@@ -31,7 +31,7 @@ from viewmask.train.epochs import Epochs
 from viewmask.train.run import Run
 from viewmask.train.tokens import Tokens, by_thing, captioned, fronts, tokens_of
 
-LAYOUTS = ("t2i", "mmu", "i2mv", "photo", "t2mv")
+LAYOUTS = ("t2i", "mmu", "i2mv", "photo", "t2mv")  # photo is I2MV from a photo
 _NAMED = ("t2i", "mmu", "t2mv")  # layouts that need captioned objects seen from the front
 
 
@@ -40,7 +40,8 @@ class Mixture:
     """Which layouts a stage trains, as shares of its batches, and how conditions are dropped.
 
     Attributes:
-        t2i, mmu, i2mv, photo, t2mv: shares.
+        t2i, mmu, i2mv, t2mv: shares.
+        photo: share of I2MV whose given view is a photo, placed as the view from its azimuth is.
         dropped: share of sequences without their condition (guidance needs it).
         whole_views: share of sequences in which whole views are hidden and others known, not
             scattered tokens: several references, from which a rotation is easier to learn.
@@ -67,12 +68,12 @@ TRANSFORMERS = {
     "small": TransformerConfig(width=512, layers=10, heads=8, hidden=1408, grid=16),
 } | {preset: recipe.network for preset, recipe in RECIPES.items()}
 
-# The last stage keeps what those before it learnt, so a sixth of its batches are I2MV; words are learnt fastest from
+# The last stage keeps what those before it learnt, so half of its batches are I2MV; words are learnt fastest from
 # single pictures, of which a batch holds four times as many.
 MIXTURES = {
     "align": Mixture(t2i=0.6, mmu=0.4),
     "i2mv": Mixture(i2mv=0.4, photo=0.6),
-    "t2mv": Mixture(t2i=0.3, mmu=0.02, i2mv=0.1, photo=0.25, t2mv=0.33, cosine=True),
+    "t2mv": Mixture(t2i=0.2, mmu=0.02, i2mv=0.25, photo=0.25, t2mv=0.28, cosine=True),
 }
 
 # The paper's own rules: tokens are hidden one by one, every second view of an orbit is shown, there are no photos. A
@@ -228,7 +229,7 @@ class Masked:
             captioned = "captioned" if name == "i2mv" else "taken, captioned"
             with_text = captioned in self.weights and random.random() < self.mixture.captioned
             azimuths = tuple(360.0 * offset / length for offset in offsets.tolist())
-            layout = (sequence.i2mv if name == "i2mv" else sequence.photo)(azimuths, with_text)
+            layout = sequence.i2mv(azimuths, with_text)
             rows = captioned if with_text else rows
         elif name == "t2mv":
             layout, rows = sequence.t2mv(tuple(360.0 * offset / length for offset in offsets.tolist())), "front"
@@ -238,18 +239,18 @@ class Masked:
             objects = self.epochs.take(rows, self.rows[rows], batch)
         else:
             objects = self.rows[rows][np.searchsorted(self.weights[rows], random.random(batch), side="right")]
-        start, references = np.zeros(batch, dtype=np.int64), []
+        start, given = np.zeros(batch, dtype=np.int64), None
         if name == "i2mv":
             start = random.integers(length, size=batch)
         elif name == "photo":
             first, last = (np.searchsorted(self.tokens.photo_rows, objects, side) for side in ("left", "right"))
             photos = random.integers(first, last)
-            start, references = self.tokens.photo_views[photos], [self.tokens.photos[photos][:, None]]
+            start, given = self.tokens.photo_views[photos], self.tokens.photos[photos][part.rows(batch)]
         captions = self._captions(layout, objects, random, part)
         views, objects = ((each[part.rows(batch)]) for each in ((start[:, None] + offsets) % length, objects))
-        references = [photos[part.rows(batch)] for photos in references]
-        orbits = self.tokens.tokens[objects[:, None], views[:, len(references) :]]
-        tokens = np.concatenate([*references, orbits], axis=1).astype(np.int64)
+        tokens = self.tokens.tokens[objects[:, None], views].astype(np.int64)
+        if given is not None:
+            tokens[:, 0] = given
         return layout, captions, torch.from_numpy(tokens).to(self.device)
 
     def _captions(self, layout: Layout, rows: np.ndarray, random: np.random.Generator, part: Part) -> Tensor:

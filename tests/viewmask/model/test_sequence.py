@@ -12,8 +12,6 @@ LAYOUTS = {
     "i2mv": sequence.i2mv(),
     "i2mv with text": sequence.i2mv(with_text=True),
     "t2mv": sequence.t2mv(sequence.azimuths(8)),
-    "photo": sequence.photo(),
-    "photo with text": sequence.photo(with_text=True),
 }
 
 
@@ -41,17 +39,6 @@ def test_order_of_i2mv():
     ]
 
 
-def test_a_photo_stands_for_the_first_view_and_its_camera_is_unknown():
-    layout = sequence.photo((0.0, 90.0))
-    where = sequence.places(layout, grid=1)
-    assert (layout.views, layout.given) == (2, 1)
-    assert where.visual.tolist() == [False] + [False, True, False] * 2
-    assert where.azimuth.tolist() == [0] + [0] * 3 + [90] * 3
-    assert where.posed.tolist() == [False] * 4 + [True] * 3
-    assert where.in_view.tolist() == [False] + [True] * 6
-    assert sequence.places(sequence.i2mv(), 1).posed.tolist() == sequence.places(sequence.i2mv(), 1).in_view.tolist()
-
-
 def test_captions_stand_behind_the_view_in_mmu():
     layout = sequence.mmu()
     words = sequence.words(layout, torch.full((1, vocabulary.LENGTH), 9))[0].tolist()
@@ -73,8 +60,6 @@ def test_the_layouts_hold_what_their_tasks_need():
     assert LAYOUTS["i2mv"] == layout(vocabulary.I2MV, four, given=1, text=0, text_last=False)
     assert LAYOUTS["i2mv with text"] == layout(vocabulary.I2MV, four, given=1, text=length, text_last=False)
     assert sequence.t2mv() == layout(vocabulary.T2MV, four, given=0, text=length, text_last=False)
-    assert LAYOUTS["photo"] == layout(vocabulary.I2MV, four, given=1, text=0, photo=True)
-    assert LAYOUTS["photo with text"] == layout(vocabulary.I2MV, four, given=1, text=length, photo=True)
     assert sequence.azimuths(1) == (0.0,)
 
 

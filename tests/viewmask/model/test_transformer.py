@@ -344,19 +344,6 @@ def test_attention_in_bfloat16_on_a_cpu_is_the_fused_kernels():
         torch.testing.assert_close(mine, theirs, atol=0.05, rtol=0.05)
 
 
-def test_a_photo_is_seen_without_an_azimuth():
-    torch.manual_seed(0)
-    config = TransformerConfig(width=64, layers=1, heads=2, hidden=64, words=64, grid=2)
-    model = Transformer(config).eval()
-    tokens = torch.randint(1, 2**18, (1, 2, 2, 2))
-    nowhere = torch.zeros_like(tokens, dtype=torch.bool)
-    turned, photo = (layout((0.0, 90.0)) for layout in (sequence.i2mv, sequence.photo))
-    words = torch.zeros(1, photo.words, dtype=torch.long)
-    first, second = (next(iter(model.stream(layout, words, tokens, nowhere))) for layout in (turned, photo))
-    differs = (first != second).any(dim=-1)[0]
-    assert differs.tolist() == [False] + [True] * 6 + [False] * 6
-
-
 def test_norms_keep_the_precision_of_what_they_are_given(recwarn):
     x = torch.randn(3, 16)
     norm, theirs = RMSNorm(16, eps=1e-5), torch.nn.RMSNorm(16, eps=1e-5)
