@@ -33,7 +33,7 @@ PART = 15 * 2**20  # bytes of a file
 START, END = 20.0, 15.0  # seconds that loading and compiling, and writing, may take in a slice
 WARM = 10  # steps that are not timed: they compile
 LAYOUTS = {
-    "t2i": sequence.t2i(), "mmu": sequence.mmu(), "i2mv": sequence.i2mv(), "photo": sequence.photo(),
+    "t2i": sequence.t2i(), "mmu": sequence.mmu(), "i2mv": sequence.i2mv(), "photo": sequence.i2mv(),
     "t2mv": sequence.t2mv(),
 }  # fmt: skip
 

@@ -78,7 +78,6 @@ def test_places_of_two_views_and_a_text_of_two_words(text_last):
     assert where.row.tolist() == whole(off, [off] * 2, [off, 0, 0, 1, 1, off], [off, 0, 0, 1, 1, off])
     assert where.column.tolist() == whole(off, [off] * 2, [off, 0, 1, 0, 1, off], [off, 0, 1, 0, 1, off])
     assert where.in_view.tolist() == whole(False, [False] * 2, [True] * 6, [True] * 6)
-    assert where.posed.tolist() == where.in_view.tolist()
 
 
 def test_everything_is_made_where_its_inputs_are():
