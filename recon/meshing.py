@@ -37,7 +37,7 @@ def surface(hull: Volume, grid: Grid, faces: int = 20_000, smooth: int = 10) -> 
     mesh = trimesh.Trimesh(taubin(vertices, triangles, smooth), triangles, process=False)
     if mesh.volume < 0:
         mesh.invert()
-    return simplify(mesh, faces)
+    return without_crumbs(simplify(mesh, faces))
 
 
 def without_floaters(hull: Volume, share: float = 0.02) -> Volume:
@@ -50,6 +50,24 @@ def without_floaters(hull: Volume, share: float = 0.02) -> Volume:
     small = sizes < share * sizes.max()
     small[0] = False
     return np.where(small[labels], -np.abs(hull), hull)
+
+
+def without_crumbs(mesh: trimesh.Trimesh, share: float = 0.001) -> trimesh.Trimesh:
+    """The mesh without pieces smaller than `share` of the largest one's volume.
+
+    They are what fewer triangles left of thin parts, and hollows that nobody sees.
+    """
+    pieces = trimesh.graph.connected_component_labels(mesh.face_adjacency, node_count=len(mesh.faces))
+    if not len(pieces) or not pieces.max():
+        return mesh
+    corners = mesh.vertices[mesh.faces]
+    signed = (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum(axis=1)
+    volumes = np.abs(np.bincount(pieces, signed))
+    kept = (volumes >= share * volumes.max())[pieces]
+    if kept.all():
+        return mesh
+    used, faces = np.unique(mesh.faces[kept], return_inverse=True)
+    return trimesh.Trimesh(mesh.vertices[used], faces.reshape(-1, 3), process=False)
 
 
 def taubin(vertices: Points, faces: NDArray[np.integer], rounds: int, inward: float = 0.5) -> Points:

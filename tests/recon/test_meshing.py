@@ -211,3 +211,20 @@ def test_closed_means_watertight_and_outward():
     assert not meshing.is_closed(torn)
     cross = trimesh.Trimesh(ball.vertices, np.vstack([ball.faces[1:], ball.faces[:1, ::-1]]), process=False)
     assert not meshing.is_closed(cross)
+
+
+def test_crumbs_go_and_pieces_stay():
+    big, small = trimesh.creation.icosphere(2, 1.0), trimesh.creation.icosphere(1, 0.2)
+    crumb, hollow = trimesh.creation.icosphere(1, 0.05), trimesh.creation.icosphere(1, 0.05)
+    hollow.invert()
+    small.apply_translation((2, 0, 0))
+    crumb.apply_translation((0, 2, 0))
+    together = trimesh.util.concatenate([crumb, big, hollow, small])
+    left = meshing.without_crumbs(together)
+    assert left.body_count == 2
+    assert meshing.is_closed(left)
+    assert left.volume == pytest.approx(big.volume + small.volume)
+    assert meshing.without_crumbs(big) is big
+    pair = trimesh.util.concatenate([big, small])
+    assert meshing.without_crumbs(pair) is pair
+    assert meshing.without_crumbs(pair, 0.1).body_count == 1
