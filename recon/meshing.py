@@ -66,8 +66,10 @@ def without_crumbs(mesh: trimesh.Trimesh, share: float = 0.001) -> trimesh.Trime
     kept = (volumes >= share * volumes.max())[pieces]
     if kept.all():
         return mesh
-    used, faces = np.unique(mesh.faces[kept], return_inverse=True)
-    return trimesh.Trimesh(mesh.vertices[used], faces.reshape(-1, 3), process=False)
+    mesh = mesh.copy()
+    mesh.update_faces(kept)
+    mesh.remove_unreferenced_vertices()
+    return mesh
 
 
 def taubin(vertices: Points, faces: NDArray[np.integer], rounds: int, inward: float = 0.5) -> Points:

@@ -91,7 +91,7 @@ def invent(count: int, seed: int = 0) -> list[Composed]:
 
 def _caption(one: Composed) -> str:
     """Its parts, with articles."""
-    names = [part.caption if isinstance(part, Solid) else "vessel" for part in one.parts]
+    names = [part.caption for part in one.parts if isinstance(part, Solid | Vessel)]
     return " and ".join(f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in names)
 
 

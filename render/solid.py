@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import trimesh
@@ -20,7 +18,7 @@ from trimesh import creation
 
 from render.demo import BLACK, BLUE, BROWN, GREEN, GREY, ORANGE, RED, WHITE, YELLOW
 from render.formats.patch import Patch
-from render.source import Source
+from render.source import Seeded
 from render.surface import Surface
 from render.texture import Texture
 
@@ -36,16 +34,8 @@ _SPREAD = 25  # how far a colour is from its name's, 8-bit steps
 
 
 @dataclass(frozen=True)
-class Solid(Source):
-    """A solid. Its looks and its caption follow from `seed`."""
-
-    seed: int = 0
-    made: ClassVar[bool] = True
-
-    @classmethod
-    def of(cls, seed: int) -> Solid:
-        """The solid of a seed."""
-        return cls(f"solid-{seed:06}", Path(), seed=seed)
+class Solid(Seeded):
+    """A solid; its caption follows from its seed, too."""
 
     @cached_property
     def _kinds(self) -> tuple[str, str, str, str]:

@@ -17,7 +17,7 @@ from functools import lru_cache
 from hashlib import sha256
 from os.path import abspath
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +119,19 @@ class Source:
             except (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError) as error:
                 raise ViewmaskError(f"cannot unpack {self.member} of {self.path}: {error}") from error
             yield file
+
+
+@dataclass(frozen=True)
+class Seeded(Source):
+    """An object that is made at random, in memory. Its looks follow from `seed`."""
+
+    seed: int = 0
+    made: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, seed: int) -> Self:
+        """The object of a seed."""
+        return cls(f"{cls.__name__.lower()}-{seed:06}", Path(), seed=seed)
 
 
 def find(paths: str | Path | Sequence[str | Path | Source], split: str | None = None) -> list[Source]:

@@ -6,7 +6,6 @@ Silhouettes do not show a hollow; only the view into it and its shading do. Few 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -14,23 +13,17 @@ import trimesh
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from render.source import Source
+from render.source import Seeded
 from render.surface import Surface
 
 AROUND, ALONG = 48, 16  # corners of the mesh around the axis, and along the wall
 
 
 @dataclass(frozen=True)
-class Vessel(Source):
-    """A vessel. Its looks follow from `seed`."""
+class Vessel(Seeded):
+    """A vessel."""
 
-    seed: int = 0
-    made: ClassVar[bool] = True
-
-    @classmethod
-    def of(cls, seed: int) -> Vessel:
-        """The vessel of a seed."""
-        return cls(f"vessel-{seed:06}", Path(), seed=seed)
+    caption: ClassVar[str] = "vessel"
 
     def surface(self, up: str = "y", lenient: bool = False) -> Surface:
         """A closed surface in the world, normalised; `up` and `lenient` change nothing."""

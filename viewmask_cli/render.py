@@ -224,8 +224,9 @@ def render(
     if not force and out.is_dir() and any(out.iterdir()) and not (out / "manifest.jsonl").exists():
         raise ViewmaskError(f"{out} holds things that viewmask did not make: choose another --out, or pass --force")
 
-    if procedural is not None and (meshes or objaverse is not None or composed is not None):
-        raise ViewmaskError("--procedural reads no meshes: leave out MESH, --objaverse and --composed")
+    chosen = (meshes, split, objaverse, composed, captions, quality, semantics, licences)
+    if procedural is not None and any(chosen):
+        raise ViewmaskError("--procedural reads no meshes: leave out MESH, --composed, and what chooses among meshes")
     settings = Settings(
         views=views, elevation=elevation, distance=distance, fov=fov, size=size,
         start="random" if random_start else start, engine=engine, light=light, samples=samples, seed=seed,

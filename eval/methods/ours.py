@@ -25,7 +25,7 @@ def open_viewmask(options: Options, seed: int) -> Method:
     about |= {"symmetry": options.symmetry, "given": options.given, "captions": options.captions, "seed": seed}
     about |= {"model": generator.fingerprint} | _runs_on(generator)
     first = 1 if options.given == "view" else 0
-    if first == 0 and not generator.weights.photos and (framing := generator.weights.framing) is not None:
+    if first == 0 and (framing := generator.weights.framing) is not None:
         about["framing"] = fingerprint(framing)
     notes = () if options.given == "view" or generator.weights.photos else (UNTAUGHT,)
     return Method(

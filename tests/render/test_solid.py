@@ -45,14 +45,6 @@ def test_every_pattern_is_a_share_of_the_second_colour_that_goes_on_beyond_its_b
     assert (share.std() > 0.01) == (pattern != "plain")
 
 
-def test_seeds_are_solids_of_their_own_and_rendered_as_any_source_is():
-    shapes = [Solid.of(seed).surface().vertices for seed in (1, 1, 2)]
-    assert np.array_equal(shapes[0], shapes[1])
-    assert not np.array_equal(shapes[0], shapes[2])
-    views = render_one(Solid.of(1), Settings(views=2, size=32))
-    assert all(image[..., 3].any() for image in views.images)
-
-
 def test_captions_say_what_is_seen():
     for seed in range(40):
         one = Solid.of(seed)

@@ -3,10 +3,15 @@
 import json
 import zipfile
 
+import numpy as np
 import pytest
 
 from render.ceiling import ceiling
+from render.job import render_one
+from render.settings import Settings
+from render.solid import Solid
 from render.source import find
+from render.vessel import Vessel
 from viewmask.errors import ViewmaskError
 
 
@@ -140,3 +145,13 @@ def test_a_mesh_in_a_zip_finds_what_lies_beside_it_and_a_bomb_is_refused(tmp_pat
     assert good.surface().colours[0, 0].tolist() == [1, 0, 0]
     with ceiling(3), pytest.raises(ViewmaskError, match=r"x/b\.ply in .* claims 4 MiB of memory"):
         bomb.surface()
+
+
+@pytest.mark.parametrize("kind", [Solid, Vessel])
+def test_seeds_are_objects_of_their_own_and_rendered_as_any_source_is(kind):
+    shapes = [kind.of(seed).surface().vertices for seed in (1, 1, 2)]
+    assert np.array_equal(shapes[0], shapes[1])
+    assert not np.array_equal(shapes[0], shapes[2])
+    assert kind.of(1).id == f"{kind.__name__.lower()}-000001"
+    views = render_one(kind.of(1), Settings(views=2, size=32))
+    assert all(image[..., 3].any() for image in views.images)

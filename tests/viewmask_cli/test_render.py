@@ -88,9 +88,10 @@ def test_procedural_objects_are_rendered_from_nothing(shell, tmp_path):
     assert [record["status"] for record in records] == ["ok"] * 3
     views = ViewSet.load(f"views/{records[0]['id']}")
     assert views.extra["captions"][0].startswith("a")
-    refused = shell("render", "chair.glb", *SMALL, "--procedural", 3)
-    assert refused.code == 2
-    assert "--procedural reads no meshes" in refused.err
+    for words in (["chair.glb"], ["--split", "train"], ["--composed", 2], ["--license", "CC0"]):
+        refused = shell("render", *words, *SMALL, "--procedural", 3)
+        assert refused.code == 2
+        assert "--procedural reads no meshes" in refused.err
 
 
 @pytest.mark.parametrize(

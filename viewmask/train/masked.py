@@ -41,7 +41,7 @@ class Mixture:
 
     Attributes:
         t2i, mmu, i2mv, t2mv: shares.
-        photo: share of I2MV whose given view is a photo, placed as the view from its azimuth is.
+        photo: share of batches that are I2MV, but whose given view is a photo, placed as the view from its azimuth is.
         dropped: share of sequences without their condition (guidance needs it).
         whole_views: share of sequences in which whole views are hidden and others known, not
             scattered tokens: several references, from which a rotation is easier to learn.

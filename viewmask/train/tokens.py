@@ -180,7 +180,7 @@ def tokenize(
     if bare:
         note(f"{bare} of {done} objects have no photos in {', '.join(map(str, photos))}")
     if refused:
-        note(f"left out {refused} photos that generate would refuse, too: they show nothing, or thin fragments")
+        note(f"left out {refused} photos: they, or the views from their azimuths, show nothing, or thin fragments")
     return out
 
 
@@ -428,7 +428,7 @@ class Variant:
     ) -> tuple[list[tuple[Picture, int]], int]:
         """Photos, changed likewise and placed as the views of the orbit that look from their azimuths; and these.
 
-        The second value counts photos that are no reference views: use refuses such pictures, too.
+        The second value counts photos that are no reference views, as use refuses such pictures, or have no place.
         """
         changed = self.mirrored or self.channels != (0, 1, 2)
         chosen = (
@@ -446,6 +446,8 @@ class Variant:
                 continue
             if place := Place.of(self.views.images[view]):
                 references.append((place.view(reference), view))
+            else:
+                refused += 1
         return references, refused
 
 

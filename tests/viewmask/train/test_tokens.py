@@ -105,7 +105,7 @@ def test_photos_are_placed_as_the_views_from_their_azimuths(folder, albums):
     for name in ("zoom", "down", "right"):
         assert getattr(mine, name) == pytest.approx(getattr(wanted, name), abs=0.03)
     views.images[1] = np.zeros_like(views.images[1])  # a view that shows nothing tells no place
-    assert tokens.Variant(views).references([(photos[0], 1)], np.random.default_rng(0)) == ([], 0)
+    assert tokens.Variant(views).references([(photos[0], 1)], np.random.default_rng(0)) == ([], 1)
 
 
 def test_photos_that_use_refuses_are_left_out(folder, albums, tokenizer, tmp_path):
@@ -116,7 +116,7 @@ def test_photos_that_use_refuses_are_left_out(folder, albums, tokenizer, tmp_pat
     photos.save(albums / "a")
     notes: list[str] = []
     path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer, photos=[albums], note=notes.append)
-    assert notes == ["left out 1 photos that generate would refuse, too: they show nothing, or thin fragments"]
+    assert notes == ["left out 1 photos: they, or the views from their azimuths, show nothing, or thin fragments"]
     shutil.rmtree(albums / "b")
     tokens.tokenize([folder], tmp_path / "u.parquet", tokenizer, photos=[albums], note=notes.append)
     assert notes[1] == f"1 of 2 objects have no photos in {albums}"
