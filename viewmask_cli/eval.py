@@ -79,9 +79,13 @@ def evaluate(
         Subset, typer.Option("--set", help="Which objects of gso: docs/protocols.md.", rich_help_panel=OBJECTS)
     ] = "gso30",
     split: Annotated[
-        Literal["train", "val", "test"],
-        typer.Option(help="Which split of objects, scans or furniture.", rich_help_panel=OBJECTS),
-    ] = "val",
+        str | None,
+        typer.Option(
+            help="Only this split of an index.jsonl.",
+            show_default="val of objects, scans, furniture; all of a folder",
+            rich_help_panel=OBJECTS,
+        ),
+    ] = None,
     light: Annotated[
         Light, typer.Option(help="Light for benches that render their true views.", rich_help_panel=OBJECTS)
     ] = "none",
@@ -302,6 +306,8 @@ def evaluate(
         raise ViewmaskError(f"--captions is for the method viewmask: {method} reads no words")
     if given != "view" and symmetry:
         raise ViewmaskError("--symmetry repeats a given view: leave it or --given away")
+    if split is not None and bench in ("gso", "3d-future", "demo"):
+        raise ViewmaskError(f"--split is for benches with an index.jsonl: {bench} is one whole")
     swept = parse(sweep or [])
     options = Options(
         speed=speed,

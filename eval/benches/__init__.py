@@ -22,7 +22,7 @@ def open_bench(
     data: str | Path | None = None,
     subset: str = "gso30",
     light: Light = "none",
-    split: str = "val",
+    split: str | None = None,
     limit: int | None = None,
 ) -> Bench:
     """Open a bench.
@@ -32,7 +32,7 @@ def open_bench(
         data: the bench's folder, or the folder that holds it; else `$VIEWMASK_DATA/<name>`, then `data/<name>`.
         subset: of `gso`, see `eval.benches.gso.open_gso`.
         light: how meshes are rendered: `none` (base colour), `uniform` (grey world with ambient occlusion), `studio`.
-        split: of `objects`, `scans` and `furniture`.
+        split: of an index; None is `val` of `objects`, `scans` and `furniture`, and all of a folder. Others have none.
         limit: only so many objects, spread evenly over the bench.
 
     Raises:
@@ -49,7 +49,7 @@ def open_bench(
     return replace(bench, title=f"{bench.title}; {limit} of {count}, evenly spread", subjects=subjects)
 
 
-def _open(name: str, data: str | Path | None, subset: str, light: Light, split: str) -> Bench:
+def _open(name: str, data: str | Path | None, subset: str, light: Light, split: str | None) -> Bench:
     match name:
         case "gso":
             from eval.benches import gso
@@ -66,11 +66,12 @@ def _open(name: str, data: str | Path | None, subset: str, light: Light, split: 
         case "objects" | "scans" | "furniture":
             from eval.benches import indexed
 
-            return indexed.open_indexed(name, _folder(name, data, indexed.holds, indexed.layout(name)), split, light)
+            folder = _folder(name, data, indexed.holds, indexed.layout(name))
+            return indexed.open_indexed(name, folder, split or "val", light)
         case _ if Path(name).is_dir():
             from eval.benches.indexed import open_indexed
 
-            return open_indexed(name, Path(name), None, light)
+            return open_indexed(name, Path(name), split, light)
         case _:
             raise ViewmaskError(f"there is no bench {name!r}: choose {', '.join(BENCHES)}, or name a folder of meshes")
 

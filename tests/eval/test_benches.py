@@ -87,6 +87,9 @@ def test_any_folder_of_meshes(tmp_path: Path, scans: Path) -> None:
     assert [subject.id for subject in bench.subjects] == ["ball_0", "ball_1", "ball_2"]
     assert "our own renderings" in bench.truth
     assert len(open_bench(str(scans)).subjects) == 4  # an index: every split
+    assert [subject.id for subject in open_bench(str(scans), split="train").subjects] == ["box_1"]
+    with pytest.raises(ViewmaskError, match="no object of the split 'val'"):
+        open_bench(str(tmp_path / "mine"), split="val")
 
 
 @pytest.mark.parametrize("name", [name for name in BENCHES if name != "demo"])

@@ -326,7 +326,7 @@ def test_a_result_says_what_it_was_asked_for() -> None:
     asked = run(open_bench("demo", limit=1), "copy", scoring, options).protocol["asked"]
     assert asked == {
         "bench": "demo", "method": "copy", "subset": "gso30", "protocol": "viewmask", "views": 4, "light": "none",
-        "split": "val", "limit": 1, "meshes": False, "beside": ["white"], "seed": 2,
+        "split": None, "limit": 1, "meshes": False, "beside": ["white"], "seed": 2,
         "sampling": {
             "speed": SPEED, "steps": 3, "schedule": None, "temperature": None, "guidance": None, "symmetry": False,
             "given": "view", "captions": False, "weights": "mine", "device": None, "precision": None,

@@ -214,3 +214,4 @@ def test_the_row_of_photos_is_what_generate_makes_of_the_picture(shell):
 def test_what_the_model_is_given_is_for_the_model(shell):
     assert "mirror looks at view 0" in shell("eval", "--method", "mirror", "--given", "photo").error
     assert "leave it or --given away" in shell("eval", "--given", "photo", "--symmetry").error
+    assert "gso is one whole" in shell("eval", "--bench", "gso", "--split", "val").error
