@@ -23,8 +23,8 @@ from viewmask.files import atomic
 from viewmask.files.record import json_text
 
 PARAMETERS: dict[str, Callable[[str], Any]] = {
-    "speed": str, "schedule": str, "steps": int, "temperature": float, "guidance": float, "weights": Path,
-    "views": int, "seed": int, "method": str,
+    "speed": str, "schedule": str, "steps": int, "temperature": float, "guidance": float, "refine": int,
+    "weights": Path, "views": int, "seed": int, "method": str,
 }  # fmt: skip
 
 Setting = dict[str, Any]

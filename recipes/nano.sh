@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From the data sets to all shipped weights, from nothing: one run a stage, one schedule each.
 #
-#   DATA=/path/to/sets bash recipes/nano.sh                 two CPU cores, about 52 hours of training
+#   DATA=/path/to/sets bash recipes/nano.sh                 two CPU cores, about 56 hours of training
 #   DATA=/path/to/sets SIZE=small bash recipes/nano.sh      the same for a GPU
 #   DATA=/path/to/sets LIMIT=3 STEPS=3 bash recipes/nano.sh a try of every command, minutes
 #
@@ -51,13 +51,14 @@ each() { # PREFIX: --data PREFIX/SET for every set
 }
 
 # -- views: a as they are; b and c in other proportions and lights, c from any side; photos of b and c -----
+# b and v have twice the pixels, which the refiner learns from.
 for set in "${sets[@]}"; do
     views a "$set" --split train --size $pixels
-    views b "$set" --split train --size $pixels --jitter --seed 1
+    views b "$set" --split train --size $((2 * pixels)) --jitter --seed 1
     views b-photos "$set" --split train --size $((pixels * 5 / 4)) --photos 4 --jitter --seed 1
     views c "$set" --split train --size $pixels --jitter --random-start --seed 2
     views c-photos "$set" --split train --size $((pixels * 5 / 4)) --photos 4 --jitter --random-start --seed 2
-    views v "$set" --split val --size $pixels --jitter --seed 9
+    views v "$set" --split val --size $((2 * pixels)) --jitter --seed 9
     views v-photos "$set" --split val --size $((pixels * 5 / 4)) --photos 4 --jitter --seed 9
 done
 
@@ -96,6 +97,9 @@ stage align 2h align "${common[@]}" --seed 11
 stage i2mv 12h i2mv "${common[@]}" --init "$OUT/align/weights" --seed 12
 stage t2mv 18h t2mv "${common[@]}" --init "$OUT/i2mv/weights" --seed 13
 stage reranker 30m reranker "${learnt[@]}" --tokenizer "$tokenizer" --init "$OUT/t2mv/weights" --seed 14
+# shellcheck disable=SC2046
+stage refiner 4h refiner $(each "$OUT/views/b") $(each "$OUT/views/v") --tokenizer "$tokenizer" --init "$OUT/t2mv/weights" \
+    "${compile[@]}" --seed 15
 
 # -- how large the object of a photo is in a view, and where --------------------------------------------------
 # shellcheck disable=SC2046
@@ -113,7 +117,7 @@ stage field 12h recon $(each "$OUT/views/field") $(each "$OUT/views/field-val") 
 mkdir -p "$OUT/weights"
 cp -r "$OUT/decoder/weights" "$OUT/weights/tokenizer.new" && rm -rf "$OUT/weights/tokenizer"
 mv "$OUT/weights/tokenizer.new" "$OUT/weights/tokenizer"
-for name in transformer:t2mv reranker:reranker framing:framing; do
+for name in transformer:t2mv reranker:reranker refiner:refiner framing:framing; do
     rm -rf "$OUT/weights/${name%%:*}"
     cp -r "$OUT/${name##*:}/weights" "$OUT/weights/${name%%:*}"
 done

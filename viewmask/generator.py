@@ -22,8 +22,9 @@ from recon.agreement import AGREED, agreement
 from viewmask.errors import ViewmaskError
 from viewmask.model import edit, sequence, vocabulary
 from viewmask.model.reference import reference_view
+from viewmask.model.refiner import refine
 from viewmask.model.sampler import Unmasked, Watch, unmask
-from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, Sampling, at_speed
+from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, REFINING, Sampling, at_speed
 from viewmask.model.symmetry import reused
 from viewmask.model.tokenizer import pack, unpack
 from viewmask.model.weights import Weights
@@ -163,8 +164,8 @@ class Generator:
         if views == 1:
             return self._views([first], caption, replace(making, repeats=(0,)))
         layout = sequence.i2mv(around, with_text)
-        made = self._decode(self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, watch))
-        others = made[0][1:]
+        coarse = self._unmask(layout, caption, self.encode([picture]), settings, seed, progress, watch)
+        others = self._finish(layout, coarse, settings, seed, progress, self._fine([picture]))[1:]
         repeats = [0]
         if symmetry:
             own, others = others, reused(others, first, self.round_trip)
@@ -250,15 +251,18 @@ class Generator:
         if count < 1:
             raise ViewmaskError(f"at least one draw is needed, not {count}")
         # One view is what text to a picture was trained as: alignment's own task word.
-        layout = sequence.t2i() if views == 1 else sequence.t2mv(_azimuths(views))
-        unmasked = self._unmask(layout, caption, None, at_speed(FROM_TEXT, **sampling), seed, progress, watch, count)
+        layout, settings = (
+            sequence.t2i() if views == 1 else sequence.t2mv(_azimuths(views)),
+            at_speed(FROM_TEXT, **sampling),
+        )
+        unmasked = self._unmask(layout, caption, None, settings, seed, progress, watch, count)
         fits: list[float] = []
         if self.weights.reranker is not None:
             fits = [round(fit, 4) for fit in self.weights.reranker(self.read(caption), unmasked.tokens)]
         order = sorted(range(count), key=lambda draw: -fits[draw]) if fits else range(count)
         for draw in order:  # stable: of equals the first drawn
-            made = self._decode(Unmasked(unmasked.tokens[draw : draw + 1], unmasked.soft[draw : draw + 1]))[0]
-            sample = self._views(made, caption)
+            coarse = Unmasked(unmasked.tokens[draw : draw + 1], unmasked.soft[draw : draw + 1])
+            sample = self._views(self._finish(layout, coarse, settings, seed + draw * _STRIDE, progress), caption)
             if fits:
                 sample.extra["fit"] = fits[draw]
             yield sample
@@ -299,7 +303,8 @@ class Generator:
         speed = sampling.pop("speed", None) or "exact"  # nobody has compared edits
         settings = at_speed(FROM_TEXT if caption else FROM_IMAGE, speed, **sampling)
         layout = sequence.t2mv(around)
-        made = self._decode(self._fill(layout, caption, tokens[None], masked[None], settings, seed, progress, watch))[0]
+        coarse = self._fill(layout, caption, tokens[None], masked[None], settings, seed, progress, watch)
+        made = self._finish(layout, coarse, settings, seed, progress, self._fine(views.images), masked)
         images = [
             edit.joined(old, resize(new, old.shape[0]), where.cpu().numpy())
             for old, new, where in zip(views.images, made, masked, strict=True)
@@ -349,17 +354,18 @@ class Generator:
                     break
         return self.weights.lexicon.vocabulary.decode(words[0].tolist())
 
-    def encode(self, pictures: list[Picture]) -> Tensor:
-        """Pictures to tokens, int64 [n, grid, grid]."""
+    def encode(self, pictures: list[Picture], finer: int = 1) -> Tensor:
+        """Pictures to tokens, int64 [n, finer * grid, finer * grid]."""
         config = self.weights.tokenizer.config
-        images = np.stack([resize(picture, config.size) for picture in pictures])
+        images = np.stack([resize(picture, finer * config.size) for picture in pictures])
         with torch.inference_mode():
             return self.weights.tokenizer.encode(pack(images, config.channels).to(self.weights.device))
 
     def round_trip(self, pictures: list[Picture]) -> list[Picture]:
-        """Pictures through the tokenizer and back, 256 x 256: the ceiling of what can be generated."""
+        """Pictures through the finest tokens and back, 256 x 256: the ceiling of what can be generated."""
+        fine = self._fine(pictures)
         with torch.inference_mode():
-            return _enlarge(unpack(self.weights.tokenizer.decode(self.encode(pictures))))
+            return _enlarge(unpack(self.weights.tokenizer.decode(self.encode(pictures) if fine is None else fine)))
 
     def glimpse(self, known: Unmasked, unknown: Tensor) -> list[list[Picture]]:
         """Pictures of every sequence while it is unmasked: unknown tokens are plain, faint grey squares.
@@ -423,7 +429,46 @@ class Generator:
         if layout.text and caption:
             field = weights.lexicon.vocabulary.encode(self.read(caption), layout.text)
         captions = torch.tensor([field] * len(tokens), dtype=torch.long, device=weights.device)
-        return unmask(weights.transformer, layout, captions, tokens, masked, sampling, seed, progress, _STRIDE, watch)
+        report = _shifted(progress, 0, self._refining(sampling))
+        return unmask(weights.transformer, layout, captions, tokens, masked, sampling, seed, report, _STRIDE, watch)
+
+    def _refining(self, sampling: Sampling) -> int:
+        """Steps that the refiner takes; 0 where there is none, or none is wanted."""
+        return 0 if self.weights.refiner is None else sampling.refine
+
+    def _fine(self, pictures: list[Picture]) -> Tensor | None:
+        """Pictures to the refiner's tokens, int64 [n, grid, grid]; None where there is no refiner."""
+        return None if self.weights.refiner is None else self.encode(pictures, self.weights.refiner.config.finer)
+
+    def _finish(
+        self,
+        layout: sequence.Layout,
+        coarse: Unmasked,
+        sampling: Sampling,
+        seed: int,
+        progress: Progress | None,
+        known: Tensor | None = None,
+        changed: Tensor | None = None,
+    ) -> list[Picture]:
+        """The pictures of one sequence whose coarse tokens are made: refined, if the weights can, and decoded.
+
+        Args:
+            known: fine tokens of the first views, int64 [n, grid, grid].
+            changed: coarse tokens that were made anew where all views are known, bool [views, grid, grid].
+        """
+        refiner, steps = self.weights.refiner, self._refining(sampling)
+        if refiner is None or not steps:
+            return self._decode(coarse)[0]
+        grid = refiner.config.grid
+        tokens = torch.zeros(1, layout.views, grid, grid, dtype=torch.long, device=self.weights.device)
+        masked = torch.ones_like(tokens, dtype=torch.bool)
+        if known is not None:
+            tokens[0, : len(known)], masked[0, : len(known)] = known, False
+        if changed is not None:
+            masked[0] = changed.repeat_interleave(refiner.config.finer, 1).repeat_interleave(refiner.config.finer, 2)
+        report = _shifted(progress, sampling.passes, 0)
+        settings = REFINING.changed(steps=steps)
+        return self._decode(refine(refiner, layout, coarse, tokens, masked, settings, seed, report))[0]
 
     def _decode(self, unmasked: Unmasked) -> list[list[Picture]]:
         """The pictures of every sequence."""
@@ -457,6 +502,13 @@ def _azimuths(views: int) -> tuple[float, ...]:
     if views > MOST_VIEWS:
         raise ViewmaskError(f"at most {MOST_VIEWS} views can be made at once, not {views}")
     return sequence.azimuths(views)
+
+
+def _shifted(progress: Progress | None, before: int, after: int) -> Progress | None:
+    """Tells the steps of one of several parts, with so many steps before and after it, as those of the whole."""
+    if progress is None or not before + after:
+        return progress
+    return lambda done, of: progress(before + done, before + of + after)
 
 
 def _enlarge(pictures: list[Picture]) -> list[Picture]:

@@ -128,6 +128,16 @@ def evaluate(
             rich_help_panel=METHOD,
         ),
     ] = None,
+    refine: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1000,
+            help="Steps of the refiner; 0 leaves it out, as the paper.",
+            show_default="8",
+            rich_help_panel=METHOD,
+        ),
+    ] = None,
     symmetry: Annotated[
         bool,
         typer.Option(
@@ -315,6 +325,7 @@ def evaluate(
         schedule=schedule,
         temperature=temperature,
         guidance=guidance,
+        refine=refine,
         symmetry=symmetry,
         given=given,
         captions=captions,

@@ -88,6 +88,10 @@ def generate(
             show_default=f"{FROM_TEXT.guidance:g}; {FROM_IMAGE.guidance:g} with --image",
         ),
     ] = None,
+    refine: Annotated[
+        int | None,
+        typer.Option(min=0, max=1000, help="Steps of the refiner; 0 leaves it out, as the paper.", show_default="8"),
+    ] = None,
     order: Annotated[
         Order | None,
         typer.Option(
@@ -169,7 +173,7 @@ def generate(
         mesh=mesh or video is not None, video=video,
         sampling={
             "speed": speed, "steps": steps, "schedule": schedule, "temperature": temperature, "guidance": guidance,
-            "order": order, "remask": remask,
+            "refine": refine, "order": order, "remask": remask,
         },
     )  # fmt: skip
     if several and Path(cutout).suffix:

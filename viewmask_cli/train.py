@@ -16,9 +16,9 @@ from viewmask.learning import processes
 from viewmask_cli import output
 from viewmask_cli.progress import note, progress
 
-Stage = Literal["tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker", "framing", "recon"]
+Stage = Literal["tokenizer", "decoder", "align", "i2mv", "t2mv", "reranker", "refiner", "framing", "recon"]
 Preset = Literal["nano", "small", "paper-stage1", "paper-stage2", "paper-stage3"]
-VIEWS = ("tokenizer", "decoder", "framing", "recon")  # what learns from pictures
+VIEWS = ("tokenizer", "decoder", "refiner", "framing", "recon")  # what learns from pictures
 TRANSFORMER = ("align", "i2mv", "t2mv")  # its stages
 PAPER: dict[str, Stage] = {"paper-stage1": "align", "paper-stage2": "i2mv", "paper-stage3": "t2mv"}
 
@@ -27,7 +27,8 @@ def train(
     stage: Annotated[
         Stage | None,
         typer.Argument(
-            help="tokenizer, decoder, framing and recon learn from views, the others from tokens.", show_default=False
+            help="tokenizer, decoder, refiner, framing and recon learn from views, the others from tokens.",
+            show_default=False,
         ),
     ] = None,
     data: Annotated[
@@ -114,6 +115,7 @@ def train(
     tokenizer: pictures to tokens and back. decoder: a larger decoder for a trained tokenizer (--tokenizer).
     align, i2mv, t2mv: the transformer, in the paper's three stages: words, picture to views, sentence to views.
     reranker: ranks draws of a sentence, on top of a transformer (--init). Takes minutes.
+    refiner: fills finer tokens, given those of a transformer (--init). Its views have twice the tokenizer's pixels.
     framing: how large a cut-out object is in a view, and where. Learns from views and render --photos.
     recon: the field that shapes meshes. Its views need viewmask render ... --passes points.
 
@@ -137,12 +139,12 @@ def train(
         raise ViewmaskError(f"name what to train on: {wanted}")
     if stage == "recon" and (tokenizer or preset != "nano"):
         raise ViewmaskError("recon has one size and no tokenizer: leave out --preset and --tokenizer")
-    if stage in ("reranker", "framing") and preset != "nano":
+    if stage in ("reranker", "refiner", "framing") and preset != "nano":
         raise ViewmaskError(f"{stage} has one size: leave out --preset")
-    if (checkpointing or compiled or each_once or lora) and stage not in TRANSFORMER:
-        raise ViewmaskError(
-            f"--checkpointing, --compile, --lora and --each-once are for {', '.join(TRANSFORMER)}: leave them out"
-        )
+    if (checkpointing or each_once or lora) and stage not in TRANSFORMER:
+        raise ViewmaskError(f"--checkpointing, --lora and --each-once are for {', '.join(TRANSFORMER)}: leave them out")
+    if compiled and stage not in (*TRANSFORMER, "refiner"):
+        raise ViewmaskError(f"--compile is for {', '.join(TRANSFORMER)} and refiner: leave it out")
     if (processes.launched() or accumulate > 1) and stage not in TRANSFORMER:
         raise ViewmaskError(
             f"only {', '.join(TRANSFORMER)} train on several processes or with --accumulate: {stage} learns from "

@@ -27,6 +27,7 @@ class Options:
         schedule: `cosine`, `linear` or `quadratic` (viewmask).
         temperature: as in `Generator.from_reference` (viewmask).
         guidance: as in `Generator.from_reference`; 3 for the diffusion baselines, in diffusers' spelling.
+        refine: as in `Sampling` (viewmask).
         symmetry: as in `Generator.from_reference` (viewmask).
         given: how the given picture reaches the model (viewmask). "view": as view 0 of the orbit, as in papers.
             "photo": view 0, cut out and framed as `viewmask generate --image` does. "camera": the same of a picture
@@ -41,6 +42,7 @@ class Options:
     schedule: str | None = None
     temperature: float | None = None
     guidance: float | None = None
+    refine: int | None = None
     symmetry: bool = False
     given: Given = "view"
     captions: bool = False

@@ -47,7 +47,9 @@ def open_tokenizer(options: Options) -> Method:
 
 def _sampling(options: Options) -> dict[str, Any]:
     """Speed, and what is chosen beside it; None is left to the speed."""
-    return {name: getattr(options, name) for name in ("speed", "steps", "schedule", "temperature", "guidance")}
+    return {
+        name: getattr(options, name) for name in ("speed", "steps", "schedule", "temperature", "guidance", "refine")
+    }
 
 
 def _views(generator: Generator, truth: ViewSet, options: Options, seed: int) -> list[Picture]:

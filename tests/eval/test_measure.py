@@ -328,7 +328,8 @@ def test_a_result_says_what_it_was_asked_for() -> None:
         "bench": "demo", "method": "copy", "subset": "gso30", "protocol": "viewmask", "views": 4, "light": "none",
         "split": None, "limit": 1, "meshes": False, "beside": ["white"], "seed": 2,
         "sampling": {
-            "speed": SPEED, "steps": 3, "schedule": None, "temperature": None, "guidance": None, "symmetry": False,
+            "speed": SPEED, "steps": 3, "schedule": None, "temperature": None, "guidance": None, "refine": None,
+            "symmetry": False,
             "given": "view", "captions": False, "weights": "mine", "device": None, "precision": None,
         },
     }  # fmt: skip

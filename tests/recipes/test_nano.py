@@ -74,8 +74,8 @@ def test_a_stopped_run_goes_on_and_a_finished_one_trains_nothing(recipe):
     done, lines = recipe()
     assert done.returncode == 0, done.stderr
     trained = [line.split()[1] for line in lines if line.startswith("train")]
-    assert trained == ["i2mv", "t2mv", "reranker", "framing", "recon"]
-    assert ["--resume" in line for line in lines if line.startswith("train")] == [True, False, False, False, False]
+    assert trained == ["i2mv", "t2mv", "reranker", "refiner", "framing", "recon"]
+    assert ["--resume" in line for line in lines if line.startswith("train")] == [True] + 5 * [False]
     assert not any(line.startswith("tokenize") for line in lines)
     assert "wrote out/weights" in done.stdout
 

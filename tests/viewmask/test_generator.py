@@ -12,11 +12,12 @@ from viewmask.errors import ViewmaskError
 from viewmask.generator import first_agreeing
 from viewmask.learning import checkpoint
 from viewmask.model import sequence
+from viewmask.model.refiner import Refiner
 from viewmask.model.reranker import Towers, TowersConfig, features
 from viewmask.model.sampling import FROM_IMAGE, at_speed
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
-from viewmask.model.weights import RERANKER, SHIPPED, TOKENIZER, TRANSFORMER, lexicon_of
+from viewmask.model.weights import REFINER, RERANKER, SHIPPED, TOKENIZER, TRANSFORMER, lexicon_of
 from viewmask.views.camera import orbit
 
 LEXICON = lexicon_of(SHIPPED / TRANSFORMER, {})
@@ -403,3 +404,59 @@ def test_the_shipped_weights_make_something_that_is_not_empty():
     views = Generator.load().from_text("a red chair", steps=4)
     covered = [float((image[..., 3] > 127).mean()) for image in views.images]
     assert all(0.01 < share < 0.9 for share in covered)
+
+
+@pytest.fixture
+def refining(tmp_path):
+    """The same weights, and a refiner."""
+    torch.manual_seed(4)
+    transformer = checkpoint.load(random_weights(tmp_path) / TRANSFORMER, Transformer, TransformerConfig)[0]
+    refiner = Refiner.of(transformer)
+    refiner.empty_head.bias.data.fill_(-1)
+    checkpoint.save(tmp_path / REFINER, refiner, refiner.config, {}, half=True)
+    return Generator.load(tmp_path)
+
+
+def test_a_refiner_changes_the_views_and_zero_steps_leave_it_out(tmp_path, generator, picture, refining):
+    calls = []
+    with_it = refining.from_reference(picture, as_view=True, steps=3, progress=lambda *n: calls.append(n))
+    assert calls == [(step, 11) for step in range(1, 12)]
+    without = refining.from_reference(picture, as_view=True, steps=3, refine=0)
+    plain = generator.from_reference(picture, as_view=True, steps=3)
+    for one, other, third in zip(with_it.images, without.images, plain.images, strict=True):
+        assert one.shape == (256, 256, 4)
+        np.testing.assert_array_equal(other, third)
+    np.testing.assert_array_equal(with_it.images[0], picture)
+    assert any((one != other).any() for one, other in zip(with_it.images, without.images, strict=True))
+    assert refining.fingerprint.startswith(generator.fingerprint + "-")
+    assert refining.round_trip([picture])[0].shape == (256, 256, 4)
+    again = refining.from_reference(picture, as_view=True, steps=3)
+    np.testing.assert_array_equal(again.images[2], with_it.images[2])
+
+
+@pytest.mark.parametrize("views", [1, 3, 8])
+def test_sentences_are_refined_too_and_a_draw_does_not_depend_on_the_others(refining, views):
+    made = refining.samples("a red chair", 2, views, steps=2, refine=2)
+    assert [len(each) for each in made] == [views] * 2
+    alone = refining.samples("a red chair", 1, views, steps=2, refine=2)
+    np.testing.assert_array_equal(alone[0].images[-1], made[0].images[-1])
+
+
+def test_an_edit_is_refined_where_it_is_made_alone(refining, picture):
+    views = refining.from_reference(picture, as_view=True, steps=2, refine=2)
+    region = np.zeros((256, 256), bool)
+    region[:100, :100] = True
+    regions = [region, *[np.zeros_like(region)] * 3]
+    made = refining.edit(views, regions, "a red chair", steps=2, refine=2)
+    for new, old in zip(made.images[1:], views.images[1:], strict=True):
+        np.testing.assert_array_equal(new, old)
+    np.testing.assert_array_equal(made.images[0][128:, 128:], views.images[0][128:, 128:])
+    plain = refining.edit(views, regions, "a red chair", steps=2, refine=0)
+    assert (made.images[0] != plain.images[0]).any()
+
+
+def test_a_refiner_of_another_tokenizer_is_refused(tmp_path, refining):
+    refiner = refining.weights.refiner
+    checkpoint.save(tmp_path / REFINER, refiner, refiner.config, {"tokenizer": "another"})
+    with pytest.raises(ViewmaskError, match="of another tokenizer"):
+        Generator.load(tmp_path)

@@ -104,15 +104,15 @@ def test_a_sentence_gives_a_folder_named_after_it(shell, painter):
 def test_options_reach_the_model(shell, painter):
     shell(
         *("generate", "--text", "a cup", "--views", 8, "--steps", 5, "--schedule", "linear", "--temperature", 0.5),
-        *("--guidance", 2, "--seed", 7, "--order", "halton", "--remask", 0.1),
+        *("--guidance", 2, "--refine", 6, "--seed", 7, "--order", "halton", "--remask", 0.1),
     )
     options = {
-        "speed": SPEED, "steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "seed": 7,
-        "order": "halton", "remask": 0.1,
+        "speed": SPEED, "steps": 5, "schedule": "linear", "temperature": 0.5, "guidance": 2.0, "refine": 6,
+        "seed": 7, "order": "halton", "remask": 0.1,
     }  # fmt: skip
     assert painter.asked == [{"caption": "a cup", "views": 8, "draws": 4} | options]
     shell("generate", "--text", "a cup", "--draws", 7, "--speed", "exact", "--out", "more")
-    rest = dict.fromkeys(("steps", "schedule", "temperature", "guidance", "order", "remask")) | {"seed": 0}
+    rest = dict.fromkeys(("steps", "schedule", "temperature", "guidance", "refine", "order", "remask")) | {"seed": 0}
     assert painter.asked[-1] == {"caption": "a cup", "views": 4, "draws": 7, "speed": "exact"} | rest
 
 

@@ -14,17 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from viewmask.errors import ViewmaskError
 from viewmask.model import halton, sequence, vocabulary
 from viewmask.model.code import EMPTY, bits, joined
 from viewmask.model.sampling import MASK_SCHEDULES, Sampling
 from viewmask.model.sequence import Layout
-from viewmask.model.transformer import Kept, Prediction, Transformer
+from viewmask.model.transformer import Kept, Prediction, TransformerConfig
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,29 @@ class Unmasked:
 Watch = Callable[[Unmasked, Tensor], None]
 """Told after each step what is known, and which tokens are not, bool [batch, views, grid, grid]. Both change with the
 next step: copy what is to stay. What it raises ends the sampling."""
+
+
+class Filler(Protocol):
+    """What fills in tokens: a transformer, or a refiner that was given coarse tokens. See `Transformer`."""
+
+    @property
+    def config(self) -> TransformerConfig: ...
+
+    @property
+    def blocks(self) -> nn.ModuleList: ...
+
+    def features(
+        self,
+        layout: Layout,
+        words: Tensor,
+        tokens: Tensor,
+        masked: Tensor,
+        places: Tensor,
+        memory: list[Kept] | None = None,
+        also: Tensor | None = None,
+    ) -> Tensor: ...
+
+    def predict(self, features: Tensor) -> Prediction: ...
 
 
 class Draw(NamedTuple):
@@ -74,7 +97,7 @@ def unknown_after(step: int, steps: int, schedule: str, total: int, loop: int = 
 
 @torch.inference_mode()
 def unmask(
-    model: Transformer,
+    model: Filler,
     layout: Layout,
     captions: Tensor,
     tokens: Tensor,
@@ -172,7 +195,7 @@ def whole(step: int, refresh: int) -> bool:
 
 
 def predict(
-    model: Transformer,
+    model: Filler,
     layout: Layout,
     words: Tensor,
     tokens: Tensor,

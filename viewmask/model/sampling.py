@@ -42,6 +42,8 @@ class Sampling:
             less sure (ReMDM's cap and confidence, arXiv 2503.00307). As many more tokens are settled instead.
         loop: so many more steps before the last one that leave the number of unknown tokens as it is, and only
             mask again and settle (ReMDM's loop).
+        refine: steps in which the refiner, if the weights have one, fills in finer tokens. 0 leaves it out: the paper
+            has none.
 
     Raises:
         ViewmaskError: a value that makes no sense.
@@ -58,6 +60,7 @@ class Sampling:
     order: Order = "confidence"
     remask: float = 0.0
     loop: int = 0
+    refine: int = 8
 
     def __post_init__(self) -> None:
         if self.schedule not in MASK_SCHEDULES:
@@ -78,6 +81,8 @@ class Sampling:
             raise ViewmaskError(f"the share of tokens masked again is at least 0 and below 1, not {self.remask:g}")
         if self.loop < 0 or (self.loop and (self.steps < 2 or not self.remask)):
             raise ViewmaskError(f"no {self.loop} steps of a loop: it needs two others, and a share that it masks again")
+        if self.refine < 0:
+            raise ViewmaskError(f"the refiner takes 0 steps, which leave it out, or more, not {self.refine}")
 
     @property
     def passes(self) -> int:
@@ -98,6 +103,7 @@ class Sampling:
 # benchmark.
 FROM_IMAGE = Sampling(temperature=0.0, noise=0.5, guidance=0.0)
 FROM_TEXT = Sampling(temperature=0.4, noise=0.5, guidance=4.0, occupancy=0.8)
+REFINING = Sampling(temperature=0.0, noise=0.0)  # of finer tokens; `Sampling.refine` tells the steps
 DRAWS = 4  # of a sentence, of which one is kept
 SPEED: Speed = "balanced"  # the default
 

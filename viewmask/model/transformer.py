@@ -296,7 +296,9 @@ class Transformer(nn.Module):
             elif name in ("mask", "void"):
                 nn.init.normal_(parameter, std=0.02)
 
-    def forward(self, layout: Layout, words: Tensor, tokens: Tensor, masked: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, layout: Layout, words: Tensor, tokens: Tensor, masked: Tensor, beside: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Read a batch.
 
         Args:
@@ -304,12 +306,13 @@ class Transformer(nn.Module):
             words: int64 [batch, layout.words], see `sequence.words`; masked ones are <mask>.
             tokens: int64 [batch, views, grid, grid].
             masked: bool, same shape: these tokens are hidden.
+            beside: what each visual token is told besides, [batch, views, grid, grid, width].
 
         Returns:
             normalised features of the words [batch, layout.words, width] and of the visual tokens
             [batch, views, grid, grid, width], for `predict` and `word_head`.
         """
-        stream = self.stream(layout, words, tokens, masked)
+        stream = self.stream(layout, words, tokens, masked, beside)
         x = next(stream)
         for x in stream:  # noqa: B007, the last is wanted
             pass
@@ -317,9 +320,11 @@ class Transformer(nn.Module):
         said, seen = self.order(layout, words.device)
         return x[:, said], x[:, seen].unflatten(1, tokens.shape[1:])
 
-    def stream(self, layout: Layout, words: Tensor, tokens: Tensor, masked: Tensor) -> Iterator[Tensor]:
+    def stream(
+        self, layout: Layout, words: Tensor, tokens: Tensor, masked: Tensor, beside: Tensor | None = None
+    ) -> Iterator[Tensor]:
         """The residual stream [batch, length, width] before the first block and after every one; arguments as above."""
-        x, turn = self._start(layout, words, tokens, masked), self.turn(layout, words.device)
+        x, turn = self._start(layout, words, tokens, masked, beside), self.turn(layout, words.device)
         yield x
         for block in self.blocks:
             if self.checkpointing and self.training:
@@ -337,19 +342,20 @@ class Transformer(nn.Module):
         places: Tensor,
         memory: list[Kept] | None = None,
         also: Tensor | None = None,
+        beside: Tensor | None = None,
     ) -> Tensor:
         """Normalised features of some visual tokens alone, [batch, count, width], for `predict`.
 
         The last block works for no others; else equal to `forward`.
 
         Args:
-            layout, words, tokens, masked: as in `forward`.
+            layout, words, tokens, masked, beside: as in `forward`.
             places: the visual tokens asked for, int64 [batch, count], counted through all views.
             memory: a `Kept` a block; takes up what this pass computes.
             also: nothing but `places` and these visual tokens is computed, int64 [batch, count]; for all other
                 positions the memory's keys and values stand. Needs a memory that one full pass has filled.
         """
-        x, turn = self._start(layout, words, tokens, masked), self.turn(layout, words.device)
+        x, turn = self._start(layout, words, tokens, masked, beside), self.turn(layout, words.device)
         seen = self.order(layout, words.device)[1]
         asked, rows = seen[places], None
         if also is not None:
@@ -361,10 +367,14 @@ class Transformer(nn.Module):
             x = block(x, turn, asked if last else None, memory[number] if memory else None, rows)
         return self.norm(x)
 
-    def _start(self, layout: Layout, words: Tensor, tokens: Tensor, masked: Tensor) -> Tensor:
+    def _start(
+        self, layout: Layout, words: Tensor, tokens: Tensor, masked: Tensor, beside: Tensor | None = None
+    ) -> Tensor:
         """The stream before the first block."""
         where = self.places(layout, words.device)
         visual = torch.where(masked[..., None], self.mask, self.embed(tokens))
+        if beside is not None:
+            visual = visual + beside
         x = visual.new_empty(len(words), len(where.index), self.config.width)
         said, seen = self.order(layout, words.device)
         x[:, seen] = visual.flatten(1, 3)

@@ -14,13 +14,14 @@ from viewmask.learning import checkpoint
 from viewmask.learning.device import Device, chosen
 from viewmask.model.framing import Framing
 from viewmask.model.lexicon import Lexicon
+from viewmask.model.refiner import Refiner, RefinerConfig
 from viewmask.model.reranker import Reranker
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.vocabulary import FILE as VOCABULARY
 
 SHIPPED = Path(__file__).parents[1] / "weights"
-TOKENIZER, TRANSFORMER, RERANKER, FRAMING = "tokenizer", "transformer", "reranker", "framing"
+TOKENIZER, TRANSFORMER, RERANKER, FRAMING, REFINER = "tokenizer", "transformer", "reranker", "framing", "refiner"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Weights:
         about: how the transformer was trained.
         reranker: ranks draws of a sentence, if there is one.
         framing: tells how large the object of a cut-out picture is in a view, and where, if there is one.
+        refiner: fills in finer tokens, if there is one.
         name: of the numbers as they are stored, where the networks hold others (bfloat16); see `fingerprint`.
     """
 
@@ -43,14 +45,16 @@ class Weights:
     about: dict[str, Any]
     reranker: Reranker | None = None
     framing: Framing | None = None
+    refiner: Refiner | None = None
     name: str = ""
 
     @classmethod
     def load(cls, path: str | Path | None = None, device: str | None = None, precision: str | None = None) -> Weights:
-        """Load a folder with `tokenizer/`, `transformer/`, perhaps `reranker/` and `framing/`; the shipped one if None.
+        """Load a folder with `tokenizer/`, `transformer/` and, perhaps, `reranker/`, `framing/` and `refiner/`.
 
-        What a run exported (`runs/t2mv/weights`) is a transformer alone. The shipped tokenizer belongs to it, and the
-        shipped reranker, which reads with the shipped transformer, and the shipped framing.
+        None loads the shipped one. What a run exported (`runs/t2mv/weights`) is a transformer alone. The shipped
+        tokenizer belongs to it, the shipped reranker, which reads with the shipped transformer, the shipped framing,
+        and the shipped refiner.
 
         Args:
             path: the folder.
@@ -91,13 +95,16 @@ class Weights:
             reranker = Reranker.load(home / RERANKER, reader, lexicons.vocabulary)
             reranker.towers.to(where.place)
         framing = Framing.load(home / FRAMING) if (home / FRAMING).exists() else None
-        weights = cls(tokenizer, transformer, lexicon, about, reranker, framing)
+        refiner = _refiner(home / REFINER, tokenizer, stored) if (home / REFINER).exists() else None
+        weights = cls(tokenizer, transformer, lexicon, about, reranker, framing, refiner)
         full = where.dtype == torch.float32
         weights = weights if full else replace(weights, name=weights.fingerprint)
         tokenizer.to(where.place)
         transformer.to(where.place, where.dtype)
         reader.to(where.place, where.dtype)
         transformer.join()
+        if refiner is not None:
+            refiner.to(where.place, where.dtype).join()
         return weights
 
     @property
@@ -128,10 +135,27 @@ class Weights:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Names the tokenizer and the transformer; worked out once, for it reads all of them."""
+        """Names the tokenizer, the transformer and the refiner; worked out once, for it reads all of them."""
         if self.name:
             return self.name
-        return f"{checkpoint.fingerprint(self.tokenizer)}-{checkpoint.fingerprint(self.transformer)}"
+        parts = [self.tokenizer, self.transformer, *([] if self.refiner is None else [self.refiner])]
+        return "-".join(checkpoint.fingerprint(part) for part in parts)
+
+
+def _refiner(folder: Path, tokenizer: Tokenizer, stored: torch.dtype | None) -> Refiner:
+    """The refiner of a folder.
+
+    Raises:
+        ViewmaskError: damaged, or for tokens of another tokenizer.
+    """
+    refiner, config, about = checkpoint.load(folder, Refiner, RefinerConfig, stored)
+    name = checkpoint.fingerprint(tokenizer.encoder)
+    if about.get("tokenizer", name) != name or (config.coarse, config.bits) != (
+        tokenizer.config.grid,
+        tokenizer.config.bits,
+    ):
+        raise ViewmaskError(f"{folder} refines tokens of another tokenizer than the one beside it, {name}")
+    return refiner
 
 
 def lexicon_of(folder: Path, about: dict[str, Any]) -> Lexicon:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from viewmask.errors import ViewmaskError
-from viewmask.train import codes, field, framing, masked, ranking
+from viewmask.train import codes, field, framing, masked, ranking, refining
 from viewmask.train.budget import RECIPES
 from viewmask.train.run import Run
 
@@ -35,6 +35,7 @@ STAGES = {
     "i2mv": Stage("tokens", partial(masked.train, "i2mv")),
     "t2mv": Stage("tokens", partial(masked.train, "t2mv")),
     "reranker": Stage("tokens", ranking.train),
+    "refiner": Stage("views", refining.train),
     "framing": Stage("views", framing.train),
     "recon": Stage("views", field.train),
 }

@@ -88,7 +88,7 @@ def pictures(
         ViewmaskError: nothing to read, something damaged, or a folder of somebody else's.
     """
     places = find(paths)
-    record = {"places": [_stamp(place) for place in places], "size": size, "split": split}
+    record = {"places": [stamp(place) for place in places], "size": size, "split": split}
     file, about = folder / _PICTURES, folder / _ABOUT
     if _record(about) != record:
         with atomic.folder(folder, ours=rf"{_PICTURES}|{_ABOUT}") as temporary:
@@ -113,7 +113,7 @@ def _record(file: Path) -> Any:
         return None
 
 
-def _stamp(place: Place) -> list[Any]:
+def stamp(place: Place) -> list[Any]:
     """What changes when a place does, as far as one can tell without reading it."""
     if shard.is_url(str(place)):
         return [str(place)]
