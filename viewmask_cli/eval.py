@@ -14,7 +14,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.files.record import json_text
 from viewmask.learning.device import DeviceName, Precision
-from viewmask.model.sampling import SPEED, MaskSchedule, Speed
+from viewmask.model.sampling import FROM_IMAGE, SPEED, MaskSchedule, Speed
 from viewmask_cli import output
 from viewmask_cli.progress import progress
 
@@ -134,7 +134,7 @@ def evaluate(
             min=0,
             max=1000,
             help="Steps of the refiner; 0 leaves it out, as the paper.",
-            show_default="8",
+            show_default=str(FROM_IMAGE.refine),
             rich_help_panel=METHOD,
         ),
     ] = None,

@@ -90,7 +90,12 @@ def generate(
     ] = None,
     refine: Annotated[
         int | None,
-        typer.Option(min=0, max=1000, help="Steps of the refiner; 0 leaves it out, as the paper.", show_default="8"),
+        typer.Option(
+            min=0,
+            max=1000,
+            help="Steps of the refiner; 0 leaves it out, as the paper.",
+            show_default=str(FROM_IMAGE.refine),
+        ),
     ] = None,
     order: Annotated[
         Order | None,

@@ -23,7 +23,16 @@ from viewmask.model.code import EMPTY, bits
 from viewmask.model.sampler import Unmasked, unmask
 from viewmask.model.sampling import Sampling
 from viewmask.model.sequence import Layout
-from viewmask.model.transformer import Kept, Prediction, Transformer, TransformerConfig, Turn, angles
+from viewmask.model.transformer import (
+    Kept,
+    Prediction,
+    Transformer,
+    TransformerConfig,
+    Turn,
+    angles,
+    at,
+    turn_at,
+)
 
 LAYERS, FINER = 6, 2  # fine tokens along the side of a coarse one
 
@@ -92,6 +101,47 @@ class Refiner(Transformer):
             self._turns[key] = angle.cos(), angle.sin()
         return self._turns[key]
 
+    def around(self, coarse: Unmasked) -> Tensor:
+        """Which fine tokens are near the object: their coarse one shows something, or touches one that does.
+
+        Bool [batch, views, grid, grid]; all others are empty.
+        """
+        near = nn.functional.max_pool2d((coarse.tokens != EMPTY).float(), 3, stride=1, padding=1) > 0
+        return near.repeat_interleave(self.config.finer, 2).repeat_interleave(self.config.finer, 3)
+
+    def among(
+        self,
+        layout: Layout,
+        words: Tensor,
+        tokens: Tensor,
+        masked: Tensor,
+        beside: Tensor,
+        near: Tensor,
+        places: Tensor | None = None,
+    ) -> Tensor:
+        """Features of visual tokens, as of `features`, in sequences in which only some of them take part.
+
+        Half of a view is far from its object, and empty: left out, it costs nothing.
+
+        Args:
+            layout, words, tokens, masked, beside: of whole sequences, as in `forward`.
+            near: the visual tokens that take part, int64 [batch, n], counted through all views.
+            places: those of them that are asked for, int64 [batch, count]; all if None.
+
+        Returns:
+            normalised, [batch, n or count, width].
+        """
+        said, seen = self.order(layout, words.device)
+        rows = torch.cat([said.expand(len(near), -1), seen[near]], dim=1)
+        wanted = seen[near if places is None else places]
+        where = torch.zeros(len(near), len(said) + len(seen), dtype=torch.long, device=rows.device)
+        where.scatter_(1, rows, torch.arange(rows.shape[1], device=rows.device).expand_as(rows))
+        x = at(self._start(layout, words, tokens, masked, beside), rows)
+        turn, asked = turn_at(self.turn(layout, words.device), rows), where.gather(1, wanted)
+        for number, block in enumerate(self.blocks, 1):
+            x = block(x, turn, asked if number == len(self.blocks) else None)
+        return self.norm(x)
+
     def beside(self, coarse: Unmasked) -> Tensor:
         """What each fine token is told of the coarse one around it: [batch, views, grid, grid, width].
 
@@ -108,10 +158,17 @@ class Refiner(Transformer):
 
 @dataclass(frozen=True)
 class Given:
-    """A refiner that was given coarse tokens (a `sampler.Filler`)."""
+    """A refiner that was given coarse tokens (a `sampler.Filler`).
+
+    Attributes:
+        refiner: in evaluation mode.
+        beside: `Refiner.beside` of the coarse tokens, of one sequence.
+        near: the visual tokens that take part, int64 [1, count].
+    """
 
     refiner: Refiner
     beside: Tensor
+    near: Tensor
 
     @property
     def config(self) -> TransformerConfig:
@@ -133,8 +190,8 @@ class Given:
         memory: list[Kept] | None = None,
         also: Tensor | None = None,
     ) -> Tensor:
-        """As of a transformer."""
-        return self.refiner.features(layout, words, tokens, masked, places, memory, also, self.beside)
+        """As of a transformer; `places` are among those that take part. Keeps no memory."""
+        return self.refiner.among(layout, words, tokens, masked, self.beside, self.near, places)
 
     def predict(self, features: Tensor) -> Prediction:
         """As of a transformer."""
@@ -169,7 +226,9 @@ def refine(
         progress: called with steps done and steps.
     """
     captions = torch.zeros(1, 0, dtype=torch.long, device=tokens.device)
-    filler = Given(model, model.beside(coarse))
+    around = model.around(coarse)
+    tokens, masked = torch.where(masked & ~around, EMPTY, tokens), masked & around
+    filler = Given(model, model.beside(coarse), around.flatten().nonzero().T)
     return unmask(filler, refined_layout(layout), captions, tokens, masked, sampling, seed, progress)
 
 

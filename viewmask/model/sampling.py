@@ -60,7 +60,7 @@ class Sampling:
     order: Order = "confidence"
     remask: float = 0.0
     loop: int = 0
-    refine: int = 8
+    refine: int = 4
 
     def __post_init__(self) -> None:
         if self.schedule not in MASK_SCHEDULES:

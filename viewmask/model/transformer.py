@@ -153,7 +153,7 @@ class Block(nn.Module):
             q = rotate(self.q_norm(q), turn)
         else:
             (q,) = self._heads(self.q_proj(at(y, asked)), 1)
-            q = rotate(self.q_norm(q), _turn_at(turn, asked))
+            q = rotate(self.q_norm(q), turn_at(turn, asked))
             k, v = self._heads(_joined(y, self.k_proj, self.v_proj), 2)
             x = at(x, asked)
         k = rotate(self.k_norm(k), turn)
@@ -222,7 +222,7 @@ def rotate(x: Tensor, turn: Turn) -> Tensor:
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1).type_as(x)
 
 
-def _turn_at(turn: Turn, places: Tensor) -> Turn:
+def turn_at(turn: Turn, places: Tensor) -> Turn:
     """Rotary cos and sin of some of their positions, int64 [batch, count]: [batch, 1, count, half]."""
     if turn[0].ndim == 2:
         return turn[0][places][:, None], turn[1][places][:, None]
@@ -360,7 +360,7 @@ class Transformer(nn.Module):
         asked, rows = seen[places], None
         if also is not None:
             rows = torch.cat([asked, seen[also]], dim=1)
-            x, turn = at(x, rows), _turn_at(turn, rows)
+            x, turn = at(x, rows), turn_at(turn, rows)
             asked = torch.arange(places.shape[1], device=places.device).expand_as(places)
         for number, block in enumerate(self.blocks):
             last = number + 1 == len(self.blocks)

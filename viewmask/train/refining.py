@@ -39,6 +39,7 @@ SCHEDULE = Schedule(
 )  # fmt: skip
 GIVEN = 0.65  # share of the batches in which a view is given; in the others a sentence would be
 VIEWS = 4
+_STEP = 128  # tokens
 
 
 @dataclass(frozen=True)
@@ -131,19 +132,37 @@ class Refining:
         # With a view given all may be hidden; with none something has to be known, for here no sentence tells it.
         unsure = np.sqrt(random.random(batch)) * (1.0 if given else 0.8)
         told = imagined(self.transformer, layout, coarse, self._hidden(coarse, unsure, layout.given, random))
-        hidden = self._hidden(fine, random.random(batch), layout.given, random)
-        hidden[:, -1, 0, 0] |= ~hidden.flatten(1).any(dim=1)
+        around = model.around(told)
+        hidden = self._hidden(fine, random.random(batch), layout.given, random) & around
+        none = ~hidden.any()  # something has to be asked for
+        hidden[:, -1, 0, 0] |= none
+        around[:, -1, 0, 0] |= none
+        near = _taken(around.flatten(1))
         layout = refined_layout(layout)
         words = sequence.words(layout, torch.zeros(batch, 0, dtype=torch.long, device=self.device))
-        features = model(layout, words, fine, hidden, model.beside(told))[1]
-        said = model.predict(features[hidden])
-        return code_loss(model.config, said.empty, said.codes, fine[hidden])
+        features = model.among(layout, words, fine, hidden, model.beside(told), near)
+        asked, truth = hidden.flatten(1).gather(1, near), fine.flatten(1).gather(1, near)
+        said = model.predict(features[asked])
+        return code_loss(model.config, said.empty, said.codes, truth[asked])
 
     def _hidden(self, tokens: Tensor, shares: NDArray[np.float64], given: int, random: np.random.Generator) -> Tensor:
         """Which tokens are hidden, a share of each sequence but of the given views."""
         hidden = torch.from_numpy(random.random(tokens.shape) < shares[:, None, None, None])
         hidden[:, :given] = False
         return hidden.to(self.device)
+
+
+def _taken(around: Tensor) -> Tensor:
+    """The tokens of each sequence that take part, int64 [batch, n].
+
+    These are those around its object, and the first of the others up to a multiple of 128: compiled blocks are made
+    for each number.
+
+    Args:
+        around: bool [batch, tokens].
+    """
+    count = min(around.shape[1], -(-int(around.sum(dim=1).max()) // _STEP) * _STEP)
+    return around.byte().sort(dim=1, descending=True, stable=True).indices[:, :count]
 
 
 def validation(task: Refining, batches: int = 6, batch: int = 8) -> Validation:

@@ -87,8 +87,10 @@ def test_what_the_sampler_asks_is_what_training_sees(refiner):
     places = masked.flatten(1).nonzero()[:, 1][None]
     with torch.inference_mode():
         whole = refiner(layout, words, tokens, masked, told)[1][masked]
-        asked = Given(refiner, told).features(layout, words, tokens, masked, places)[0]
+        asked = Given(refiner, told, torch.arange(48)[None]).features(layout, words, tokens, masked, places)[0]
+        every = refiner.among(layout, words, tokens, masked, told, torch.arange(48).flip(0)[None])[0].flip(0)
     assert torch.allclose(whole, asked, atol=1e-5)
+    assert torch.allclose(whole, every[masked.flatten()], atol=1e-5)
 
 
 def test_known_tokens_stay_and_hidden_ones_are_filled_in(refiner):
@@ -107,6 +109,32 @@ def test_known_tokens_stay_and_hidden_ones_are_filled_in(refiner):
     assert torch.equal(made.soft, again.soft)
     other = refine(refiner, I2MV, coarse(seed=5), known, masked, REFINING.changed(steps=3))
     assert not torch.equal(made.soft, other.soft)
+
+
+def test_what_is_far_from_the_object_is_empty_and_left_out():
+    torch.manual_seed(0)
+    model = Refiner.of(Transformer(replace(SMALL, grid=6))).eval()
+    tokens = torch.zeros(1, 2, 6, 6, dtype=torch.long)
+    tokens[0, :, 1, 1] = 9
+    told = Unmasked(tokens, bits(tokens, 18).float())
+    fine, masked = torch.full((1, 2, 12, 12), 5), torch.ones(1, 2, 12, 12, dtype=torch.bool)
+    masked[:, 0] = False
+    seen = []
+    model.blocks[0].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[1]))
+    made = refine(model, sequence.i2mv((0.0, 90.0)), told, fine, masked, REFINING.changed(steps=2))
+    assert seen == [5 + 2 * 36] * 2  # the words, and the coarse tokens around the one that shows something
+    assert (made.tokens[0, 0] == 5).all()
+    assert (made.tokens[0, 1, 6:] == EMPTY).all()
+    assert (made.tokens[0, 1, :, 6:] == EMPTY).all()
+
+
+def test_where_no_view_shows_anything_nothing_is_refined(refiner):
+    tokens = torch.zeros(1, 3, 2, 2, dtype=torch.long)
+    masked = torch.ones(1, 3, 4, 4, dtype=torch.bool)
+    made = refine(
+        refiner, I2MV, Unmasked(tokens, bits(tokens, 18).float()), tokens.new_ones(1, 3, 4, 4), masked, REFINING
+    )
+    assert (made.tokens == EMPTY).all()
 
 
 def test_a_transformer_imagines_what_is_hidden_and_knows_the_rest(transformer):

@@ -12,7 +12,7 @@ from viewmask.learning import checkpoint
 from viewmask.model.refiner import Refiner, RefinerConfig
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig, pack
 from viewmask.model.transformer import Transformer, TransformerConfig
-from viewmask.train.refining import Grids, Refining, train, validation
+from viewmask.train.refining import Grids, Refining, _taken, train, validation
 from viewmask.train.run import Run
 from viewmask.views import camera
 from viewmask.views.picture import resize
@@ -88,6 +88,26 @@ def test_no_given_token_is_asked_for(data, weights):
     hidden = task._hidden(tokens, np.full(50, 0.5), 1, np.random.default_rng(0))
     assert not hidden[:, 0].any()
     assert 0.4 < hidden[:, 1:].float().mean() < 0.6
+
+
+def test_those_around_the_object_take_part_and_as_many_others_as_make_a_round_number():
+    around = torch.zeros(2, 400, dtype=torch.bool)
+    around[0, 100:250] = around[1, 7] = True
+    near = _taken(around)
+    assert near.shape == (2, 256)
+    assert set(range(100, 250)) <= set(near[0].tolist())
+    assert near[1].tolist() == [7, *range(7), *range(8, 256)]
+    assert _taken(around[:, 90:260]).shape == (2, 170)  # no more than there are
+
+
+@pytest.mark.parametrize("given", [0.0, 1.0])
+def test_views_without_anything_in_them_are_no_trouble(given):
+    torch.manual_seed(0)
+    model = Transformer(TransformerConfig(width=64, layers=1, heads=2, hidden=64, words=40, grid=2))
+    model.empty_head.bias.data.fill_(20.0)
+    empty = Grids(np.zeros((3, 4, 2, 2), np.int32), np.zeros((3, 4, 4, 4), np.int32), np.zeros(3, np.int64))
+    loss, _ = Refining(model, empty, CPU, given).loss(Refiner.of(model), 0, np.random.default_rng(0), 2)
+    assert torch.isfinite(loss)
 
 
 def test_something_is_learnt_and_exported(data, weights):
