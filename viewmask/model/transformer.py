@@ -342,20 +342,19 @@ class Transformer(nn.Module):
         places: Tensor,
         memory: list[Kept] | None = None,
         also: Tensor | None = None,
-        beside: Tensor | None = None,
     ) -> Tensor:
         """Normalised features of some visual tokens alone, [batch, count, width], for `predict`.
 
         The last block works for no others; else equal to `forward`.
 
         Args:
-            layout, words, tokens, masked, beside: as in `forward`.
+            layout, words, tokens, masked: as in `forward`.
             places: the visual tokens asked for, int64 [batch, count], counted through all views.
             memory: a `Kept` a block; takes up what this pass computes.
             also: nothing but `places` and these visual tokens is computed, int64 [batch, count]; for all other
                 positions the memory's keys and values stand. Needs a memory that one full pass has filled.
         """
-        x, turn = self._start(layout, words, tokens, masked, beside), self.turn(layout, words.device)
+        x, turn = self._start(layout, words, tokens, masked), self.turn(layout, words.device)
         seen = self.order(layout, words.device)[1]
         asked, rows = seen[places], None
         if also is not None:
