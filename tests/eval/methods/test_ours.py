@@ -64,6 +64,7 @@ def test_the_model_sees_view_0_only(truth: ViewSet, generator: type[FakeGenerato
         "schedule": "linear",
         "temperature": None,
         "guidance": 2.0,
+        "refine": None,
         "symmetry": False,
         "speed": SPEED,
         "seed": 5,
