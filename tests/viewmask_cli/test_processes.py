@@ -17,7 +17,9 @@ def test_stages_that_learn_in_one_piece_say_so(shell, monkeypatch):
 
 def test_options_of_the_transformer_are_for_it(shell):
     done = shell("train", "reranker", "--data", "tokens.parquet", "--checkpointing")
-    assert "--checkpointing, --compile, --lora and --each-once are for align, i2mv, t2mv" in done.error
+    assert "--checkpointing, --lora and --each-once are for align, i2mv, t2mv" in done.error
+    done = shell("train", "reranker", "--data", "tokens.parquet", "--compile")
+    assert "--compile is for align, i2mv, t2mv and refiner" in done.error
 
 
 def test_a_tracker_that_is_not_there_is_named(shell, tmp_path):
