@@ -251,10 +251,8 @@ class Generator:
         if count < 1:
             raise ViewmaskError(f"at least one draw is needed, not {count}")
         # One view is what text to a picture was trained as: alignment's own task word.
-        layout, settings = (
-            sequence.t2i() if views == 1 else sequence.t2mv(_azimuths(views)),
-            at_speed(FROM_TEXT, **sampling),
-        )
+        layout = sequence.t2i() if views == 1 else sequence.t2mv(_azimuths(views))
+        settings = at_speed(FROM_TEXT, **sampling)
         unmasked = self._unmask(layout, caption, None, settings, seed, progress, watch, count)
         fits: list[float] = []
         if self.weights.reranker is not None:
