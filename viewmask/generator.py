@@ -151,7 +151,7 @@ class Generator:
             raise ViewmaskError(f"a reference view must be square RGBA, not {'x'.join(map(str, picture.shape))}")
         if symmetry and not as_view:
             raise ViewmaskError("symmetry repeats a given view: it needs as_view (--as-view)")
-        settings = at_speed(FROM_IMAGE, **sampling)
+        settings = self._settings(FROM_IMAGE, sampling)
         making = Making(
             text=caption, picture=digest(picture), views=views, seed=seed, as_view=as_view, symmetry=symmetry,
             sampling=asdict(settings), weights=self.fingerprint, runs_on=str(self.weights.runs_on),
@@ -210,7 +210,7 @@ class Generator:
         """
         kept = first_agreeing(self._ranked(caption, draws, views, seed, progress, watch, sampling))
         kept.views.extra[KEY] = Making(
-            text=caption, views=views, seed=seed, draws=draws, sampling=asdict(at_speed(FROM_TEXT, **sampling)),
+            text=caption, views=views, seed=seed, draws=draws, sampling=asdict(self._settings(FROM_TEXT, sampling)),
             weights=self.fingerprint, runs_on=str(self.weights.runs_on), threads=self.threads,
         ).record()  # fmt: skip
         return kept
@@ -252,7 +252,7 @@ class Generator:
             raise ViewmaskError(f"at least one draw is needed, not {count}")
         # One view is what text to a picture was trained as: alignment's own task word.
         layout = sequence.t2i() if views == 1 else sequence.t2mv(_azimuths(views))
-        settings = at_speed(FROM_TEXT, **sampling)
+        settings = self._settings(FROM_TEXT, sampling)
         unmasked = self._unmask(layout, caption, None, settings, seed, progress, watch, count)
         fits: list[float] = []
         if self.weights.reranker is not None:
@@ -299,7 +299,7 @@ class Generator:
         if not masked.any():
             raise ViewmaskError("no region holds a pixel: nothing is to be made anew")
         speed = sampling.pop("speed", None) or "exact"  # nobody has compared edits
-        settings = at_speed(FROM_TEXT if caption else FROM_IMAGE, speed, **sampling)
+        settings = self._settings(FROM_TEXT if caption else FROM_IMAGE, sampling | {"speed": speed})
         layout = sequence.t2mv(around)
         coarse = self._fill(layout, caption, tokens[None], masked[None], settings, seed, progress, watch)
         made = self._finish(layout, coarse, settings, seed, progress, self._fine(views.images), masked)
@@ -427,12 +427,13 @@ class Generator:
         if layout.text and caption:
             field = weights.lexicon.vocabulary.encode(self.read(caption), layout.text)
         captions = torch.tensor([field] * len(tokens), dtype=torch.long, device=weights.device)
-        report = _shifted(progress, 0, self._refining(sampling))
+        report = _shifted(progress, 0, sampling.refine)
         return unmask(weights.transformer, layout, captions, tokens, masked, sampling, seed, report, _STRIDE, watch)
 
-    def _refining(self, sampling: Sampling) -> int:
-        """Steps that the refiner takes; 0 where there is none, or none is wanted."""
-        return 0 if self.weights.refiner is None else sampling.refine
+    def _settings(self, exact: Sampling, sampling: dict[str, Any]) -> Sampling:
+        """The settings that are asked for (`at_speed`), without steps of a refiner that is not there."""
+        settings = at_speed(exact, **sampling)
+        return settings if self.weights.refiner is not None else replace(settings, refine=0)
 
     def _fine(self, pictures: list[Picture]) -> Tensor | None:
         """Pictures to the refiner's tokens, int64 [n, grid, grid]; None where there is no refiner."""
@@ -454,8 +455,8 @@ class Generator:
             known: fine tokens of the first views, int64 [n, grid, grid].
             changed: coarse tokens that were made anew where all views are known, bool [views, grid, grid].
         """
-        refiner, steps = self.weights.refiner, self._refining(sampling)
-        if refiner is None or not steps:
+        refiner = self.weights.refiner
+        if refiner is None or not sampling.refine:
             return self._decode(coarse)[0]
         grid = refiner.config.grid
         tokens = torch.zeros(1, layout.views, grid, grid, dtype=torch.long, device=self.weights.device)
@@ -465,7 +466,7 @@ class Generator:
         if changed is not None:
             masked[0] = changed.repeat_interleave(refiner.config.finer, 1).repeat_interleave(refiner.config.finer, 2)
         report = _shifted(progress, sampling.passes, 0)
-        settings = REFINING.changed(steps=steps)
+        settings = REFINING.changed(steps=sampling.refine)
         return self._decode(refine(refiner, layout, coarse, tokens, masked, settings, seed, report))[0]
 
     def _decode(self, unmasked: Unmasked) -> list[list[Picture]]:

@@ -46,6 +46,7 @@ WORDLESS = (
 )
 LEARNT = 4  # views around an object in training
 UNTAUGHT = "these weights were not taught photos: they take the picture as a view from 30 degrees above"
+NO_REFINER = "these weights have no refiner: leave out --refine, or train one (viewmask train refiner)"
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ def generate(
     Raises:
         ViewmaskError: neither sentence nor picture, or a setting that makes no sense.
     """
+    if sampling.get("refine") and generator.weights.refiner is None:
+        raise ViewmaskError(NO_REFINER)
     if reference is not None:
         how = {"as_view": as_view, "seed": seed, "symmetry": symmetry, "progress": progress, "watch": watch, **sampling}
         made = generator.from_reference(reference, views, caption=text, **how)  # type: ignore[arg-type]

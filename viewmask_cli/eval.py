@@ -133,7 +133,7 @@ def evaluate(
         typer.Option(
             min=0,
             max=1000,
-            help="Steps of the refiner; 0 leaves it out, as the paper.",
+            help="Steps of the refiner, if the weights have one; 0 leaves it out.",
             show_default=str(FROM_IMAGE.refine),
             rich_help_panel=METHOD,
         ),

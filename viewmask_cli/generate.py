@@ -93,7 +93,7 @@ def generate(
         typer.Option(
             min=0,
             max=1000,
-            help="Steps of the refiner; 0 leaves it out, as the paper.",
+            help="Steps of the refiner, if the weights have one; 0 leaves it out.",
             show_default=str(FROM_IMAGE.refine),
         ),
     ] = None,

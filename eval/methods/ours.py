@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from eval.methods.method import Method, Options
+from viewmask.errors import ViewmaskError
 from viewmask.generator import Generator
 from viewmask.learning.checkpoint import fingerprint
 from viewmask.model.reference import reference_view
 from viewmask.model.sampling import FROM_IMAGE, at_speed
-from viewmask.pipeline import UNTAUGHT
+from viewmask.pipeline import NO_REFINER, UNTAUGHT
 from viewmask.views.viewset import Picture, ViewSet
 
 
@@ -18,10 +19,14 @@ def open_viewmask(options: Options, seed: int) -> Method:
     """`viewmask`: the model's views from view 0, or from a photo (`Options.given`).
 
     Raises:
-        ViewmaskError: its weights are missing or broken.
+        ViewmaskError: its weights are missing or broken, or lack a refiner that is asked for.
     """
     generator = Generator.load(options.weights, options.device, options.precision)
     about = asdict(at_speed(FROM_IMAGE, **_sampling(options)))
+    if generator.weights.refiner is None:
+        if options.refine:
+            raise ViewmaskError(NO_REFINER)
+        del about["refine"]  # older results have no such word, and differ in nothing
     about |= {"symmetry": options.symmetry, "given": options.given, "captions": options.captions, "seed": seed}
     about |= {"model": generator.fingerprint} | _runs_on(generator)
     first = 1 if options.given == "view" else 0

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recon.agreement import AGREED, agreement
-from viewmask import Generator
+from viewmask import Generator, pipeline
 from viewmask.errors import ViewmaskError
 from viewmask.generator import first_agreeing
 from viewmask.learning import checkpoint
@@ -19,6 +19,7 @@ from viewmask.model.tokenizer import Tokenizer, TokenizerConfig
 from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.weights import REFINER, RERANKER, SHIPPED, TOKENIZER, TRANSFORMER, lexicon_of
 from viewmask.views.camera import orbit
+from viewmask.views.making import KEY
 
 LEXICON = lexicon_of(SHIPPED / TRANSFORMER, {})
 VOCABULARY = LEXICON.vocabulary
@@ -232,7 +233,7 @@ def test_tokens_outside_an_edit_stay(generator, picture, monkeypatch):
     for speed in (None, "balanced"):
         generator.edit(views, regions, speed=speed)
     exact, balanced = (at_speed(FROM_IMAGE, name) for name in ("exact", "balanced"))
-    assert settings == [exact.changed(steps=2), exact, balanced]
+    assert settings == [each.changed(refine=0) for each in (exact.changed(steps=2), exact, balanced)]
 
 
 def test_what_cannot_be_edited_is_refused(generator, picture):
@@ -423,6 +424,9 @@ def test_a_refiner_changes_the_views_and_zero_steps_leave_it_out(tmp_path, gener
     assert calls == [(step, 7) for step in range(1, 8)]
     without = refining.from_reference(picture, as_view=True, steps=3, refine=0)
     plain = generator.from_reference(picture, as_view=True, steps=3)
+    with pytest.raises(ViewmaskError, match="no refiner"):
+        pipeline.generate(generator, reference=picture, refine=4)
+    assert (plain.extra[KEY]["sampling"]["refine"], with_it.extra[KEY]["sampling"]["refine"]) == (0, 4)
     for one, other, third in zip(with_it.images, without.images, plain.images, strict=True):
         assert one.shape == (256, 256, 4)
         np.testing.assert_array_equal(other, third)

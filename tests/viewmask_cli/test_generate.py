@@ -35,7 +35,10 @@ class Painter(Generator):
     def __init__(self, words=()) -> None:
         lexicon = lexicon_of(SHIPPED / TRANSFORMER, {"words": list(words)})
         runs_on = Device(torch.device("cpu"), torch.float32)
-        super().__init__(SimpleNamespace(lexicon=lexicon, runs_on=runs_on, photos=True, fingerprint="paint"))  # type: ignore[arg-type]
+        weights = SimpleNamespace(
+            lexicon=lexicon, runs_on=runs_on, photos=True, fingerprint="paint", refiner=SimpleNamespace()
+        )
+        super().__init__(weights)  # type: ignore[arg-type]
         self.asked: list[dict] = []
 
     def samples(self, caption, count=4, views=4, *, progress, watch, **options) -> list[ViewSet]:  # type: ignore[override]

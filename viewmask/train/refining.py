@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,7 @@ SCHEDULE = Schedule(
 GIVEN = 0.65  # share of the batches in which a view is given; in the others a sentence would be
 VIEWS = 4
 _STEP = 128  # tokens
+Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class Grids:
     sources: NDArray[np.int64]
 
     @classmethod
-    def kept(cls, data: Sequence[str | Path], tokenizer: Tokenizer, split: str, folder: Path) -> Grids:
+    def kept(
+        cls, data: Sequence[str | Path], tokenizer: Tokenizer, split: str, folder: Path, note: Note = lambda line: None
+    ) -> Grids:
         """As `of`, each of the data a set; what was encoded before is read from a folder.
 
         Raises:
@@ -65,7 +68,7 @@ class Grids:
             })  # fmt: skip
             file = folder / f"{hashlib.sha256(record.encode()).hexdigest()[:16]}.npz"
             if not file.exists():
-                one = cls.of([place], tokenizer, split)
+                one = cls.of([place], tokenizer, split, note)
                 content = io.BytesIO()
                 np.savez(content, coarse=one.coarse, fine=one.fine)
                 atomic.write(file, content.getvalue())
@@ -74,28 +77,39 @@ class Grids:
         return cls(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     @classmethod
-    def of(cls, data: Sequence[str | Path], tokenizer: Tokenizer, split: str) -> Grids:
+    def of(cls, data: Sequence[str | Path], tokenizer: Tokenizer, split: str, note: Note = lambda line: None) -> Grids:
         """Of the orbits of a split, each as it is and mirrored; an orbit of 8 views gives two times four.
 
         Args:
             data: orbits; all are one set.
             tokenizer: of both grids.
             split: which objects.
+            note: called with what people should know, a line each.
+
+        Raises:
+            ViewmaskError: views of fewer pixels than fine tokens are made of, or nothing to read.
         """
         config, device = tokenizer.config, next(tokenizer.parameters()).device
         grids: list[list[NDArray[np.int32]]] = [[], []]
-        places = collection.find(data)
-        for place in places:
-            for views in collection.read([place], split):
-                if not is_orbit(views) or len(views) % VIEWS:
-                    continue
-                step = len(views) // VIEWS
-                for each in (views, mirror(views)):
-                    for grid, scale in zip(grids, (1, FINER), strict=True):
-                        images = np.stack([resize(image, scale * config.size) for image in each.images])
-                        with torch.inference_mode():
-                            tokens = tokenizer.encode(pack(images, config.channels).to(device)).int().cpu().numpy()
-                        grid += [tokens[start::step] for start in range(step)]
+        pixels, left_out = FINER * config.size, 0
+        for views in collection.read(collection.find(data), split):
+            if not is_orbit(views) or len(views) % VIEWS:
+                left_out += 1
+                continue
+            if (side := len(views.images[0])) < pixels:
+                raise ViewmaskError(
+                    f"the views of {views.extra['id']} have {side} pixels a side, the refiner learns from {pixels}: "
+                    f"viewmask render --size {pixels}"
+                )
+            step = len(views) // VIEWS
+            for each in (views, mirror(views)):
+                for grid, scale in zip(grids, (1, FINER), strict=True):
+                    images = np.stack([resize(image, scale * config.size) for image in each.images])
+                    with torch.inference_mode():
+                        tokens = tokenizer.encode(pack(images, config.channels).to(device)).int().cpu().numpy()
+                    grid += [tokens[start::step] for start in range(step)]
+        if left_out:
+            note(f"left out {left_out} view sets of '{split}': no orbit of {VIEWS}, {2 * VIEWS} ... views")
         coarse, fine = (
             np.array(grid, np.int32).reshape(-1, VIEWS, scale * config.grid, scale * config.grid)
             for grid, scale in zip(grids, (1, FINER), strict=True)
@@ -199,7 +213,7 @@ def train(data: Sequence[str | Path], run: Run) -> Path:
         )
     run.note("encoding the views first: about a minute for 200 objects; they are kept for the next time")
     folder = run.out.with_name(f"{run.out.name}-tokens")
-    grids, unseen = (Grids.kept(data, tokenizer, split, folder) for split in ("train", "val"))
+    grids, unseen = (Grids.kept(data, tokenizer, split, folder, run.note) for split in ("train", "val"))
     if not len(grids.fine):
         raise ViewmaskError(f"the views hold no orbit of {VIEWS}, 2 x {VIEWS} ... views of the split 'train'")
     refiner = Refiner.of(transformer.eval()).to(run.device)

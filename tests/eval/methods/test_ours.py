@@ -10,6 +10,7 @@ import pytest
 
 from eval.methods import open_method, ours
 from eval.methods.method import Options
+from viewmask.errors import ViewmaskError
 from viewmask.model.reference import reference_view
 from viewmask.model.sampling import FROM_IMAGE, SPEED, Speed, at_speed
 from viewmask.views.camera import orbit
@@ -29,7 +30,7 @@ class FakeGenerator:
 
     def __init__(self, weights: Path | None) -> None:
         self.fingerprint = "shipped" if weights is None else "trained"
-        self.weights = SimpleNamespace(photos=weights is None, framing=None, runs_on="cpu, float32")
+        self.weights = SimpleNamespace(photos=weights is None, framing=None, refiner=None, runs_on="cpu, float32")
 
     @classmethod
     def load(
@@ -73,6 +74,7 @@ def test_the_model_sees_view_0_only(truth: ViewSet, generator: type[FakeGenerato
     }
     # The report says what was used: the model's own values where none were given.
     used = asdict(at_speed(FROM_IMAGE, steps=7, schedule="linear", guidance=2.0))
+    del used["refine"]  # these weights have no refiner
     assert method.about == used | {
         "symmetry": False, "seed": 5, "given": "view", "captions": False, "model": "shipped",
     }  # fmt: skip
@@ -84,7 +86,11 @@ def test_a_speed_is_what_the_report_says(truth: ViewSet, generator: type[FakeGen
     method.views("any", truth)
     asked = {name: value for name, value in generator.calls[0][1].items() if name in ("speed", *asdict(FROM_IMAGE))}
     assert at_speed(FROM_IMAGE, **asked) == at_speed(FROM_IMAGE, speed)
-    assert asdict(at_speed(FROM_IMAGE, speed)).items() <= method.about.items()
+    used = asdict(at_speed(FROM_IMAGE, speed))
+    del used["refine"]  # these weights have no refiner
+    assert used.items() <= method.about.items()
+    with pytest.raises(ViewmaskError, match="no refiner"):
+        open_method("viewmask", Options(speed=speed, refine=4))
 
 
 def test_the_model_is_told_what_an_object_is_if_that_is_wanted(truth: ViewSet, generator: type[FakeGenerator]) -> None:

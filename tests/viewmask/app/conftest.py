@@ -36,7 +36,10 @@ class Painter(Generator):
     def __init__(self) -> None:
         lexicon = lexicon_of(SHIPPED / TRANSFORMER, {})
         runs_on = Device(torch.device("cpu"), torch.float32)
-        super().__init__(SimpleNamespace(lexicon=lexicon, runs_on=runs_on, photos=True, fingerprint="paint"))  # type: ignore[arg-type]
+        weights = SimpleNamespace(
+            lexicon=lexicon, runs_on=runs_on, photos=True, fingerprint="paint", refiner=SimpleNamespace()
+        )
+        super().__init__(weights)  # type: ignore[arg-type]
         self.gate = threading.Event()
         self.gate.set()
 

@@ -143,5 +143,13 @@ def test_a_tokenizer_of_another_transformer_is_refused(data, weights):
 def test_views_that_are_no_orbit_teach_nothing(tmp_path, weights):
     cameras = [camera.Camera.on_sphere(90.0 * view, 10.0 * view, size=64) for view in range(4)]
     ViewSet([np.zeros((64, 64, 4), np.uint8)] * 4, cameras, {"id": "a"}).save(tmp_path / "photos" / "a")
+    notes = []
     with pytest.raises(ViewmaskError, match="no orbit of 4"):
-        train([tmp_path / "photos"], run(weights, steps=2))
+        train([tmp_path / "photos"], run(weights, steps=2, note=notes.append))
+    assert "left out 1 view sets of 'train': no orbit of 4, 8 ... views" in notes
+
+
+def test_views_that_would_have_to_be_enlarged_are_refused(tmp_path, weights):
+    ViewSet([np.zeros((48, 48, 4), np.uint8)] * 4, camera.orbit(4, size=48), {"id": "a"}).save(tmp_path / "small" / "a")
+    with pytest.raises(ViewmaskError, match="a have 48 pixels a side, the refiner learns from 64"):
+        train([tmp_path / "small"], run(weights, steps=2))
