@@ -18,6 +18,7 @@ from viewmask.learning.checkpoint import fingerprint
 from viewmask.learning.lpips import Lpips
 from viewmask.learning.schedule import Schedule
 from viewmask.learning.task import Figures
+from viewmask.model.refiner import FINER
 from viewmask.model.tokenizer import Tokenizer, TokenizerConfig, pack
 from viewmask.train.run import Run
 from viewmask.views import collection
@@ -65,7 +66,7 @@ DECODERS: dict[str, tuple[dict[str, Any], Terms, Schedule]] = {
     "nano": (
         {"decoder_stem": 4, "decoder_widths": (96, 160, 192), "decoder_blocks": (1, 1, 1)},
         Terms(perceptual=0.3),
-        Schedule(steps=5_000, batch=16, rate=1e-3, muon=3e-3, warmup=50, average=0.998),
+        Schedule(steps=5_000, batch=16, rate=1e-3, muon=3e-3, warmup=50, average=0.998, precision="auto"),
     ),
     "small": (
         {"decoder_stem": 4, "decoder_widths": (128, 256, 384), "decoder_blocks": (2, 2, 2)},
@@ -141,7 +142,7 @@ class Reconstruction:
         """Pixels, use of codes, features and, with a discriminator, how real pictures look."""
         tokenizer = model.tokenizer if isinstance(model, Adversarial) else model
         config = tokenizer.config
-        truth = pack(self.batch(random, batch), config.channels).to(self.device)
+        truth = self.truth(random, batch, config)
         empty = tokenizer.empty(truth)
         codes, loss, figures = self.coded(tokenizer, truth, empty)
         decoded = tokenizer.decoder(codes).float()
@@ -177,6 +178,10 @@ class Reconstruction:
         cost = self.terms.entropy * (sure - used) + self.terms.commitment * commitment
         return codes, cost, {"sure": sure.item(), "used": used.item()}
 
+    def truth(self, random: np.random.Generator, batch: int, config: TokenizerConfig) -> Tensor:
+        """Random pictures as a tokenizer takes them, [n, channels, size, size]."""
+        return pack(self.batch(random, batch), config.channels).to(self.device)
+
     def batch(self, random: np.random.Generator, batch: int) -> Picture:
         """Random pictures, mirrored half the time and with their colour channels exchanged."""
         images = self.images[random.integers(len(self.images), size=batch)].copy()
@@ -191,8 +196,15 @@ class Reconstruction:
 class Decoding(Reconstruction):
     """The training task of a decoder by itself: the encoder, and with it every code, stays as it is.
 
-    Half of the pictures come with codes as a model gives them that is not sure (`uncertain`).
+    Half of the pictures come with codes as a model gives them that is not sure (`uncertain`). Where the pictures are
+    larger than the tokenizer's, as the refiner's are, half of the batches are made smaller.
     """
+
+    def truth(self, random: np.random.Generator, batch: int, config: TokenizerConfig) -> Tensor:
+        """Random pictures, those of a batch as they are or of the tokenizer's size."""
+        pictures = super().truth(random, batch, config)
+        times = pictures.shape[-1] // config.size
+        return F.avg_pool2d(pictures, times) if times > 1 and random.random() < 0.5 else pictures
 
     def coded(self, tokenizer: Tokenizer, truth: Tensor, empty: Tensor) -> tuple[Tensor, Tensor, Figures]:
         """True codes, some of them unsure; their use costs nothing, for the encoder does not learn."""
@@ -260,13 +272,18 @@ def train_tokenizer(data: Sequence[str | Path], run: Run) -> Path:
 def train_decoder(data: Sequence[str | Path], run: Run) -> Path:
     """Train a new decoder for the codes of a tokenizer, which stay as they are.
 
+    It learns pictures of the tokenizer's size and, where views are large enough, such as a refiner's tokens make.
+
     Raises:
         ViewmaskError: weights to start from that decode other codes.
     """
     coder = run.load_tokenizer()
     finer, terms, schedule = DECODERS[run.preset]
     config = replace(coder.config, **finer)
-    images = _pictures(data, config.size, run)
+    size = config.size * (FINER if (side := collection.side(data, "train")) >= FINER * config.size else 1)
+    if size == config.size:
+        run.note(f"views of {side} pixels: the decoder learns none of {FINER * size}, as a refiner makes them")
+    images = _pictures(data, size, run)
     tokenizer = _placed(Tokenizer(config), run.device)
     schedule = run.begin(tokenizer, run.schedule(schedule), "decoder")
     if run.start is not None and fingerprint(tokenizer.encoder) != fingerprint(coder.encoder):

@@ -66,6 +66,19 @@ def read(places: Sequence[Place], split: str | None = None) -> Iterator[ViewSet]
                 yield views
 
 
+def side(paths: Sequence[Place], split: str | None = None) -> int:
+    """The fewest pixels along a side of the pictures: of the first view set of each of the paths alone.
+
+    Raises:
+        ViewmaskError: nothing to read, or something damaged.
+    """
+    firsts = (next(read(find([path]), split), None) for path in paths)
+    sides = [min(image.shape[:2]) for views in firsts if views is not None for image in views.images]
+    if not sides:
+        raise ViewmaskError(f"no view set of the split '{split}' in {', '.join(map(str, paths))}")
+    return min(sides)
+
+
 def pictures(
     paths: Sequence[Place],
     size: int,

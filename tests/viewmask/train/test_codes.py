@@ -101,6 +101,22 @@ def test_a_decoder_by_itself_learns_and_leaves_the_encoder(pictures):
     assert torch.equal(model.encode(pack(pictures)), tokenizer.encode(pack(pictures)))
 
 
+def test_a_decoder_learns_large_pictures_in_both_sizes(pictures):
+    config = TINY
+    large = np.kron(pictures, np.ones((1, 2, 2, 1), dtype=np.uint8))
+    small = Decoding(pictures, Terms(), CPU)
+    task = Decoding(large, Terms(), CPU)
+    seen = [task.truth(np.random.default_rng(seed), 2, config) for seed in range(20)]
+    sides = [truth.shape[-1] for truth in seen]
+    assert 5 < sides.count(32) < 15
+    assert sides.count(32) + sides.count(64) == 20
+    for seed, truth in enumerate(seen):
+        if truth.shape[-1] == 32:
+            torch.testing.assert_close(truth, small.truth(np.random.default_rng(seed), 2, config))
+    for seed in range(20):
+        assert small.truth(np.random.default_rng(seed), 2, config).shape[-1] == 32
+
+
 def test_tokenizer_and_discriminator_each_learn_from_their_own_loss():
     torch.manual_seed(0)
     model = Adversarial(Tokenizer(TINY))

@@ -213,14 +213,21 @@ def test_the_reranker_learns_to_read_with_a_transformer_and_resumes_exactly(trai
 def test_a_decoder_learns_the_codes_of_a_tokenizer_and_resumes_exactly(tmp_path, monkeypatch):
     sizes = {"decoder_stem": 4, "decoder_widths": (8, 12, 16), "decoder_blocks": (1, 1, 1)}
     monkeypatch.setitem(codes.DECODERS, "nano", (sizes, codes.Terms(), Schedule(4, batch=2, muon=1e-3)))
-    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 4), dtype=np.uint8)
-    monkeypatch.setattr(codes.collection, "pictures", lambda *_: images)
+    asked, notes, side = [], [], 32
+
+    def pictures(data, size, *_):
+        asked.append(size)
+        return np.random.default_rng(0).integers(0, 256, (3, size, size, 4), dtype=np.uint8)
+
+    monkeypatch.setattr(codes.collection, "pictures", pictures)
+    monkeypatch.setattr(codes.collection, "side", lambda *_: side)
     config = TokenizerConfig(size=32, stem=8, widths=(8, 16), blocks=(1, 1), mid_blocks=1)
     tokenizers = [tmp_path / "one", tmp_path / "two"]
     for path in tokenizers:
         checkpoint.save(path, Tokenizer(config), config, {}, half=True)
     known = checkpoint.load(tokenizers[0], Tokenizer, TokenizerConfig)[0]
-    whole = stages.train("decoder", [], Run(tmp_path / "whole", tokenizer=tokenizers[0]))
+    whole = stages.train("decoder", [], Run(tmp_path / "whole", tokenizer=tokenizers[0], note=notes.append))
+    assert notes == ["views of 32 pixels: the decoder learns none of 64, as a refiner makes them"]
     made, shape, _ = checkpoint.load(whole, Tokenizer, TokenizerConfig)
     assert shape.decoder_widths == (8, 12, 16)
     assert checkpoint.fingerprint(made.encoder) == checkpoint.fingerprint(known.encoder)  # tokens stay valid
@@ -237,6 +244,11 @@ def test_a_decoder_learns_the_codes_of_a_tokenizer_and_resumes_exactly(tmp_path,
         stages.train("decoder", [], Run(tmp_path / "other", tokenizer=tokenizers[1], init=whole))
     gently = stages.train("decoder", [], Run(tmp_path / "more", tokenizer=tokenizers[0], init=whole))
     assert json.loads((gently / "config.json").read_text())["about"]["schedule"]["muon"] == pytest.approx(GENTLY * 1e-3)
+    assert set(asked) == {32}
+    side = 70
+    stages.train("decoder", [], Run(tmp_path / "large", tokenizer=tokenizers[0], note=notes.append))
+    assert asked[-1] == 64
+    assert len(notes) == 1
 
 
 def test_pairs_are_for_the_first_stage(train, monkeypatch):

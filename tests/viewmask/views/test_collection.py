@@ -87,6 +87,15 @@ def test_shards_hold_what_the_folders_hold(data, url, tmp_path):
         assert np.array_equal(laid, np.stack(kept))
 
 
+def test_the_side_of_pictures_is_the_smallest_of_all_paths(data, tmp_path):
+    assert collection.side([data / "sets"], "train") == 32
+    small = [np.full((16, 16, 4), 9, np.uint8)] * 4
+    ViewSet(small, orbit(4, size=16), {"id": "small"}).save(tmp_path / "small")
+    assert collection.side([data / "sets", tmp_path / "small"], "train") == 16
+    with pytest.raises(ViewmaskError, match="no view set of the split 'test'"):
+        collection.side([data / "sets"], "test")
+
+
 def test_pictures_are_laid_out_once_and_anew_when_they_change(data, tmp_path):
     views, place, notes = shutil.copytree(data / "sets", tmp_path / "views"), tmp_path / "laid", []
     first = collection.pictures([views], 16, "train", place, notes.append)
