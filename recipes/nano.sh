@@ -51,7 +51,7 @@ each() { # PREFIX: --data PREFIX/SET for every set
 }
 
 # -- views: a as they are; b and c in other proportions and lights, c from any side; photos of b and c -----
-# b and v have twice the pixels, which the refiner learns from.
+# b and v have twice the pixels, which decoder and refiner learn from.
 for set in "${sets[@]}"; do
     views a "$set" --split train --size $pixels
     views b "$set" --split train --size $((2 * pixels)) --jitter --seed 1
@@ -67,8 +67,7 @@ done
 stage tokenizer 3h tokenizer $(each "$OUT/views/a") $(each "$OUT/views/b") $(each "$OUT/views/c") --preset "$SIZE" --seed 1
 tokenizer=$OUT/tokenizer/weights
 # shellcheck disable=SC2046
-stage decoder 2h decoder $(each "$OUT/views/a") $(each "$OUT/views/b") $(each "$OUT/views/c") --preset "$SIZE" \
-    --tokenizer "$tokenizer" --seed 2
+stage decoder 3h decoder $(each "$OUT/views/b") --preset "$SIZE" --tokenizer "$tokenizer" --seed 2
 
 # -- tokens -------------------------------------------------------------------------------------------------
 tokens() { # FOLDER COPIES OPTIONS

@@ -35,7 +35,7 @@ from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 from viewmask.learning.lpips import Lpips
 from viewmask.model.captions import thing
-from viewmask.model.sampling import DRAWS, SPEED, Speed
+from viewmask.model.sampling import DRAWS, FROM_TEXT, SPEED, Speed
 from viewmask.views.viewset import Picture, composite
 
 SETS = ("objects", "furniture", "scans")
@@ -98,11 +98,11 @@ def named(data: Path, split: str) -> list[tuple[Source, str]]:
 
 
 def true_views(generator: Generator, objects: list[tuple[Source, str]]) -> list[list[Picture]]:
-    """Four views of every object, as the tokenizer gives them back."""
+    """Four views of every object, as the tokenizer gives them back: from tokens as fine as a sentence's."""
     settings = Settings(views=4, size=generator.weights.tokenizer.config.size)
     sets = []
     for number, (source, _) in enumerate(objects, start=1):
-        sets.append(generator.round_trip(render_one(source, settings).images))
+        sets.append(generator.round_trip(render_one(source, settings).images, fine=FROM_TEXT.refine > 0))
         print(f"\r{number} of {len(objects)} objects", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     return sets

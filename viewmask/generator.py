@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,7 @@ class Generator:
         others = self._finish(layout, coarse, settings, seed, progress, self._fine([picture]))[1:]
         repeats = [0]
         if symmetry:
-            own, others = others, reused(others, first, self.round_trip)
+            own, others = others, reused(others, first, partial(self.round_trip, fine=settings.refine > 0))
             repeats += [index for index, pair in enumerate(zip(own, others, strict=True), 1) if pair[0] is not pair[1]]
         return self._views([first, *others], caption, replace(making, repeats=tuple(repeats)))
 
@@ -359,11 +360,15 @@ class Generator:
         with torch.inference_mode():
             return self.weights.tokenizer.encode(pack(images, config.channels).to(self.weights.device))
 
-    def round_trip(self, pictures: list[Picture]) -> list[Picture]:
-        """Pictures through the finest tokens and back, 256 x 256: the ceiling of what can be generated."""
-        fine = self._fine(pictures)
+    def round_trip(self, pictures: list[Picture], fine: bool = True) -> list[Picture]:
+        """Pictures through the tokens and back, 256 x 256: the ceiling of what can be generated.
+
+        Args:
+            fine: through the refiner's tokens, where the weights have a refiner.
+        """
+        finer = self._fine(pictures) if fine else None
         with torch.inference_mode():
-            return _enlarge(unpack(self.weights.tokenizer.decode(self.encode(pictures) if fine is None else fine)))
+            return _enlarge(unpack(self.weights.tokenizer.decode(self.encode(pictures) if finer is None else finer)))
 
     def glimpse(self, known: Unmasked, unknown: Tensor) -> list[list[Picture]]:
         """Pictures of every sequence while it is unmasked: unknown tokens are plain, faint grey squares.

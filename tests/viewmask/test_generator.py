@@ -421,29 +421,34 @@ def refining(tmp_path):
 def test_a_refiner_changes_the_views_and_zero_steps_leave_it_out(tmp_path, generator, picture, refining):
     calls = []
     with_it = refining.from_reference(picture, as_view=True, steps=3, progress=lambda *n: calls.append(n))
-    assert calls == [(step, 7) for step in range(1, 8)]
+    assert calls == [(step, 5) for step in range(1, 6)]
     without = refining.from_reference(picture, as_view=True, steps=3, refine=0)
     plain = generator.from_reference(picture, as_view=True, steps=3)
     with pytest.raises(ViewmaskError, match="no refiner"):
         pipeline.generate(generator, reference=picture, refine=4)
-    assert (plain.extra[KEY]["sampling"]["refine"], with_it.extra[KEY]["sampling"]["refine"]) == (0, 4)
+    assert (plain.extra[KEY]["sampling"]["refine"], with_it.extra[KEY]["sampling"]["refine"]) == (0, 2)
     for one, other, third in zip(with_it.images, without.images, plain.images, strict=True):
         assert one.shape == (256, 256, 4)
         np.testing.assert_array_equal(other, third)
     np.testing.assert_array_equal(with_it.images[0], picture)
     assert any((one != other).any() for one, other in zip(with_it.images, without.images, strict=True))
     assert refining.fingerprint.startswith(generator.fingerprint + "-")
-    assert refining.round_trip([picture])[0].shape == (256, 256, 4)
+    fine, coarse = (refining.round_trip([picture], fine)[0] for fine in (True, False))
+    assert fine.shape == coarse.shape == (256, 256, 4)
+    assert (fine != coarse).any()
+    np.testing.assert_array_equal(coarse, generator.round_trip([picture])[0])
     again = refining.from_reference(picture, as_view=True, steps=3)
     np.testing.assert_array_equal(again.images[2], with_it.images[2])
 
 
 @pytest.mark.parametrize("views", [1, 3, 8])
-def test_sentences_are_refined_too_and_a_draw_does_not_depend_on_the_others(refining, views):
+def test_sentences_are_refined_if_asked_and_a_draw_does_not_depend_on_the_others(refining, views):
     made = refining.samples("a red chair", 2, views, steps=2, refine=2)
     assert [len(each) for each in made] == [views] * 2
     alone = refining.samples("a red chair", 1, views, steps=2, refine=2)
     np.testing.assert_array_equal(alone[0].images[-1], made[0].images[-1])
+    plain, unasked = (refining.samples("a red chair", 1, views, steps=2, **each)[0] for each in ({"refine": 0}, {}))
+    np.testing.assert_array_equal(unasked.images[-1], plain.images[-1])
 
 
 def test_an_edit_is_refined_where_it_is_made_alone(refining, picture):

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle, permutations
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.model.weights import SHIPPED, TRANSFORMER
 from viewmask.train.masked import code_loss
 from viewmask.train.run import Run
-from viewmask.train.tokens import mirror
+from viewmask.train.tokens import mirror, recolour
 from viewmask.views import collection
 from viewmask.views.picture import resize
 
@@ -64,7 +65,7 @@ class Grids:
         for number, place in enumerate(data):
             record = json.dumps({
                 "places": [collection.stamp(each) for each in collection.find([place])], "split": split,
-                "tokenizer": checkpoint.fingerprint(tokenizer.encoder),
+                "tokenizer": checkpoint.fingerprint(tokenizer.encoder), "copies": "mirrored, recoloured",
             })  # fmt: skip
             file = folder / f"{hashlib.sha256(record.encode()).hexdigest()[:16]}.npz"
             if not file.exists():
@@ -78,7 +79,7 @@ class Grids:
 
     @classmethod
     def of(cls, data: Sequence[str | Path], tokenizer: Tokenizer, split: str, note: Note = lambda line: None) -> Grids:
-        """Of the orbits of a split, each as it is and mirrored; an orbit of 8 views gives two times four.
+        """Of the orbits of a split, each as it is, and mirrored in other colours; one of 8 views gives two times four.
 
         Args:
             data: orbits; all are one set.
@@ -92,6 +93,7 @@ class Grids:
         config, device = tokenizer.config, next(tokenizer.parameters()).device
         grids: list[list[NDArray[np.int32]]] = [[], []]
         pixels, left_out = FINER * config.size, 0
+        channels = cycle(list(permutations(range(3)))[1:])  # all orders but their own
         for views in collection.read(collection.find(data), split):
             if not is_orbit(views) or len(views) % VIEWS:
                 left_out += 1
@@ -102,7 +104,7 @@ class Grids:
                     f"viewmask render --size {pixels}"
                 )
             step = len(views) // VIEWS
-            for each in (views, mirror(views)):
+            for each in (views, recolour(mirror(views), next(channels))):
                 for grid, scale in zip(grids, (1, FINER), strict=True):
                     images = np.stack([resize(image, scale * config.size) for image in each.images])
                     with torch.inference_mode():

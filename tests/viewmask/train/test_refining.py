@@ -14,6 +14,7 @@ from viewmask.model.tokenizer import Tokenizer, TokenizerConfig, pack
 from viewmask.model.transformer import Transformer, TransformerConfig
 from viewmask.train.refining import Grids, Refining, _taken, train, validation
 from viewmask.train.run import Run
+from viewmask.train.tokens import mirror
 from viewmask.views import camera
 from viewmask.views.picture import resize
 from viewmask.views.viewset import ViewSet
@@ -52,7 +53,7 @@ def run(weights, out="run", **settings):
     return Run(weights / out, init=weights / "transformer", tokenizer=weights / "tokenizer", **settings)
 
 
-def test_an_orbit_of_eight_gives_two_of_four_and_their_mirror_images(data, weights):
+def test_an_orbit_of_eight_gives_two_of_four_and_their_mirror_images_in_other_colours(data, weights):
     tokenizer = checkpoint.load(weights / "tokenizer", Tokenizer, TokenizerConfig)[0]
     grids = Grids.of([data], tokenizer, "train")
     assert grids.coarse.shape == (4 * 2 * 2, 4, 2, 2)
@@ -63,6 +64,12 @@ def test_an_orbit_of_eight_gives_two_of_four_and_their_mirror_images(data, weigh
         coarse = tokenizer.encode(pack(np.stack([resize(image, 32) for image in views.images])))
     assert np.array_equal(grids.fine[4], fine[::2])  # each object has four rows
     assert np.array_equal(grids.coarse[5], coarse[1::2])
+    mirrored = mirror(views).images
+    with torch.inference_mode():
+        other = tokenizer.encode(pack(np.stack([image[..., [1, 0, 2, 3]] for image in mirrored])))
+        same = tokenizer.encode(pack(np.stack(mirrored)))
+    assert np.array_equal(grids.fine[6], other[::2])  # the second object takes the second other order of channels
+    assert not np.array_equal(grids.fine[6], same[::2])
     assert set(grids.sources) == {0}
     assert len(Grids.of([data], tokenizer, "val").fine) == 4
 
