@@ -129,7 +129,7 @@ done
 viewmask train decoder $(views fine/{scans,packages,furniture,more}) --tokenizer "$tokenizer" --init runs/decoder/weights \
     --out runs/decoder256 --seed 61 --batch 8 --steps 1400
 # 7,000 steps of 4, 2.4 hours of a busy core. Known in part: more joined after 2,982 steps and objects after 3,008; the
-# steps were meant to be 12,000, and were shortened after 2,982 and 5,500.
+# steps were meant to be 12,000, then from 3,008 on 8,500, and from about 5,490 on 7,000.
 # shellcheck disable=SC2046
 viewmask train refiner $(views fine/{scans,packages,furniture,more,objects}) --tokenizer "$tokenizer" \
     --init "$weights/transformer" --out runs/refiner --seed 60 --steps 7000 --compile
