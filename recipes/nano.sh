@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From the data sets to all shipped weights, from nothing: one run a stage, one schedule each.
 #
-#   DATA=/path/to/sets bash recipes/nano.sh                 two CPU cores, about 56 hours of training
+#   DATA=/path/to/sets bash recipes/nano.sh                 two CPU cores, about 57 hours of training
 #   DATA=/path/to/sets SIZE=small bash recipes/nano.sh      the same for a GPU
 #   DATA=/path/to/sets LIMIT=3 STEPS=3 bash recipes/nano.sh a try of every command, minutes
 #

@@ -104,15 +104,19 @@ def pictures(
     record = {"places": [stamp(place) for place in places], "size": size, "split": split}
     file, about = folder / _PICTURES, folder / _ABOUT
     if _record(about) != record:
+        small = 0
         with atomic.folder(folder, ours=rf"{_PICTURES}|{_ABOUT}") as temporary:
             laid = ArrayFile(temporary / _PICTURES, np.zeros((size, size, 4), np.uint8))
             for views in read(places, split):
                 for image in views.images:
+                    small += min(image.shape[:2]) < size
                     laid.add(resize(image, size))
             laid.close()
             if not len(np.load(temporary / _PICTURES, mmap_mode="r")):
                 raise ViewmaskError(f"no view set of the split '{split}' in {', '.join(map(str, paths))}")
             (temporary / _ABOUT).write_text(json.dumps(record))
+        if small:
+            note(f"{small} pictures have fewer than {size} pixels a side, and are enlarged")
         note(f"the pictures lie in {folder} ({file.stat().st_size / 1e9:.2f} GB), and are read from there")
     laid_out: Picture = np.load(file, mmap_mode="r")
     return laid_out

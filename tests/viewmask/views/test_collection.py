@@ -105,6 +105,9 @@ def test_pictures_are_laid_out_once_and_anew_when_they_change(data, tmp_path):
     (place / "about.json").touch()
     assert np.array_equal(collection.pictures([views], 16, "train", place, notes.append), first)
     assert len(notes) == 1
+    large = []
+    collection.pictures([views], 48, "train", tmp_path / "large", large.append)
+    assert large[0] == "8 pictures have fewer than 48 pixels a side, and are enlarged"
     assert collection.pictures([views], 16, "val", place, notes.append).shape == (4, 16, 16, 4)
     (place / "about.json").write_text("{")  # damaged
     shutil.rmtree(views / "a")
