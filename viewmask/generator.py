@@ -22,6 +22,7 @@ from torch import Tensor
 from recon.agreement import AGREED, agreement
 from viewmask.errors import ViewmaskError
 from viewmask.model import edit, sequence, vocabulary
+from viewmask.model.colour_transfer import with_colours_of
 from viewmask.model.reference import reference_view
 from viewmask.model.refiner import refine
 from viewmask.model.sampler import Unmasked, Watch, unmask
@@ -456,6 +457,8 @@ class Generator:
     ) -> list[Picture]:
         """The pictures of one sequence whose coarse tokens are made: refined, if the weights can, and decoded.
 
+        Where no picture is given, the coarse tokens alone know which colours were asked for.
+
         Args:
             known: fine tokens of the first views, int64 [n, grid, grid].
             changed: coarse tokens that were made anew where all views are known, bool [views, grid, grid].
@@ -472,7 +475,10 @@ class Generator:
             masked[0] = changed.repeat_interleave(refiner.config.finer, 1).repeat_interleave(refiner.config.finer, 2)
         report = _shifted(progress, sampling.passes, 0)
         settings = REFINING.changed(steps=sampling.refine)
-        return self._decode(refine(refiner, layout, coarse, tokens, masked, settings, seed, report))[0]
+        pictures = self._decode(refine(refiner, layout, coarse, tokens, masked, settings, seed, report))[0]
+        if layout.given:
+            return pictures
+        return [with_colours_of(*pair) for pair in zip(pictures, self._decode(coarse)[0], strict=True)]
 
     def _decode(self, unmasked: Unmasked) -> list[list[Picture]]:
         """The pictures of every sequence."""

@@ -94,7 +94,7 @@ def generate(
             min=0,
             max=1000,
             help="Steps of the refiner, if the weights have one; 0 leaves it out.",
-            show_default=f"{FROM_TEXT.refine}; {FROM_IMAGE.refine} with --image",
+            show_default=str(FROM_TEXT.refine),
         ),
     ] = None,
     order: Annotated[

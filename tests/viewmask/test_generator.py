@@ -442,13 +442,30 @@ def test_a_refiner_changes_the_views_and_zero_steps_leave_it_out(tmp_path, gener
 
 
 @pytest.mark.parametrize("views", [1, 3, 8])
-def test_sentences_are_refined_if_asked_and_a_draw_does_not_depend_on_the_others(refining, views):
-    made = refining.samples("a red chair", 2, views, steps=2, refine=2)
+def test_sentences_are_refined_and_a_draw_does_not_depend_on_the_others(refining, views):
+    made = refining.samples("a red chair", 2, views, steps=2)
     assert [len(each) for each in made] == [views] * 2
-    alone = refining.samples("a red chair", 1, views, steps=2, refine=2)
+    alone = refining.samples("a red chair", 1, views, steps=2)
     np.testing.assert_array_equal(alone[0].images[-1], made[0].images[-1])
-    plain, unasked = (refining.samples("a red chair", 1, views, steps=2, **each)[0] for each in ({"refine": 0}, {}))
-    np.testing.assert_array_equal(unasked.images[-1], plain.images[-1])
+    plain = refining.samples("a red chair", 1, views, steps=2, refine=0)[0]
+    assert any((one != other).any() for one, other in zip(plain.images, alone[0].images, strict=True))
+
+
+def test_a_sentence_keeps_the_colours_of_its_coarse_tokens_and_a_picture_takes_the_fine_ones(
+    refining, picture, monkeypatch
+):
+    red, brown = (200, 30, 35, 255), (120, 75, 40, 255)
+
+    def plain(self, unmasked):
+        colour = brown if unmasked.tokens.shape[-1] == self.weights.refiner.config.grid else red
+        return [[np.full((256, 256, 4), colour, np.uint8)] * unmasked.tokens.shape[1]] * len(unmasked.tokens)
+
+    monkeypatch.setattr(Generator, "_decode", plain)
+    for made, colour in (
+        (refining.samples("a red chair", 1, steps=2)[0], red),
+        (refining.from_reference(picture, steps=2), brown),
+    ):
+        np.testing.assert_array_equal(made.images[1], np.full((256, 256, 4), colour, np.uint8))
 
 
 def test_an_edit_is_refined_where_it_is_made_alone(refining, picture):

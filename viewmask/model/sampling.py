@@ -102,8 +102,7 @@ class Sampling:
 # Chosen on the `val` splits of the training sets and on sentences, looked at and counted (docs/notebook.md). Never on a
 # benchmark.
 FROM_IMAGE = Sampling(temperature=0.0, noise=0.5, guidance=0.0)
-# The refiner dulls the colours that a sentence asks for: it did not learn other colours than those of true objects.
-FROM_TEXT = Sampling(temperature=0.4, noise=0.5, guidance=4.0, occupancy=0.8, refine=0)
+FROM_TEXT = Sampling(temperature=0.4, noise=0.5, guidance=4.0, occupancy=0.8)
 REFINING = Sampling(temperature=0.0, noise=0.0)  # of finer tokens; `Sampling.refine` tells the steps
 DRAWS = 4  # of a sentence, of which one is kept
 SPEED: Speed = "balanced"  # the default

@@ -23,7 +23,7 @@ def test_what_nobody_states():
 
 def test_the_settings_that_were_chosen_for_pictures_and_sentences():
     assert Sampling(20, "cosine", temperature=0, noise=0.5, guidance=0, occupancy=0) == FROM_IMAGE
-    assert Sampling(20, "cosine", temperature=0.4, noise=0.5, guidance=4, occupancy=0.8, refine=0) == FROM_TEXT
+    assert Sampling(20, "cosine", temperature=0.4, noise=0.5, guidance=4, occupancy=0.8, refine=2) == FROM_TEXT
     assert DRAWS == 4
 
 
