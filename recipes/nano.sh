@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # From the data sets to all shipped weights, from nothing: one run a stage, one schedule each.
 #
-#   DATA=/path/to/sets bash recipes/nano.sh                 two CPU cores, about 57 hours of training
+#   DATA=/path/to/sets bash recipes/nano.sh                 two CPU cores, about 57 hours
 #   DATA=/path/to/sets SIZE=small bash recipes/nano.sh      the same for a GPU
+#   DATA=/path/to/sets HOURS=8 bash recipes/nano.sh         8 hours of training, not 55: each stage gets its share
 #   DATA=/path/to/sets LIMIT=3 STEPS=3 bash recipes/nano.sh a try of every command, minutes
 #
 # It needs bash 4.4 or newer. DATA holds the sets, each with an index.jsonl. The same command again goes on where it was stopped: what is done
@@ -13,6 +14,7 @@ set -euo pipefail
 : "${DATA:?the folder that holds the sets}"
 OUT=${OUT:-runs/recipe} SIZE=${SIZE:-nano} SETS=${SETS:-scans furniture packages more objects}
 LIMIT=${LIMIT:-} STEPS=${STEPS:-} # for a try: objects a set, steps a stage
+HOURS=${HOURS:-55}                # of training, all stages together
 JOBS=${JOBS:-2}
 read -ra sets <<<"$SETS"
 if [ "$SIZE" = nano ]; then pixels=128; else pixels=256; fi
@@ -34,13 +36,14 @@ views() { # FOLDER SET OPTIONS: render a split once
     viewmask render "$DATA/$set/index.jsonl" -j "$JOBS" --out "$OUT/views/$folder/$set" "$@"
 }
 
-stage() { # NAME TIME OPTIONS: train a stage, or go on with it, or leave it if it is done
-    local name=$1 time=$2
+stage() { # NAME MINUTES OPTIONS: train a stage, or go on with it, or leave it if it is done
+    local name=$1 seconds
+    seconds=$(awk "BEGIN {print int($2 * 60 * $HOURS / 55)}") # the minutes are those of 55 hours in all
     shift 2
     [ -f "$OUT/$name/done" ] && return
     local resume=()
     [ -d "$OUT/$name/checkpoint" ] && resume=(--resume)
-    local until=(--time-limit "$time")
+    local until=(--time-limit "$seconds")
     [ -n "$STEPS" ] && until=(--steps "$STEPS")
     viewmask train "$@" --out "$OUT/$name" "${until[@]}" "${resume[@]}"
     touch "$OUT/$name/done"
@@ -64,10 +67,10 @@ done
 
 # -- tokenizer, and a larger decoder for its codes ----------------------------------------------------------
 # shellcheck disable=SC2046  # the lists are meant to be split
-stage tokenizer 3h tokenizer $(each "$OUT/views/a") $(each "$OUT/views/b") $(each "$OUT/views/c") --preset "$SIZE" --seed 1
+stage tokenizer 180 tokenizer $(each "$OUT/views/a") $(each "$OUT/views/b") $(each "$OUT/views/c") --preset "$SIZE" --seed 1
 tokenizer=$OUT/tokenizer/weights
 # shellcheck disable=SC2046
-stage decoder 3h decoder $(each "$OUT/views/b") --preset "$SIZE" --tokenizer "$tokenizer" --seed 2
+stage decoder 180 decoder $(each "$OUT/views/b") --preset "$SIZE" --tokenizer "$tokenizer" --seed 2
 
 # -- tokens -------------------------------------------------------------------------------------------------
 tokens() { # FOLDER COPIES OPTIONS
@@ -92,17 +95,17 @@ learnt=($(for folder in a b c v; do each "$OUT/tokens/$folder" .parquet; done))
 compile=() # a step then takes half of the time; it needs a compiler
 if command -v c++ >/dev/null && [ -z "$STEPS" ]; then compile=(--compile); fi
 common=("${learnt[@]}" "${compile[@]}" --tokenizer "$tokenizer" --preset "$SIZE")
-stage align 2h align "${common[@]}" --seed 11
-stage i2mv 12h i2mv "${common[@]}" --init "$OUT/align/weights" --seed 12
-stage t2mv 18h t2mv "${common[@]}" --init "$OUT/i2mv/weights" --seed 13
-stage reranker 30m reranker "${learnt[@]}" --tokenizer "$tokenizer" --init "$OUT/t2mv/weights" --seed 14
+stage align 120 align "${common[@]}" --seed 11
+stage i2mv 720 i2mv "${common[@]}" --init "$OUT/align/weights" --seed 12
+stage t2mv 1080 t2mv "${common[@]}" --init "$OUT/i2mv/weights" --seed 13
+stage reranker 30 reranker "${learnt[@]}" --tokenizer "$tokenizer" --init "$OUT/t2mv/weights" --seed 14
 # shellcheck disable=SC2046
-stage refiner 4h refiner $(each "$OUT/views/b") $(each "$OUT/views/v") --tokenizer "$tokenizer" --init "$OUT/t2mv/weights" \
+stage refiner 240 refiner $(each "$OUT/views/b") $(each "$OUT/views/v") --tokenizer "$tokenizer" --init "$OUT/t2mv/weights" \
     "${compile[@]}" --seed 15
 
 # -- how large the object of a photo is in a view, and where --------------------------------------------------
 # shellcheck disable=SC2046
-stage framing 30m framing $(for folder in b b-photos v v-photos; do each "$OUT/views/$folder"; done) --seed 21
+stage framing 30 framing $(for folder in b b-photos v v-photos; do each "$OUT/views/$folder"; done) --seed 21
 
 # -- the field that shapes meshes -----------------------------------------------------------------------------
 for set in "${sets[@]}"; do
@@ -110,7 +113,7 @@ for set in "${sets[@]}"; do
     views field-val "$set" --split val --size 128 --passes points
 done
 # shellcheck disable=SC2046
-stage field 12h recon $(each "$OUT/views/field") $(each "$OUT/views/field-val") --seed 20
+stage field 720 recon $(each "$OUT/views/field") $(each "$OUT/views/field-val") --seed 20
 
 # -- together: what --weights takes ---------------------------------------------------------------------------
 mkdir -p "$OUT/weights"

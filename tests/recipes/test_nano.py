@@ -82,3 +82,11 @@ def test_a_stopped_run_goes_on_and_a_finished_one_trains_nothing(recipe):
     done, lines = recipe()
     assert done.returncode == 0, done.stderr
     assert not any(line.startswith(("train", "tokenize")) for line in lines)
+
+
+@pytest.mark.parametrize(("hours", "together"), [({}, 55 * 3600), ({"HOURS": "0.5"}, 1800)])
+def test_stages_share_the_hours(recipe, hours, together):
+    done, lines = recipe(**hours)
+    assert done.returncode == 0, done.stderr
+    limits = [int(line.split("--time-limit ")[1].split()[0]) for line in lines if line.startswith("train")]
+    assert together - len(limits) < sum(limits) <= together
