@@ -15,6 +15,7 @@ set -euo pipefail
 OUT=${OUT:-runs/recipe} SIZE=${SIZE:-nano} SETS=${SETS:-scans furniture packages more objects}
 LIMIT=${LIMIT:-} STEPS=${STEPS:-} # for a try: objects a set, steps a stage
 HOURS=${HOURS:-55}                # of training, all stages together
+[[ $HOURS =~ ^[0-9]+(\.[0-9]+)?$ ]] || { echo "error: HOURS is a number, such as 8 or 0.5, not '$HOURS'" >&2; exit 2; }
 JOBS=${JOBS:-2}
 read -ra sets <<<"$SETS"
 if [ "$SIZE" = nano ]; then pixels=128; else pixels=256; fi

@@ -57,8 +57,8 @@ def recipe(tmp_path):
             ["bash", RECIPE], cwd=tmp_path, env=os.environ | own | {"PATH": path, "PYTHONPATH": python},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
-        lines = told.read_text().splitlines()
-        told.unlink()
+        lines = told.read_text().splitlines() if told.exists() else []
+        told.unlink(missing_ok=True)
         return done, lines
 
     return run
@@ -90,3 +90,10 @@ def test_stages_share_the_hours(recipe, hours, together):
     assert done.returncode == 0, done.stderr
     limits = [int(line.split("--time-limit ")[1].split()[0]) for line in lines if line.startswith("train")]
     assert together - len(limits) < sum(limits) <= together
+
+
+@pytest.mark.parametrize("hours", ["8h", "x", "-1", "1; touch x"])
+def test_hours_are_a_number(recipe, hours):
+    done, lines = recipe(HOURS=hours)
+    assert (done.returncode, lines) == (2, [])
+    assert done.stderr == f"error: HOURS is a number, such as 8 or 0.5, not '{hours}'\n"
