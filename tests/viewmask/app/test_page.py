@@ -3,6 +3,7 @@
 import io
 import shlex
 import shutil
+import threading
 import zipfile
 from pathlib import Path
 
@@ -94,14 +95,27 @@ def command(words: str, folder, monkeypatch) -> None:
     assert leaving.value.code == 0
 
 
+class AfterFirst(threading.Event):
+    """A gate that is open for the first step, and then waits."""
+
+    first = True
+
+    def wait(self, timeout=None):
+        first, self.first = self.first, False
+        return first or super().wait(timeout)
+
+
 def test_a_sentence_a_mesh_and_the_bytes_of_the_command_line(tab, painter, tmp_path, monkeypatch):
-    painter.gate.clear()
+    painter.gate = AfterFirst()
     tab.order("a ball", seed="5", draws="4")
     tab.page.wait_for_selector("#cancel:visible")
+    for _ in range(500):  # it is seen while it is made
+        if seen := any("/steps/" in url for url in tab.asked):
+            break
+        tab.page.wait_for_timeout(20)
     painter.gate.set()
+    assert seen
     tab.done("a ball")
-    steps = [url.rsplit("/", 1)[-1] for url in tab.asked if "/steps/" in url]
-    assert steps  # it was seen while it was made
     tab.page.evaluate("const s = document.querySelector('#replay input'); s.value = 1; s.oninput()")
     tab.page.wait_for_selector("#board.many .draw.kept")
     assert tab.page.locator("#board .draw").count() == 4
