@@ -5,6 +5,7 @@ Nothing heavy is imported here, so that `viewmask --help` answers at once; each 
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import sys
@@ -15,6 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from viewmask.errors import ViewmaskError
+from viewmask.learning import processes
 from viewmask.version import VERSION
 from viewmask_cli.app import app as page
 from viewmask_cli.caption import caption
@@ -85,7 +87,21 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         if debug and not isinstance(error, SystemExit):
             traceback.print_exc()
         code = _complain(error)
+    if processes.launched():
+        _leave(code)
     sys.exit(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End one of several processes without taking its interpreter down.
+
+    Meanwhile a thread of torch's gloo may still hold a tensor of the last exchange. To let go of it then aborts the
+    process (pytorch/pytorch#179291), and the launcher takes a training that is done for one that failed.
+    """
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _run(words: list[str]) -> int:

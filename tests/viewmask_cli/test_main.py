@@ -1,6 +1,7 @@
 """The command line as a whole: quick help, one-line errors, exit codes."""
 
 import errno
+import os
 import re
 import subprocess
 import sys
@@ -157,3 +158,18 @@ def test_colour_is_for_terminals_only(capsys, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     main._say("x")
     assert capsys.readouterr().err == "error: x\n"
+
+
+@pytest.mark.parametrize(("processes", "ends"), [("1", ["handler", "torn down"]), ("2", ["handler"])])
+def test_one_of_several_processes_ends_before_its_interpreter_does(processes, ends):
+    # A thread of gloo that lets go of a tensor while the interpreter is taken down would abort the process.
+    code = (
+        "import atexit, sys\nfrom viewmask_cli.main import run\n"
+        "class Tensor:\n    def __del__(self): print('torn down')\n"
+        "held = Tensor()\natexit.register(print, 'handler')\nrun(['eval', '--bench', 'nothing'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"WORLD_SIZE": processes}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout.splitlines()) == (2, ends)
+    assert done.stderr.startswith("error: ")
