@@ -87,7 +87,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         if debug and not isinstance(error, SystemExit):
             traceback.print_exc()
         code = _complain(error)
-    if processes.launched():
+    if arguments is None and processes.launched():  # a caller that passes arguments goes on
         _leave(code)
     sys.exit(code)
 

@@ -166,10 +166,11 @@ def test_one_of_several_processes_ends_before_its_interpreter_does(processes, en
     code = (
         "import atexit, sys\nfrom viewmask_cli.main import run\n"
         "class Tensor:\n    def __del__(self): print('torn down')\n"
-        "held = Tensor()\natexit.register(print, 'handler')\nrun(['eval', '--bench', 'nothing'])"
+        "held = Tensor()\natexit.register(print, 'handler')\nrun()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"WORLD_SIZE": processes}, capture_output=True, text=True
-    )
+        [sys.executable, "-c", code, "eval", "--bench", "nothing"], env=os.environ | {"WORLD_SIZE": processes},
+        capture_output=True, text=True,
+    )  # fmt: skip
     assert (done.returncode, done.stdout.splitlines()) == (2, ends)
     assert done.stderr.startswith("error: ")
