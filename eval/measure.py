@@ -156,7 +156,8 @@ def repeat(
         words = {word: asked[word] for word in ("subset", "light", "split", "limit") if word in asked}
         name, method = asked["bench"], asked["method"]
         asked["sampling"] = options.to_json()  # what older versions could not be asked for is no difference
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        then = _figures(saved)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ViewmaskError(
             f"{path} is not a result of `viewmask eval --json` that can be repeated ({error!r})"
         ) from error
@@ -172,12 +173,23 @@ def repeat(
     lines += [
         f"{name} is another object" for name, new in result.protocol["object_hashes"].items() if hashes.get(name) != new
     ]
+    again = _figures(now)
     lines += [
-        f"{name}: {saved.get(name)} then, {result.means[name]} now"
-        for name in METRICS
-        if saved.get(name) != result.means[name]
+        f"{name}: {then.get(name)} then, {again.get(name)} now"
+        for name in dict.fromkeys((*again, *then))
+        if then.get(name) != again.get(name)
     ]
     return result, lines
+
+
+def _figures(result: dict[str, Any]) -> dict[str, float]:
+    """Every figure that a result's JSON holds, by a name that says what it is: means, counts, objects, trivial rows."""
+    rows = {"": result, "objects with ": result.get("counts", {})}
+    rows |= {f"{name} ": row for name, row in result.get("beside", {}).items()}
+    for record in result.get("objects", []):
+        rows[f"{record['id']} "] = record
+        rows |= {f"{record['id']} {name} ": row for name, row in record.get("beside", {}).items()}
+    return {f"{row}{name}": rows[row][name] for row in rows for name in METRICS if rows[row].get(name) is not None}
 
 
 @contextmanager

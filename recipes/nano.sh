@@ -12,6 +12,7 @@
 set -euo pipefail
 
 : "${DATA:?the folder that holds the sets}"
+DATA=$(cd "$DATA" && pwd) # links point there
 OUT=${OUT:-runs/recipe} SIZE=${SIZE:-nano} SETS=${SETS:-scans furniture packages more objects}
 LIMIT=${LIMIT:-} STEPS=${STEPS:-} # for a try: objects a set, steps a stage
 HOURS=${HOURS:-55}                # of training, all stages together

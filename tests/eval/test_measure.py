@@ -301,6 +301,10 @@ def test_a_saved_result_repeats_to_the_last_digit(tmp_path: Path) -> None:
     assert result.means["iou"] is not None
     content = json.loads(saved.read_text())
     content["psnr"] -= 0.001
+    content["counts"]["ssim"] = 7
+    content["beside"]["copy"]["ssim"] = 0.0
+    content["objects"][1]["psnr"] = None
+    content["objects"][1]["beside"]["copy"]["psnr"] = 99
     content["protocol"]["versions"]["numpy"] = "1.0"
     content["protocol"]["object_hashes"][result.records[0]["id"]] = "0"
     saved.write_text(json.dumps(content))
@@ -309,6 +313,10 @@ def test_a_saved_result_repeats_to_the_last_digit(tmp_path: Path) -> None:
         "versions",
         f"{result.records[0]['id']} is another object",
         "psnr",
+        "objects with ssim",
+        "copy ssim",
+        f"{result.records[1]['id']} psnr",
+        f"{result.records[1]['id']} copy psnr",
     ]
     with pytest.raises(ViewmaskError, match="not a result"):
         repeat(tmp_path / "missing.json")

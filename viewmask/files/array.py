@@ -12,6 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from viewmask.errors import ViewmaskError
+
+
+def mapped(file: Path) -> NDArray[Any]:
+    """The array of a `.npy` file of ours, mapped into memory.
+
+    Raises:
+        ViewmaskError: damaged or truncated.
+    """
+    try:
+        array: NDArray[Any] = np.load(file, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise ViewmaskError(f"{file} is damaged ({error}): delete {file.parent}, it is made anew") from error
+    return array
+
 
 class ArrayFile:
     """A `.npy` file that grows by rows; how many there will be need not be known.

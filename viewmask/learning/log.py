@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
 
 LOG, CURVE = "log.jsonl", "loss.png"
@@ -21,7 +22,7 @@ def append(folder: Path, record: dict[str, float]) -> None:
 def read(folder: Path) -> list[dict[str, float]]:
     """The lines of the log in a run's folder; none where there is no log."""
     path = folder / LOG
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return [_parsed(line, path) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def cut(folder: Path, step: int) -> None:
@@ -31,9 +32,23 @@ def cut(folder: Path, step: int) -> None:
         return
     lines = path.read_text().splitlines(keepends=True)
     # A run that was killed may have left half a line.
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    kept = [line for line in lines if line.endswith("\n") and _parsed(line, path)["step"] <= step]
     if kept != lines:
         atomic.write(path, "".join(kept))
+
+
+def _parsed(line: str, path: Path) -> dict[str, float]:
+    """A line of the log.
+
+    Raises:
+        ViewmaskError: it is none.
+    """
+    try:
+        record: dict[str, float] = json.loads(line)
+        record["step"] += 0
+    except (ValueError, KeyError, TypeError) as error:
+        raise ViewmaskError(f"{path} is damaged: {line.strip()[:40]!r} is no line of a log; take it out") from error
+    return record
 
 
 def plot(folder: Path) -> None:

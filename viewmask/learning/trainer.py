@@ -122,7 +122,10 @@ class Trainer:
                 written first.
         """
         if resume:
-            self._restore()
+            try:
+                self._restore()
+            except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+                raise ViewmaskError(f"{self.out / CHECKPOINT} is damaged, or of another run: {error!r}") from error
         elif (self.out / CHECKPOINT).exists():
             raise ViewmaskError(
                 f"{self.out} holds a run already: pass --resume to continue it, or choose another --out"

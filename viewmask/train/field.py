@@ -27,7 +27,7 @@ from recon.field import Field, FieldConfig, Inputs, Views, best_level, collate, 
 from recon.silhouette import signed_distance
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.files.array import ArrayFile, Joined
+from viewmask.files.array import ArrayFile, Joined, mapped
 from viewmask.learning.schedule import Schedule
 from viewmask.learning.task import Figures
 from viewmask.train.run import Run
@@ -112,7 +112,7 @@ class Objects:
         """The objects of packs, as `pack` names them."""
         arrays: dict[str, Any] = {}
         for name in cls.__dataclass_fields__:
-            parts = [np.load(place / f"{name}.npy", mmap_mode="r") for place in packs]
+            parts = [mapped(place / f"{name}.npy") for place in packs]
             arrays[name] = np.concatenate(parts) if name in _SMALL else Joined(parts)
         return cls(**arrays)
 

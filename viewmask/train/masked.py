@@ -356,7 +356,7 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
     schedule = run.schedule(SCHEDULES[run.preset, stage])
     run.check_lora()
     if run.lora:
-        model, schedule = run.adapted(Transformer, TransformerConfig, schedule, stage)
+        model, schedule = run.adapted(Transformer, TransformerConfig, schedule, stage, about["tokenizer"])
         if (model.config.grid, model.config.bits) != (grid, bits):
             raise ViewmaskError(
                 f"{run.start} knows {model.config.grid}^2 tokens of {model.config.bits} bits a view, "
@@ -369,7 +369,9 @@ def train(stage: str, data: Sequence[str | Path], run: Run) -> Path:
         config = replace(TRANSFORMERS[run.preset], words=words, grid=grid, bits=bits)
         _check_memory(run.preset, config)
         model = Transformer(config).to(run.device)
-        schedule = run.begin(model, schedule, stage, lambda smaller: grown(smaller, config, vocabulary))
+        schedule = run.begin(
+            model, schedule, stage, lambda smaller: grown(smaller, config, vocabulary), about["tokenizer"]
+        )
     model.checkpointing = run.checkpointing
     if run.compiled:
         model.compile_blocks()

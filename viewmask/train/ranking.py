@@ -107,12 +107,17 @@ def train(data: Sequence[str | Path], run: Run) -> Path:
     """Train the towers that rank draws of a transformer (`run.init`, the shipped one by default), on token files.
 
     Raises:
-        ViewmaskError: tokens of another tokenizer, too few captions, or a run that learnt with another transformer.
+        ViewmaskError: tokens or a transformer of another tokenizer, too few captions, or a run that learnt with
+            another transformer.
     """
     tokenizer = run.load_tokenizer()
     rows, unseen, about = tokens_of(data, tokenizer)
     reads = run.init or SHIPPED / TRANSFORMER
     transformer, config, record = checkpoint.load(reads, Transformer, TransformerConfig)
+    if record.get("tokenizer", about["tokenizer"]) != about["tokenizer"]:
+        raise ViewmaskError(
+            f"{reads} reads the tokenizer {record['tokenizer']}, but {run.codes} is {about['tokenizer']}"
+        )
     vocabulary = lexicon_of(reads, record).vocabulary
     task = Ranking(transformer, rows, vocabulary, run.device)
     towers = Towers(TowersConfig(features(config), len(vocabulary))).to(run.device)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import cycle, permutations
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -73,8 +74,11 @@ class Grids:
                 content = io.BytesIO()
                 np.savez(content, coarse=one.coarse, fine=one.fine)
                 atomic.write(file, content.getvalue())
-            with np.load(file, allow_pickle=False) as arrays:
-                parts.append((arrays["coarse"], arrays["fine"], np.full(len(arrays["fine"]), number)))
+            try:
+                with np.load(file, allow_pickle=False) as arrays:
+                    parts.append((arrays["coarse"], arrays["fine"], np.full(len(arrays["fine"]), number)))
+            except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+                raise ViewmaskError(f"{file} is damaged ({error}): delete it, it is made anew") from error
         return cls(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     @classmethod

@@ -88,6 +88,8 @@ class TokenFile:
             self.tokenizer, self.grid = str(about["tokenizer"]), int(about["grid"])
             self.placed = about.get("photos") == PLACED
             self.columns = self._file.schema_arrow.names
+            if absent := {"id", "split", "captions", "azimuths", "tokens"} - set(self.columns):
+                raise KeyError(f"it has no column {', '.join(sorted(absent))}")
         except FileNotFoundError as error:
             raise ViewmaskError(f"no tokens at {place}: make them with viewmask tokenize DIR --out {place}") from error
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:

@@ -97,7 +97,12 @@ class Run:
         return replace(preset, steps=self.steps or preset.steps, batch=self.batch or preset.batch, seed=self.seed)
 
     def begin(
-        self, network: Network, schedule: Schedule, stage: str, grow: Callable[[Network], Network] | None = None
+        self,
+        network: Network,
+        schedule: Schedule,
+        stage: str,
+        grow: Callable[[Network], Network] | None = None,
+        tokenizer: str | None = None,
     ) -> Schedule:
         """Give a network the weights that the run starts from.
 
@@ -106,16 +111,18 @@ class Run:
             schedule: for starting from nothing, or from another stage.
             stage: its name, as the records of its weights have it.
             grow: makes weights of a smaller network (`init` alone) fit.
+            tokenizer: name of the one whose codes are learnt, if any are.
 
         Returns:
             The schedule, gentler where the weights are of the same stage and size.
 
         Raises:
-            ViewmaskError: weights that are missing, damaged, or of another size.
+            ViewmaskError: weights that are missing, damaged, or of another size; or a run that was begun otherwise.
         """
         if self.start is None:
             return schedule
         weights, size, about = checkpoint.load(self.start, type(network), type(network.config))
+        self._check(about, stage, tokenizer)
         again = about.get("stage") == stage and size == network.config
         if grow is not None and not self.resume:
             weights = grow(weights)
@@ -127,7 +134,7 @@ class Run:
         return gently(schedule) if again and self.gentle else schedule
 
     def adapted(
-        self, kind: type[Network], config: type[Any], schedule: Schedule, stage: str
+        self, kind: type[Network], config: type[Any], schedule: Schedule, stage: str, tokenizer: str
     ) -> tuple[Network, Schedule]:
         """The network that the run starts from, of whatever size it is, tuned by additions of rank `lora`.
 
@@ -135,6 +142,7 @@ class Run:
             kind, config: its class and that of its configuration.
             schedule: for training it whole; the additions are no matrices for Muon.
             stage: its name.
+            tokenizer: name of the one whose codes are learnt.
 
         Raises:
             ViewmaskError: nothing to start from, or a run that went on otherwise.
@@ -143,10 +151,27 @@ class Run:
         if self.start is None:
             raise ViewmaskError("--lora tunes weights that are there: name them by --init")
         network, _, about = checkpoint.load(self.start, kind, config, dtype=None)
+        self._check(about, stage, tokenizer)
         torch.manual_seed(self.seed)
         lora.adapt(network.to(self.device), self.lora)
         gentle = about.get("stage") == stage and self.gentle
         return network, replace(gently(schedule) if gentle else schedule, muon=0.0)
+
+    def _check(self, about: dict[str, Any], stage: str, tokenizer: str | None) -> None:
+        """Refuse to go on with a run of another stage or other codes; tell of weights that learnt other codes.
+
+        Raises:
+            ViewmaskError: see above.
+        """
+        if self.resume and (begun := about.get("stage", stage)) != stage:
+            raise ViewmaskError(
+                f"{self.out} was begun as {begun}: train {begun} to go on, or {stage} into another --out, with --init"
+            )
+        if (learnt := about.get("tokenizer", tokenizer)) != tokenizer is not None:
+            told = f"{self.start} learnt the codes of the tokenizer {learnt}, and {self.codes} is {tokenizer}"
+            if self.resume:
+                raise ViewmaskError(f"{told}: name the same --tokenizer to go on")
+            self.note(f"{told}: what was learnt of codes has to be learnt anew")
 
     def check_lora(self) -> None:
         """Refuse to go on with a run that learns other things.

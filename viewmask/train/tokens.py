@@ -24,11 +24,13 @@ import torch
 from numpy.typing import NDArray
 
 from viewmask.errors import ViewmaskError
+from viewmask.files import array as arrays_on_disk
 from viewmask.files import atomic
 from viewmask.learning import processes
 from viewmask.learning.checkpoint import fingerprint
 from viewmask.model import colour
 from viewmask.model.captions import thing
+from viewmask.model.edit import is_orbit
 from viewmask.model.framing import Place
 from viewmask.model.tokenizer import Tokenizer, pack
 from viewmask.train import photo
@@ -144,15 +146,23 @@ def tokenize(
     """
     places = collection.find(folders)
     albums = {Path(place).name: Path(place) for place in collection.find(photos)} if photos else {}
-    bare = refused = done = 0  # objects without photos, photos that use would refuse, objects
+    bare = refused = done = astray = 0  # objects without photos, photos that use would refuse, objects, no orbits
+    first: ViewSet | None = None
 
     def encode(pictures: list[Picture]) -> NDArray[np.int32]:
         return _codes(tokenizer, [resize(picture, tokenizer.config.size) for picture in pictures])
 
     def rows() -> Iterator[dict[str, Any]]:
-        nonlocal bare, refused, done
+        nonlocal bare, refused, done, astray, first
         objects = ((begun, views) for begun, place in enumerate(places, start=1) for views in collection.read([place]))
         for index, (begun, views) in enumerate(objects):
+            first = first or views
+            if len(views) != len(first):
+                raise ViewmaskError(
+                    f"{views.extra['id']} has {len(views)} views, {first.extra['id']} has {len(first)}: a token file "
+                    "holds as many of each object"
+                )
+            astray += not is_orbit(views)
             random = np.random.default_rng([seed, index])
             split = str(views.extra.get("split", "train"))
             variants = [Variant(views), *(_variants(views, augment, random) if split == "train" else ())]
@@ -177,6 +187,11 @@ def tokenize(
                 progress(done, done * len(places) // begun)  # how much a shard holds is seen at its end
 
     _write(rows(), out, tokenizer)
+    if astray:
+        note(
+            f"{astray} of {done} view sets are no orbits such as the model makes (other elevation, lens or azimuths): "
+            "it learns only their azimuths; photos belong behind --photos"
+        )
     if bare:
         note(f"{bare} of {done} objects have no photos in {', '.join(map(str, photos))}")
     if refused:
@@ -260,6 +275,7 @@ def read(
     split: str | None = None,
     folder: Path | None = None,
     note: Callable[[str], None] = lambda line: None,
+    codes: int = 2**18,
 ) -> Tokens:
     """Read token files, part by part.
 
@@ -269,6 +285,7 @@ def read(
         split: keep only the rows of this split.
         folder: where tokens lie, mapped into memory, that would take more of it than HELD.
         note: called with what people should know, a line each.
+        codes: that the tokenizer has.
 
     Raises:
         ViewmaskError: unreadable, made by another tokenizer, of another shape, or nothing left.
@@ -288,21 +305,24 @@ def read(
     rows, photos = (sum(count[index] for count in counts) for index in range(2))
     if not rows:
         raise ViewmaskError(f"no tokens of the split '{split}' in {', '.join(map(str, paths))}")
-    shapes = {(views, file.grid, file.grid) for file, (_, _, views) in zip(files, counts, strict=True) if views}
+    shapes = {
+        (views, file.grid, file.grid): file.place for file, (_, _, views) in zip(files, counts, strict=True) if views
+    }
     if len(shapes) > 1:
-        raise ViewmaskError("all token files must hold the same number of views an object")
-    shape = (rows, *shapes.pop())
+        told = " and ".join(f"{place} {views} of {grid} x {grid}" for (views, grid, _), place in shapes.items())
+        raise ViewmaskError(f"token files hold different views an object: {told}")
+    shape = (rows, *next(iter(shapes)))
     size = 4 * math.prod(shape)
     if folder is None or size <= HELD:
-        return _filled(files, split, shape, photos)
+        return _filled(files, split, shape, photos, codes)
     record = {"files": [file.stamp() for file in files], "split": split, "tokenizer": tokenizer}
     with processes.first_before_others():
         if _record(folder) != record:
             note(f"{rows} rows of tokens, {size / 1e9:.1f} GB, are laid out in {folder}")
             with atomic.folder(folder, ours=rf"{ABOUT}|{TextFile.NAME}|.*\.npy") as temporary:
-                _filled(files, split, shape, photos, temporary)
+                _filled(files, split, shape, photos, codes, temporary)
                 (temporary / ABOUT).write_text(json.dumps(record))
-    arrays = {file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")}
+    arrays = {file.stem: arrays_on_disk.mapped(file) for file in folder.glob("*.npy")}
     return Tokens(ids=mapped("id", folder), captions=mapped("captions", folder), **arrays)
 
 
@@ -327,7 +347,12 @@ def _counted(file: TokenFile, split: str | None) -> tuple[int, int, int]:
 
 
 def _filled(
-    files: Sequence[TokenFile], split: str | None, shape: tuple[int, ...], photos: int, folder: Path | None = None
+    files: Sequence[TokenFile],
+    split: str | None,
+    shape: tuple[int, ...],
+    photos: int,
+    codes: int,
+    folder: Path | None = None,
 ) -> Tokens:
     """The rows of files in arrays of a shape that was counted before, in memory or in a folder."""
     rows, views, grid, _ = shape
@@ -351,7 +376,13 @@ def _filled(
                 tokens[here] = _flat(table["tokens"]).reshape(len(table), views, grid, grid)
                 azimuths[here] = _flat(table["azimuths"]).reshape(len(table), views)
             except ValueError as error:
-                raise ViewmaskError("all token files must hold the same number of views an object") from error
+                raise file.damaged(f"some of its rows are not of {views} views of {grid} x {grid} tokens") from error
+            if not (tokens[here] >= 0).all() or (tokens[here] >= codes).any() or not np.isfinite(azimuths[here]).all():
+                raise file.damaged(
+                    f"it holds tokens that are none of 0 to {codes - 1}, or azimuths that are no numbers"
+                )
+            if table["captions"].null_count:
+                raise file.damaged("captions are null where no caption is an empty list")
             sources[here] = number
             if texts:
                 texts.add(table)
@@ -394,13 +425,14 @@ def tokens_of(
     """
     name = fingerprint(tokenizer.encoder)
     places = {split: folder / split if folder else None for split in ("train", "val")}
-    rows = read(data, name, "train", places["train"], note)
+    codes = 2**tokenizer.config.bits
+    rows = read(data, name, "train", places["train"], note, codes)
     if (held := rows.tokens.shape[-1]) != (grid := tokenizer.config.grid):
         raise ViewmaskError(
             f"the tokens name the tokenizer {name}, which makes {grid} x {grid} a view, and hold {held} x {held}: "
             "tokenize again"
         )
-    unseen = read(data, name, "val", places["val"], note) if holds(data, "val") else None
+    unseen = read(data, name, "val", places["val"], note, codes) if holds(data, "val") else None
     return rows, unseen, {"tokenizer": name, "rows": len(rows.ids), "objects": len(np.unique(rows.numbers))}
 
 

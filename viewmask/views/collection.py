@@ -12,7 +12,7 @@ import numpy as np
 
 from viewmask.errors import ViewmaskError
 from viewmask.files import atomic
-from viewmask.files.array import ArrayFile
+from viewmask.files.array import ArrayFile, mapped
 from viewmask.views import shard
 from viewmask.views.conventions import TRANSFORMS
 from viewmask.views.picture import Picture, read_mask, read_picture, resize
@@ -112,13 +112,13 @@ def pictures(
                     small += min(image.shape[:2]) < size
                     laid.add(resize(image, size))
             laid.close()
-            if not len(np.load(temporary / _PICTURES, mmap_mode="r")):
+            if not len(mapped(temporary / _PICTURES)):
                 raise ViewmaskError(f"no view set of the split '{split}' in {', '.join(map(str, paths))}")
             (temporary / _ABOUT).write_text(json.dumps(record))
         if small:
             note(f"{small} pictures have fewer than {size} pixels a side, and are enlarged")
         note(f"the pictures lie in {folder} ({file.stat().st_size / 1e9:.2f} GB), and are read from there")
-    laid_out: Picture = np.load(file, mmap_mode="r")
+    laid_out: Picture = mapped(file)
     return laid_out
 
 
