@@ -27,6 +27,7 @@ class Status:
         rate: objects an hour of the newest run, failed ones included; 0 before the first.
         seconds_left: None where the rate is 0.
         bytes: of the rendered objects on disk.
+        others: view sets in the folder that were rendered with other settings than the newest run's.
     """
 
     objects: int
@@ -37,6 +38,7 @@ class Status:
     rate: float
     seconds_left: float | None
     bytes: int
+    others: int
 
     @classmethod
     def read(cls, out: str | Path) -> Status:
@@ -72,7 +74,10 @@ class Status:
         left = max(0, run["objects"] - len(current))
         seconds = 3600 * left / rate if rate else None
         size = sum(record.get("bytes", 0) for record in good)
-        return cls(run["objects"], len(good), dict(failed.most_common()), left, running, rate, seconds, size)
+        others = sum(
+            record["status"] == "ok" and record.get("settings") != run["digest"] for record in records.values()
+        )
+        return cls(run["objects"], len(good), dict(failed.most_common()), left, running, rate, seconds, size, others)
 
 
 def _kind(record: dict[str, str]) -> str:

@@ -237,6 +237,7 @@ def render(
 
     from render.composed import compose, invent
     from render.run import render_orbits
+    from render.status import Status
 
     with tempfile.TemporaryDirectory(prefix="viewmask-") as scratch, progress("rendering", "objects") as report:
         if procedural is None and not meshes and objaverse is None:
@@ -267,6 +268,9 @@ def render(
         note(f"{record['id']}: {'; '.join(record['notes'])}")
     if len(noted) > NAMED:
         note(f"{len(noted) - NAMED} more have notes: see {out / 'manifest.jsonl'}")
+    if others := Status.read(out).others:
+        sets = counted(others, "view set")
+        note(f"{out} also holds {sets} of other settings: an earlier run made them, and they stay")
     if shards is None:
         output.remember(views=out / good[-1]["id"])
         files = [out / record["id"] / TRANSFORMS for record in good]
@@ -334,4 +338,6 @@ def _say_status(out: Path, as_json: bool) -> list[dict[str, Any]]:
         print(f"        {count:7}   {reason}")
     time_left = f", {duration(state.seconds_left)} left" if state.seconds_left and state.running else ""
     print(f"left    {state.left:7}   {state.rate:.0f} objects/h{time_left}")
+    if state.others:
+        print(f"others  {state.others:7}   of other settings, from an earlier run")
     return [asdict(state)]

@@ -124,7 +124,7 @@ def train(
 
     Example: viewmask train i2mv --data tokens.parquet --out runs/i2mv --time-limit 6h
     """
-    if plan:
+    if plan and stage in (None, PAPER.get(preset, stage)):
         _plan(preset, gpu, count, mfu, as_json)
         return None
     stage = stage or PAPER.get(preset)

@@ -69,6 +69,18 @@ def test_a_broken_mesh_is_left_out_and_named(shell, tmp_path):
     assert "Traceback" not in done.err
 
 
+def test_view_sets_of_other_settings_in_the_folder_are_told(shell, tmp_path):
+    from render import demo
+
+    demo.write(tmp_path / "meshes", ["mug", "lamp"])
+    assert "other settings" not in shell("render", tmp_path / "meshes", *SMALL).err
+    assert shell("render", "--status", "views").out.count("other settings") == 0
+    done = shell("render", tmp_path / "meshes" / "mug.glb", *SMALL, "--light", "studio")
+    assert done.code == 0
+    assert "views also holds 1 view set of other settings" in done.err
+    assert "others        1" in shell("render", "--status", "views").out
+
+
 def test_objects_put_together_from_parts_of_others(shell, tmp_path):
     from render import demo
 

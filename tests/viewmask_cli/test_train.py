@@ -1,12 +1,14 @@
 """`viewmask tokenize` and `viewmask train`, on two tiny objects and for two steps."""
 
 import json
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from tests.viewmask.train.parquet import write_tokens
 from viewmask.errors import ViewmaskError
 from viewmask_cli import train as command
 from viewmask_cli.render import render
@@ -134,8 +136,39 @@ def test_a_plan_is_printed_and_nothing_trained(shell, tmp_path):
     [
         (["--plan"], "--preset paper-stage1"), (["--plan", "--preset", "paper-stage1", "--gpu", "tpu"], "'tpu'"),
         (["t2mv", "--preset", "paper-stage2"], "is the stage i2mv, not t2mv"), ([], "one of tokenizer"),
+        (["t2mv", "--preset", "paper-stage2", "--plan"], "is the stage i2mv, not t2mv"),
         (["--preset", "paper-stage2"], "name what to train on: --data tokens.parquet"),
     ],
 )  # fmt: skip
 def test_plans_of_nothing_are_refused(shell, words, says):
     assert says in shell("train", *words).error
+
+
+def test_a_run_goes_on_as_what_it_was_begun(shell):
+    write_tokens(Path("tokens.parquet"))
+    words = ("--data", "tokens.parquet", "--out", "run", "--batch", 1)
+    assert shell("train", "i2mv", *words, "--steps", 1).code == 0
+    assert (
+        "run was begun as i2mv: train i2mv to go on" in shell("train", "t2mv", *words, "--steps", 2, "--resume").error
+    )
+    config = Path("run/checkpoint/config.json")
+    record = json.loads(config.read_text())
+    record["about"]["tokenizer"] = "0123"
+    config.write_text(json.dumps(record))
+    again = shell("train", "i2mv", *words, "--steps", 2, "--resume").error
+    assert re.search("learnt the codes of the tokenizer 0123, and .* is .*: name the same --tokenizer to go on", again)
+    begun = shell("train", "i2mv", *words[:2], "--out", "other", "--batch", 1, "--steps", 1, "--init", "run/checkpoint")
+    assert begun.code == 0
+    assert "tokenizer 0123" in begun.err
+    assert "has to be learnt anew" in begun.err
+    ranking = shell("train", "reranker", *words[:2], "--init", "run/checkpoint", "--out", "towers").error
+    assert "run/checkpoint reads the tokenizer 0123, but" in ranking
+
+
+@pytest.mark.parametrize(("file", "content"), [("trainer.json", "{}"), ("trainer.json", '{"step": "two"}')])
+def test_a_record_that_does_not_go_on_is_named(shell, file, content):
+    write_tokens(Path("tokens.parquet"))
+    words = ("train", "i2mv", "--data", "tokens.parquet", "--out", "run", "--batch", 1)
+    assert shell(*words, "--steps", 1).code == 0
+    (Path("run/checkpoint") / file).write_text(content)
+    assert "run/checkpoint is damaged, or of another run" in shell(*words, "--steps", 2, "--resume").error

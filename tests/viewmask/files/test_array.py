@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from viewmask.files.array import ArrayFile, Joined
+from viewmask.errors import ViewmaskError
+from viewmask.files.array import ArrayFile, Joined, mapped
 
 
 @pytest.mark.parametrize("row", [np.zeros((3, 2), np.float16), np.int32(7), np.array("ab", "<U96"), np.bool_(True)])
@@ -35,3 +36,12 @@ def test_parts_are_one_array():
     for wrong in (5, -1):
         with pytest.raises(IndexError):
             joined[wrong]
+
+
+@pytest.mark.parametrize("left", [0, 5, 140])
+def test_a_file_that_is_cut_is_named(tmp_path, left):
+    np.save(tmp_path / "a.npy", np.arange(10))
+    assert mapped(tmp_path / "a.npy").tolist() == [*range(10)]
+    (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:left])
+    with pytest.raises(ViewmaskError, match=r"a\.npy is damaged .*: delete .*, it is made anew"):
+        mapped(tmp_path / "a.npy")

@@ -85,6 +85,10 @@ def test_what_is_encoded_is_kept_until_the_views_change(data, weights, monkeypat
     assert len(Grids.kept([data], tokenizer, "train", weights / "kept").fine) == len(first.fine) - 4
     both = Grids.kept([data, data / "block1"], tokenizer, "train", weights / "kept")
     assert np.bincount(both.sources).tolist() == [12, 4]
+    for file in (weights / "kept").glob("*.npz"):
+        file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ViewmaskError, match=r"is damaged .*: delete it, it is made anew"):
+        Grids.kept([data], tokenizer, "train", weights / "kept")
 
 
 def test_no_given_token_is_asked_for(data, weights):

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -175,6 +176,52 @@ def test_tokens_of_another_grid_than_their_tokenizer_makes_are_refused(folder, t
     assert len(tokens.tokens_of([path], larger)[0].ids) > 0
     with pytest.raises(ViewmaskError, match="makes 2 x 2 a view, and hold 4 x 4"):
         tokens.tokens_of([path], tokenizer)
+
+
+def changed(table, name, values):
+    index = table.schema.get_field_index(name)
+    return table.set_column(index, table.schema.field(name), pa.array(values, table.schema.field(name).type))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda t: changed(t, "tokens", [[2**18] * 16] * 2), "none of 0 to 262143"),
+        (lambda t: changed(t, "tokens", [[-1] + [0] * 15] * 2), "none of 0 to 262143"),
+        (lambda t: changed(t, "azimuths", [[float("nan")] * 4] * 2), "azimuths that are no numbers"),
+        (lambda t: changed(t, "tokens", [[0] * 16, [0] * 12]), "not of 4 views of 2 x 2 tokens"),
+        (lambda t: changed(t, "captions", [["a cup"], None]), "captions are null"),
+        (lambda t: t.drop_columns(["azimuths"]), "it has no column azimuths"),
+    ],
+)
+def test_rows_that_no_tokenizer_wrote_are_refused_with_their_file(folder, tokenizer, tmp_path, change, says):
+    path = tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer)
+    pq.write_table(change(pq.read_table(path)), path)
+    with pytest.raises(ViewmaskError, match=f"t.parquet .*{says}"):
+        tokens.read([path], fingerprint(tokenizer.encoder))
+
+
+def test_objects_of_other_numbers_of_views_do_not_share_a_file(folder, tokenizer, tmp_path):
+    views = ViewSet.load(folder / "a")
+    ViewSet(views.images[:2], orbit(2, size=32), {"split": "train"}).save(tmp_path / "two" / "c")
+    with pytest.raises(ViewmaskError, match="c has 2 views, a has 4"):
+        tokens.tokenize([folder, tmp_path / "two"], tmp_path / "t.parquet", tokenizer)
+    assert not (tmp_path / "t.parquet").exists()
+    four = tokens.tokenize([folder], tmp_path / "four.parquet", tokenizer)
+    two = tokens.tokenize([tmp_path / "two"], tmp_path / "two.parquet", tokenizer)
+    with pytest.raises(ViewmaskError, match=r"four\.parquet 4 of 2 x 2 and .*two\.parquet 2 of 2 x 2"):
+        tokens.read([four, two], fingerprint(tokenizer.encoder))
+
+
+def test_views_that_are_no_orbit_of_the_models_are_told(folder, tokenizer, tmp_path):
+    notes = []
+    tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer, note=notes.append)
+    assert notes == []
+    views = ViewSet.load(folder / "a")
+    ViewSet(views.images, orbit(4, elevation=70, size=32), views.extra).save(folder / "a")
+    tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer, note=notes.append)
+    assert len(notes) == 1
+    assert notes[0].startswith("1 of 2 view sets are no orbits")
 
 
 def test_other_files_are_refused(tokenizer, tmp_path):
