@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -63,19 +63,21 @@ def save(
             (folder / TRAINER).write_text(json.dumps(record, indent=1))
         for name, text in (files or {}).items():
             (folder / name).write_text(text)
-        (folder / CONFIG).write_text(describe(type(model).__name__, config, about))
+        (folder / CONFIG).write_text(describe(type(model).__name__, config, about, files or ()))
     return Path(path)
 
 
-def describe(kind: str, config: Any, about: dict[str, Any]) -> str:
+def describe(kind: str, config: Any, about: dict[str, Any], files: Iterable[str] = ()) -> str:
     """The content of `config.json`.
 
     Args:
         kind: name of the model's class.
         config: the frozen dataclass that builds it.
         about: how it was made.
+        files: names of further files that the weights cannot do without.
     """
-    return json.dumps({"kind": kind, "architecture": dataclasses.asdict(config), "about": about}, indent=1)
+    record = {"kind": kind, "architecture": dataclasses.asdict(config), "files": sorted(files), "about": about}
+    return json.dumps(record, indent=1)
 
 
 def load(
@@ -149,6 +151,11 @@ def _described(
     record = _read_json(path / CONFIG)
     if record.get("kind") != kind.__name__:
         raise ViewmaskError(f"{path} holds a {record.get('kind', 'nameless model')}, not a {kind.__name__}")
+    beside = record.get("files", [])
+    if absent := [
+        str(name) for name in (beside if isinstance(beside, list) else []) if not (path / str(name)).exists()
+    ]:
+        raise ViewmaskError(f"{path} lacks {', '.join(absent)}: copy the whole folder")
     try:
         fields = {k: tuple(v) if isinstance(v, list) else v for k, v in record["architecture"].items()}
         for name, value in fields.items():

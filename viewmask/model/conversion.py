@@ -116,7 +116,7 @@ class Conversion:
             "notes": list(self.plan.notes),
             "fresh": [f"{each.name}: {part}" for each in self.plan.targets for part in each.parts if _is_fresh(part)],
         }
-        return checkpoint.describe(kind.__name__, self.plan.config, about)
+        return checkpoint.describe(kind.__name__, self.plan.config, about, self.files)
 
     def _write_shards(self, folder: Path, written: Callable[[int], None]) -> None:
         files = shards.split({target.name: target.entry for target in self.plan.targets}, SHARD)

@@ -63,6 +63,14 @@ def test_missing_files(saved, missing):
         load(saved[1])
 
 
+def test_a_folder_that_was_copied_in_part(saved, tmp_path):
+    path = checkpoint.save(tmp_path / "taught", saved[0], CONFIG, {}, {"vocabulary.json": "{}"})
+    assert load(path)[1] == CONFIG
+    (path / "vocabulary.json").unlink()
+    with pytest.raises(ViewmaskError, match=r"taught lacks vocabulary\.json: copy the whole folder"):
+        load(path)
+
+
 def test_another_kind(saved):
     with pytest.raises(ViewmaskError, match="holds a Tokenizer, not a Transformer"):
         checkpoint.load(saved[1], Transformer, TransformerConfig)
