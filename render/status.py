@@ -75,7 +75,8 @@ class Status:
         seconds = 3600 * left / rate if rate else None
         size = sum(record.get("bytes", 0) for record in good)
         others = sum(
-            record["status"] == "ok" and record.get("settings") != run["digest"] for record in records.values()
+            record["status"] == "ok" and record.get("settings") != run["digest"] and (out / name).is_dir()
+            for name, record in records.items()
         )
         return cls(run["objects"], len(good), dict(failed.most_common()), left, running, rate, seconds, size, others)
 

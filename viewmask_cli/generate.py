@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -12,13 +13,13 @@ import typer
 from viewmask.errors import ViewmaskError
 from viewmask.files.slug import slug
 from viewmask.model.sampling import DRAWS, FROM_IMAGE, FROM_TEXT, SPEED, MaskSchedule, Order, Speed, at_speed
-from viewmask.views.making import Making
+from viewmask.views.making import Making, digest
 from viewmask.views.video import VideoFormat
 from viewmask_cli import batch, output, repetition
 from viewmask_cli.jobs import Made
 from viewmask_cli.options import DeviceOption, JobsOption, PrecisionOption, WeightsOption
 from viewmask_cli.progress import note
-from viewmask_cli.subject import Asked, Subject, loaded, make
+from viewmask_cli.subject import MESH, PAGE, TURNTABLE, Asked, Subject, loaded, make
 
 if TYPE_CHECKING:
     from viewmask.generator import Generator
@@ -190,11 +191,17 @@ def generate(
     subject = Subject(text or "", image[0] if image else None)
     base = out or Path(subject.name + (f"-{seed}" if seed else ""))
     output.check_folder(base, force)
+    if force:
+        output.spare(base, [*(image or []), Path(cutout), *([weights] if weights else [])])
     subject = subject.cut(asked)
     for line in subject.notes:
         note(line)
     generator = loaded(weights, device, precision)
-    results = make(generator, subject, asked, lambda made: _place(base, made, out is not None, force))
+
+    def lost(place: Path) -> list[str]:
+        return _lost(place, subject, asked)
+
+    results = make(generator, subject, asked, lambda made: _place(base, made, out is not None, force, lost))
     written = [Path(file) for result in results for file in result["files"]]
     if samples > 1 and "fit" in results[0]:
         best = max(results, key=lambda result: result["fit"])["folder"]
@@ -206,21 +213,39 @@ def generate(
     return written
 
 
-def _place(base: Path, making: Making, named: bool, force: bool) -> Path:
-    """The folder that a result goes to: `base`, or one beside it where that holds another result.
+def _place(base: Path, making: Making, named: bool, force: bool, lost: Callable[[Path], list[str]]) -> Path:
+    """The folder that a result goes to: `base`, or one beside it where that holds another result or more files.
 
     A folder that the user named is replaced, and that is said.
     """
     held = output.held(base)
-    if force or held is None or (isinstance(held, Making) and held.asks_as(making)):
+    if force or held is None:
         return base
-    told = held.told_from(making) if isinstance(held, Making) else held
+    if isinstance(held, Making) and held.asks_as(making):
+        if not (names := lost(base)):
+            return base
+        told = f"{', '.join(names)}, which this one lacks"
+    else:
+        told = f"another result ({held.told_from(making) if isinstance(held, Making) else held})"
     if named:
-        note(f"{base} held another result ({told}), which is replaced")
+        note(f"{base} held {told}: it is replaced")
         return base
-    place = output.vacant(base if making.seed else Path(f"{base}-{making.seed}"), making)
-    note(f"{base} holds another result ({told}): this one goes to {place}")
+    place = output.vacant(base if making.seed else Path(f"{base}-{making.seed}"), making, lost)
+    note(f"{base} holds {told}: this one goes to {place}")
     return place
+
+
+def _lost(place: Path, subject: Subject, asked: Asked) -> list[str]:
+    """What a folder holds and the same result made again would not: meshes made since, a cut-out that was mended."""
+    from viewmask.views.cutout import CUTOUT
+    from viewmask.views.picture import read_picture
+
+    video = [f"{TURNTABLE}.{asked.video}"] if asked.video else []
+    names = output.made_since(place, [*([MESH, PAGE] if asked.mesh else []), *video])
+    if subject.shown is not None:
+        own = digest(subject.shown.picture)
+        names += [CUTOUT for file in place.rglob(CUTOUT) if digest(read_picture(file)) != own]
+    return names
 
 
 @dataclass(frozen=True)
@@ -277,6 +302,8 @@ def _batch(
     inputs: list[Path | str] = [*batch.pictures(images)] if text_file is None else [*batch.sentences(text_file)]
     name = text_file.stem if text_file else f"{images[0].resolve().name}-views" if len(images) == 1 else "pictures"
     folder = out or Path(slug(name) + (f"-{asked.seed}" if asked.seed else ""))
+    if force:
+        output.spare(folder, [*images, *([text_file] if text_file else []), *([weights] if weights else [])])
     task = _Task(tuple(inputs), text or "", folder, asked, weights, device, precision)
     runs_on = str(task.generator.weights.runs_on)
     settings = asked.settings() | {"weights": task.generator.fingerprint, "runs_on": runs_on}

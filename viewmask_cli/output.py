@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ _OURS = re.compile(
     r"\d{3,4}\.png|transforms\.json|sheet\.png|cutout\.png|mesh\.(glb|obj|mtl|ply|stl|3mf|png|npz)|page\.html|"
     r"turntable\.(gif|webp|mp4)"
 )
+_SINCE = re.compile(r"mesh\.\w+|page\.html|turntable\.\w+")
 _KEPT = 200
 """How many written files are remembered."""
 _TERMINALS = 50
@@ -54,6 +55,17 @@ def check_folder(path: Path, force: bool) -> None:
         raise ViewmaskError(f"{path} holds {strange}, not made by viewmask: choose another --out, or pass --force")
 
 
+def spare(path: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to replace a folder that holds what is yet to be read.
+
+    Raises:
+        ViewmaskError: an input lies in it.
+    """
+    for each in inputs:
+        if path.is_dir() and each.resolve().is_relative_to(path.resolve()):
+            raise ViewmaskError(f"--force would remove {each}, which is to be read: choose another --out")
+
+
 def held(path: Path) -> Making | str | None:
     """How the result that stands in a folder was made, in words if it does not tell; None if there is none."""
     if not path.is_dir():
@@ -68,12 +80,22 @@ def held(path: Path) -> Making | str | None:
         return "of an earlier version"
 
 
-def vacant(path: Path, making: Making) -> Path:
-    """The first of `path`, `path-2`, `path-3` ... that is free, or holds what was made the same way."""
+def made_since(path: Path, again: Collection[str] = ()) -> list[str]:
+    """Files in a result's folder that were made of its views: meshes, pages, turntables; without names in `again`."""
+    return sorted(file.name for file in path.rglob("*") if _SINCE.fullmatch(file.name) and file.name not in again)
+
+
+def vacant(path: Path, making: Making, lost: Callable[[Path], list[str]] = made_since) -> Path:
+    """The first of `path`, `path-2`, `path-3` ... that is free, or holds what was made the same way.
+
+    `lost` names the files that would be lost if a folder was replaced; there must be none.
+    """
     number, place = 1, path
     while True:
         there = held(place) if not place.exists() or place.is_dir() else "a file"
-        if there is None or (isinstance(there, Making) and there.asks_as(making) and not _strange(place)):
+        if there is None or (
+            isinstance(there, Making) and there.asks_as(making) and not (_strange(place) or lost(place))
+        ):
             return place
         number += 1
         place = path.with_name(f"{path.name}-{number}")

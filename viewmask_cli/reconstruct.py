@@ -194,6 +194,8 @@ def _batch(
 ) -> list[Path]:
     """Many sets of views: a mesh each."""
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    if force:
+        output.spare(out, folders)
     rows = batch.Batch(out, "reconstruct", settings | {"layout": layout, "raw": raw}, force)
     done = rows.run(folders, _Task(tuple(folders), out, layout, raw, options), jobs)
     batch.finish(rows, done, as_json, {})

@@ -259,11 +259,50 @@ def test_the_same_command_replaces_its_result_and_another_goes_beside_it(shell, 
     assert contents("a-cup") == before
 
 
+def test_what_was_made_of_a_result_is_not_lost_when_it_is_made_again(shell, painter):
+    shell("generate", "--text", "a cup")
+    shell("reconstruct", "a-cup", "--print-size", 80, "--method", "hull")
+    before = contents("a-cup")
+    assert "mesh.3mf" in before
+    done = shell("generate", "--text", "a cup")
+    assert "a-cup holds mesh.3mf, which this one lacks: this one goes to a-cup-0\n" in done.err
+    assert contents("a-cup") == before
+    photo("shot.png")
+    shell("generate", "--image", "shot.png", "--cutout", "plain")
+    assert "goes to" not in shell("generate", "--image", "shot.png", "--cutout", "plain").err
+    with Image.open("shot/cutout.png") as picture:
+        mended = picture.copy()
+    mended.putpixel((0, 0), (9, 9, 9, 255))
+    mended.save("shot/cutout.png")
+    before = contents("shot")
+    assert "shot holds cutout.png, which" in shell("generate", "--image", "shot.png", "--cutout", "plain").err
+    assert contents("shot") == before
+
+
+def test_force_does_not_remove_what_is_to_be_read(shell, painter):
+    Path("all").mkdir()
+    photo("all/a.png")
+    photo("all/b.png")
+    Path("all/said.txt").write_text("a cup\n")
+    before = contents("all")
+    for words in (
+        ["--image", "all/a.png"], ["--image", "all"], ["--image", "all/a.png", "--image", "all/b.png"],
+        ["--text-file", "all/said.txt"],
+    ):  # fmt: skip
+        assert "which is to be read" in shell("generate", *words, "--out", "all", "--force").error
+    assert "which is to be read" in shell("reconstruct", "all/a", "all/b", "--out", "all", "--force").error
+    assert contents("all") == before
+    assert painter.asked == []
+
+
 def test_a_folder_that_was_named_is_replaced_and_that_is_said(shell, painter):
     shell("generate", "--text", "a cup", "--out", "cup", "--mesh")
+    assert "replaced" not in shell("generate", "--text", "a cup", "--out", "cup", "--mesh").err
+    done = shell("generate", "--text", "a cup", "--out", "cup")
+    assert "cup held mesh.glb, page.html, which this one lacks: it is replaced\n" in done.err
     assert "replaced" not in shell("generate", "--text", "a cup", "--out", "cup").err
     done = shell("generate", "--text", "a jug", "--out", "cup", "--seed", 3, "--views", 2)
-    assert "cup held another result ('a cup', seed 0), which is replaced\n" in done.err
+    assert "cup held another result ('a cup', seed 0): it is replaced\n" in done.err
     assert sorted(contents("cup")) == ["000.png", "001.png", "sheet.png", "transforms.json"]
 
 

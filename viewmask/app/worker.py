@@ -30,6 +30,7 @@ from viewmask.files import atomic
 from viewmask.files.slug import slug
 from viewmask.model.reference import reference_view
 from viewmask.views.cutout import CUTOUT
+from viewmask.views.picture import resize
 from viewmask.views.viewset import ViewSet
 
 if TYPE_CHECKING:  # it loads torch, which the worker's own thread does
@@ -358,11 +359,11 @@ class _Steps:
 
 
 def _kept(draws: list[list[np.ndarray]], views: ViewSet) -> int | None:
-    """Which of several draws the kept views are."""
+    """Which of several draws the kept views were made of: the nearest, for they may have been refined since."""
     if len(draws) < 2:
         return None
-    same = (all(map(np.array_equal, draw, views.images)) for draw in draws)
-    return next((index for index, found in enumerate(same) if found), None)
+    final = np.stack([resize(image, draws[0][0].shape[0]) for image in views.images]).astype(np.int16)
+    return int(np.argmin([np.abs(final - np.stack(draw)).mean() for draw in draws]))
 
 
 def _save(picture: Image.Image, path: Path) -> None:

@@ -23,7 +23,8 @@ class Manifest:
         """Open (or begin) the manifest at `path`; a last line cut short by a kill is dropped.
 
         Raises:
-            ViewmaskError: the file cannot be read or written, or is something else, which stays as it is.
+            ViewmaskError: the file cannot be read or written, is something else, or a line before its last is damaged.
+                It stays as it is.
         """
         self.path = path
         self.records: dict[str, dict[str, Any]] = {}
@@ -31,20 +32,25 @@ class Manifest:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
             self._file.seek(0)
-            whole = 0
-            for line in self._file:
+            whole = bad = 0
+            for number, line in enumerate(self._file, start=1):
+                if bad:  # more follows, so no kill cut it short
+                    raise ViewmaskError(f"line {bad} of {path} is damaged: mend it, or take it out")
                 try:
-                    record = json.loads(line)
-                    self.records[record["id"]] = record
-                except (ValueError, KeyError, TypeError):
-                    break
+                    record = json.loads(line) if line.strip() else None
+                    name = record["id"] if record is not None else ""
+                except (ValueError, KeyError, TypeError) as error:
+                    if number == 1 and (line.endswith(b"\n") or not line.startswith(b"{")):
+                        raise ViewmaskError(
+                            f"{path} holds something else than records: name a file of its own"
+                        ) from error
+                    bad = number
+                    continue
                 if not line.endswith(b"\n"):
                     break
+                if record is not None:
+                    self.records[name] = record
                 whole += len(line)
-            self._file.seek(0)
-            start = self._file.readline()
-            if not whole and start and (start.endswith(b"\n") or not start.startswith(b"{")):
-                raise ViewmaskError(f"{path} holds something else than records: name a file of its own")
             self._file.truncate(whole)
         except OSError as error:
             raise ViewmaskError(f"cannot write {path}: {error.strerror or error}") from error

@@ -16,9 +16,14 @@ def json_text(record: Any, indent: int | None = None) -> str:
         ViewmaskError: it holds NaN or infinity; the line names where.
     """
     try:
-        return json.dumps(record, indent=indent, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(record, indent=indent, ensure_ascii=False, allow_nan=False)
     except ValueError as error:
         raise ViewmaskError(f"not written: {_where(record) or 'a value'} is no finite number") from error
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a file name that is no UTF-8: Python's stand-ins for its bytes have no encoding
+        return json.dumps(record, indent=indent)
+    return text
 
 
 def _where(value: Any) -> str | None:

@@ -32,6 +32,7 @@ from viewmask.learning.schedule import Schedule
 from viewmask.learning.task import Figures
 from viewmask.train.run import Run
 from viewmask.views.camera import Camera
+from viewmask.views.collection import stamp
 from viewmask.views.conventions import TRANSFORMS
 from viewmask.views.viewset import ViewSet
 
@@ -128,7 +129,8 @@ def pack(
     split: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Path]:
-    """Pack the objects of a split into `out`, a pack for each folder of view sets; what is packed already stays.
+    """Pack the objects of a split into `out`, a pack for each folder of view sets. What is packed stays until the views
+    change.
 
     Args:
         folders: of view sets with points (`viewmask render --passes points`), at any depth.
@@ -145,7 +147,8 @@ def pack(
         view_sets = _view_sets(folder, split)
         if not view_sets:
             continue
-        digest = hashlib.sha256(json.dumps([str(view_set) for view_set in view_sets]).encode()).hexdigest()[:16]
+        stamps = [[*stamp(view_set), (view_set / FILE).stat().st_mtime_ns] for view_set in view_sets]
+        digest = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]
         place = Path(out) / digest
         if not place.exists():
             with atomic.folder(place, ours=r".*\.npy") as temporary:

@@ -167,7 +167,8 @@ class Run:
             raise ViewmaskError(
                 f"{self.out} was begun as {begun}: train {begun} to go on, or {stage} into another --out, with --init"
             )
-        if (learnt := about.get("tokenizer", tokenizer)) != tokenizer is not None:
+        learnt = about.get("tokenizer", tokenizer)
+        if tokenizer is not None and learnt != tokenizer:
             told = f"{self.start} learnt the codes of the tokenizer {learnt}, and {self.codes} is {tokenizer}"
             if self.resume:
                 raise ViewmaskError(f"{told}: name the same --tokenizer to go on")

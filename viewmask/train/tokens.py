@@ -528,7 +528,7 @@ def mirror(views: ViewSet) -> ViewSet:
 def recolour(views: ViewSet, channels: tuple[int, ...]) -> ViewSet:
     """The object with its colour channels exchanged; captions follow, or go where they cannot."""
     images = [np.concatenate([image[..., list(channels)], image[..., 3:]], axis=-1) for image in views.images]
-    captions = [views.caption] if "captions" not in views.extra else list(views.extra["captions"])
+    captions = list(views.extra.get("captions") or [caption for caption in [views.caption] if caption])
     if channels != (0, 1, 2):
         captions = [c for c in (colour.exchange(caption, channels) for caption in captions) if c is not None]
     variant = views.extra.get("variant", "") + "channels " + "".join(map(str, channels)) + " "

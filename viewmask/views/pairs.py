@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
 
@@ -112,7 +113,7 @@ def _table(path: Path, size: int) -> Iterator[Pair]:
         number = 0
         for batch in file.iter_batches(256, columns=[said, shown]):
             for sentence, picture in zip(batch[said].to_pylist(), batch[shown].to_pylist(), strict=True):
-                if (line := _line(sentence or "")) and picture:
+                if (line := _line(sentence if isinstance(sentence, str) else "")) and picture:
                     yield f"{path.stem}-{number}", line, picture
                 number += 1
 
@@ -130,7 +131,7 @@ def _fetched(rows: Iterable[tuple[str, str, Any]], size: int) -> Iterator[Pair]:
             try:
                 with urllib.request.urlopen(content, timeout=_SECONDS) as stream:
                     content = stream.read()
-            except (OSError, ValueError):
+            except (OSError, ValueError, HTTPException):
                 return None
         return _square(io.BytesIO(content), size) if isinstance(content, bytes) else None
 

@@ -35,7 +35,7 @@ _DEEP = ("I", "I;16", "I;16B", "I;16L", "F")
 # Whatever Pillow's readers raise for a file that is broken or hostile.
 _BROKEN = (
     OSError, ValueError, SyntaxError, EOFError, struct.error, IndexError, KeyError, TypeError, OverflowError,
-    Image.DecompressionBombError, Image.DecompressionBombWarning,
+    RuntimeError, Image.DecompressionBombError, Image.DecompressionBombWarning,
 )  # fmt: skip
 
 

@@ -220,6 +220,10 @@ class ViewSet:
         if not isinstance(frames, list) or not frames:
             raise ViewmaskError(f"{path} lists no frames")
         shared = {key: value for key, value in record.items() if key != "frames"}
+        if isinstance(said := shared.get("captions") or [], str):
+            shared["captions"] = [said]
+        elif not (isinstance(said, list) and all(isinstance(caption, str) for caption in said)):
+            raise ViewmaskError(f"the captions of {path} are no list of sentences")
         images, cameras, absent, bent = [], [], list[str](), 0
         for index, frame in enumerate(frames):
             try:

@@ -184,3 +184,15 @@ def test_stopping_leaves_nothing_unless_it_is_to_be_kept(painter, tmp_path):
         over(worker.submit("ann", Order("a ball", draws=1, steps=1)))
         worker.stop()
         assert (tmp_path / "results").exists() == keep
+
+
+def test_the_kept_draw_is_found_though_its_views_were_refined():
+    from viewmask.app.worker import _kept
+    from viewmask.views.camera import orbit
+    from viewmask.views.viewset import ViewSet
+
+    random = np.random.default_rng(0)
+    draws = [[random.integers(0, 256, (16, 16, 4), dtype=np.uint8) for _ in range(2)] for _ in range(3)]
+    finer = [np.repeat(np.repeat(np.clip(view, 8, 240) + 5, 2, 0), 2, 1).astype(np.uint8) for view in draws[1]]
+    assert _kept(draws, ViewSet(finer, orbit(2, size=32))) == 1
+    assert _kept(draws[:1], ViewSet(finer, orbit(2, size=32))) is None

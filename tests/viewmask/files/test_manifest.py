@@ -26,6 +26,33 @@ def test_a_tail_that_is_no_whole_record_is_dropped_and_written_over(tmp_path, ta
     assert path.read_bytes() == b'{"id": "a"}\n{"id": "c"}\n'
 
 
+def test_a_damaged_line_takes_none_of_those_behind_it_away(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(b'{"id": "a"}\n\n{"id": "b"}\n')
+    with Manifest(path) as manifest:
+        assert [*manifest.records] == ["a", "b"]
+    content = b'{"id": "a"}\n{"id": "b", "sta\n{"id": "c"}\n'
+    path.write_bytes(content)
+    with pytest.raises(ViewmaskError, match=r"line 2 of .*manifest\.jsonl is damaged"):
+        Manifest(path)
+    assert path.read_bytes() == content
+
+
+def test_a_record_without_its_end_of_line_is_neither_on_disk_nor_in_memory(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(b'{"id": "a"}\n{"id": "b"}')
+    with Manifest(path) as manifest:
+        assert [*manifest.records] == ["a"]
+
+
+def test_a_name_that_is_no_unicode_comes_back(tmp_path):
+    path, name = tmp_path / "manifest.jsonl", "caf\udce9.png"
+    with Manifest(path) as manifest:
+        manifest.append({"id": name})
+    with Manifest(path) as again:
+        assert [*again.records] == [name]
+
+
 def test_a_first_record_cut_short_is_dropped_too(tmp_path):
     path = tmp_path / "manifest.jsonl"
     path.write_bytes(b'{"id": "a", "sta')

@@ -143,6 +143,10 @@ def test_packing_reads_rendered_folders_and_keeps_what_it_packed(tmp_path):
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "packed").rglob("*.npy")}
     pack([tmp_path / "views"], tmp_path / "packed", "train")
     assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "packed").rglob("*.npy")}
+    shutil.rmtree(tmp_path / "views" / "mug")
+    render_orbits(tmp_path / "in", tmp_path / "views", Settings(views=2, size=32, passes=("points",)))
+    anew = Objects.load(pack([tmp_path / "views"], tmp_path / "packed", "train"))
+    assert anew.counts.tolist() == [2]
     render_orbits(tmp_path / "in", tmp_path / "bare", Settings(views=2, size=24))
     with pytest.raises(ViewmaskError, match="--passes points"):
         pack([tmp_path / "bare"], tmp_path / "other", "train")

@@ -213,6 +213,21 @@ def test_objects_of_other_numbers_of_views_do_not_share_a_file(folder, tokenizer
         tokens.read([four, two], fingerprint(tokenizer.encoder))
 
 
+def test_captions_are_a_list_and_none_is_none(folder, tokenizer, tmp_path):
+    file = folder / "a" / "transforms.json"
+    record = json.loads(file.read_text())
+    for captions, read in (("a red cup", ["a red cup"]), ([], []), (None, []), ({"a": 1}, None), ([7], None)):
+        file.write_text(json.dumps(record | {"captions": captions}))
+        if read is None:
+            with pytest.raises(ViewmaskError, match=r"the captions of .* are no list of sentences"):
+                tokens.tokenize([folder / "a"], tmp_path / "t.parquet", tokenizer)
+            continue
+        path = tokens.tokenize([folder / "a"], tmp_path / "t.parquet", tokenizer, augment=20)
+        rows = tokens.read([path], fingerprint(tokenizer.encoder)).captions
+        assert rows[0] == read
+        assert all("" not in captions for captions in rows)
+
+
 def test_views_that_are_no_orbit_of_the_models_are_told(folder, tokenizer, tmp_path):
     notes = []
     tokens.tokenize([folder], tmp_path / "t.parquet", tokenizer, note=notes.append)
